@@ -1,0 +1,87 @@
+//! The worker, with the codec of an exercise: `cargo run --bin worker [-- --exercise N]`.
+
+use std::{env, fs, path::Path, process::ExitCode};
+
+use clap::Parser;
+use codec_kit::{AnyCodec, KeyService};
+use solutions::Step;
+use workshop::{
+    exit::{self, Exit, Failure},
+    worker::{self, WorkerArgs},
+};
+
+#[path = "03-async-codec/codec.rs"]
+mod async_codec;
+#[path = "01-blocking-codec/codec.rs"]
+mod blocking_codec;
+#[path = "02-spawn-blocking/codec.rs"]
+mod spawn_blocking;
+
+/// Runs the Temporal worker with the codec of an exercise.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// The exercise whose codec.rs to run [default: that of the folder you are in, else the number
+    /// in exercises/current]
+    #[arg(long, value_name = "N", conflicts_with = "solution")]
+    exercise: Option<u8>,
+    /// The reference codec of step N instead; 0 is the codec as it was found
+    #[arg(long, value_name = "N")]
+    solution: Option<u8>,
+    #[command(flatten)]
+    worker: WorkerArgs,
+}
+
+fn main() -> ExitCode {
+    exit::end(run(Cli::parse()))
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    if let Some(number) = cli.solution {
+        let step = Step::from_number(number).ok_or_else(|| {
+            Failure::usage(format!("there is no solution {number}: they are 0 to 3"))
+        })?;
+        return worker::run(&cli.worker, &file("solutions", step), |keys| step.codec(keys));
+    }
+    let number = cli.exercise.map_or_else(current_exercise, Ok)?;
+    let (step, codec) = exercise(number)
+        .ok_or_else(|| Failure::usage(format!("there is no exercise {number}: they are 1 to 3")))?;
+    worker::run(&cli.worker, &file("exercises", step), codec)
+}
+
+type MakeCodec = fn(KeyService) -> AnyCodec;
+
+fn exercise(number: u8) -> Option<(Step, MakeCodec)> {
+    let step = Step::from_number(number)?;
+    let codec: MakeCodec = match step {
+        Step::Start => return None,
+        Step::Blocking => |keys| AnyCodec::new(blocking_codec::codec(keys)),
+        Step::SpawnBlocking => |keys| AnyCodec::new(spawn_blocking::codec(keys)),
+        Step::Async => |keys| AnyCodec::new(async_codec::codec(keys)),
+    };
+    Some((step, codec))
+}
+
+fn file(room: &str, step: Step) -> String {
+    format!("{room}/{}/codec.rs", step.folder())
+}
+
+/// The exercise whose folder this is, else the one that `exercises/current` names.
+fn current_exercise() -> anyhow::Result<u8> {
+    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = env::current_dir()?;
+    if let Some(step) =
+        Step::ALL.into_iter().find(|step| here.starts_with(room.join(step.folder())))
+    {
+        return Ok(step.number());
+    }
+    let path = room.join("current");
+    let current = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    current.ok_or_else(|| {
+        Failure::usage(format!(
+            "{} does not hold the number of an exercise: say which with --exercise N",
+            path.display()
+        ))
+        .into()
+    })
+}

@@ -1,0 +1,86 @@
+//! What a codec's few lines need: one error to use `?` with, and the types the SDK asks for.
+
+use std::sync::Arc;
+
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
+
+use crate::{
+    DataKey, KeyServiceError, Keyring, OpenError, Payload, PayloadCodec, PayloadConversionError,
+    SealError, SerializationContextData, open, seal,
+};
+
+/// What [`PayloadCodec::encode`] and [`PayloadCodec::decode`] return.
+pub type CodecFuture = BoxFuture<'static, Result<Vec<Payload>, PayloadConversionError>>;
+
+/// Whatever can go wrong in a codec. The SDK fails the workflow task or the activity with it, the
+/// server has it tried again, and nothing is lost.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key service gave no data key.
+    #[error(transparent)]
+    KeyService(#[from] KeyServiceError),
+    /// A payload could not be encrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A payload could not be decrypted.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A task or a blocking call that the codec waited for panicked or was cancelled.
+    #[error("the task that waited for the key did not finish: {0}")]
+    Join(#[from] tokio::task::JoinError),
+}
+
+impl From<Error> for PayloadConversionError {
+    fn from(error: Error) -> Self {
+        Self::EncodingError(Box::new(error))
+    }
+}
+
+/// Boxes a codec's work as the SDK wants it, with [`Error`] turned into the SDK's own.
+///
+/// The work does not start before the SDK polls the future; code that runs before this call runs on
+/// the caller's thread, and holds it.
+pub fn codec_future(
+    work: impl Future<Output = Result<Vec<Payload>, Error>> + Send + 'static,
+) -> CodecFuture {
+    work.err_into().boxed()
+}
+
+/// Seals every payload with `key`, in order. All or none.
+///
+/// # Errors
+/// The first [`SealError`].
+pub fn seal_all(key: &DataKey, payloads: Vec<Payload>) -> Result<Vec<Payload>, Error> {
+    payloads.iter().map(|payload| Ok(seal(key, payload)?)).collect()
+}
+
+/// Opens every payload, in order. All or none; a payload that is not encrypted stays as it is.
+///
+/// # Errors
+/// The first [`OpenError`].
+pub fn open_all(keyring: &Keyring, payloads: Vec<Payload>) -> Result<Vec<Payload>, Error> {
+    payloads.into_iter().map(|payload| Ok(open(keyring, payload)?)).collect()
+}
+
+/// Any codec, boxed: the SDK's data converter takes a type, and which codec runs is known only at
+/// run time.
+#[derive(Clone)]
+pub struct AnyCodec(Arc<dyn PayloadCodec + Send + Sync>);
+
+impl AnyCodec {
+    /// Boxes `codec`.
+    pub fn new(codec: impl PayloadCodec + Send + Sync + 'static) -> Self {
+        Self(Arc::new(codec))
+    }
+}
+
+impl PayloadCodec for AnyCodec {
+    fn encode(&self, context: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        self.0.encode(context, payloads)
+    }
+
+    fn decode(&self, context: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        self.0.decode(context, payloads)
+    }
+}

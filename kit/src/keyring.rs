@@ -1,0 +1,231 @@
+//! Data keys by id: one active, to seal with; the others to open what was sealed before a rotation.
+
+use std::{collections::BTreeMap, env, fmt, fs, io, path::PathBuf, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::aead::{LessSafeKey, UnboundKey};
+use zeroize::Zeroizing;
+
+use crate::payload::ALGORITHM;
+
+/// Keys as `id=base64`, separated by commas or white space. The first is active unless
+/// [`ACTIVE_KEY_VARIABLE`] names another.
+pub const KEYS_VARIABLE: &str = "CODEC_KEYS";
+/// The path of a file with one `id=base64` a line; empty lines and lines from `#` on are skipped.
+pub const KEY_FILE_VARIABLE: &str = "CODEC_KEY_FILE";
+/// The id of the key to seal with.
+pub const ACTIVE_KEY_VARIABLE: &str = "CODEC_ACTIVE_KEY";
+
+const KEY_LENGTH: usize = 32;
+
+/// One data key and its id. Cloning shares it; the bytes are wiped when the last clone is dropped.
+#[derive(Clone)]
+pub struct DataKey(Arc<Inner>);
+
+struct Inner {
+    id: String,
+    bytes: Zeroizing<[u8; KEY_LENGTH]>,
+}
+
+impl DataKey {
+    /// The id that goes into each sealed payload's metadata.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The key, expanded for one use. ring does not wipe what it expands, so nothing keeps it: for
+    /// some hundred nanoseconds a call, no copy outlives [`Zeroizing`] on the heap.
+    pub(crate) fn cipher(&self) -> LessSafeKey {
+        let key = UnboundKey::new(ALGORITHM, &*self.0.bytes)
+            .expect("32 bytes, checked when the key was read, are a key of AES-256");
+        LessSafeKey::new(key)
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataKey").field("id", &self.0.id).finish_non_exhaustive()
+    }
+}
+
+/// Why a keyring could not be read. Says which entry and why, never what the entry holds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// There is no entry at all.
+    #[error("there is no key: write at least one as id=base64")]
+    Empty,
+    /// An entry has no `=`, or nothing before it.
+    #[error("entry {entry} is not of the form id=base64")]
+    NotAnEntry {
+        /// Which entry, counted from 1.
+        entry: usize,
+    },
+    /// An entry's key is not base64.
+    #[error("entry {entry}, key id {id:?}: what follows the first = is not valid base64")]
+    NotBase64 {
+        /// Which entry, counted from 1.
+        entry: usize,
+        /// Its id.
+        id: String,
+    },
+    /// An entry's key has the wrong length.
+    #[error("entry {entry}, key id {id:?}: the key has {length} bytes, AES-256 needs {KEY_LENGTH}")]
+    WrongLength {
+        /// Which entry, counted from 1.
+        entry: usize,
+        /// Its id.
+        id: String,
+        /// The length found, in bytes.
+        length: usize,
+    },
+    /// Two entries have the same id.
+    #[error(
+        "entry {entry}: key id {id:?} occurs twice; which of the two keys is meant can't be known"
+    )]
+    Doubled {
+        /// The later entry, counted from 1.
+        entry: usize,
+        /// The id.
+        id: String,
+    },
+    /// The active id is not in the keyring.
+    #[error("the active key id {active:?} is not in the keyring, which holds {held}")]
+    UnknownActive {
+        /// The id asked for.
+        active: String,
+        /// The ids there are.
+        held: String,
+    },
+    /// The key file can't be read.
+    #[error("can't read the key file {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Keys are given twice.
+    #[error("both {KEYS_VARIABLE} and {KEY_FILE_VARIABLE} are set: unset one of them")]
+    Both,
+}
+
+/// Data keys by id, one of them active.
+#[derive(Clone)]
+pub struct Keyring {
+    keys: BTreeMap<String, DataKey>,
+    active: DataKey,
+    test_key: bool,
+}
+
+impl Keyring {
+    /// The samples' well-known key: **public**, for a server on this machine only.
+    pub fn test_key() -> Self {
+        let active = DataKey(Arc::new(Inner {
+            id: "test-key-id".to_owned(),
+            bytes: Zeroizing::new(*b"test-key-test-key-test-key-test!"),
+        }));
+        Self { keys: [(active.id().to_owned(), active.clone())].into(), active, test_key: true }
+    }
+
+    /// Reads `id=base64` entries, separated by commas or white space. The first is active unless
+    /// `active` names another.
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn parse(text: &str, active: Option<&str>) -> Result<Self, KeyringError> {
+        let mut keys = BTreeMap::new();
+        let mut first = None;
+        let entries = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|e| !e.is_empty());
+        for (entry, text) in (1..).zip(entries) {
+            let key = parse_entry(entry, text)?;
+            first.get_or_insert_with(|| key.clone());
+            if let Some(doubled) = keys.insert(key.id().to_owned(), key) {
+                return Err(KeyringError::Doubled { entry, id: doubled.id().to_owned() });
+            }
+        }
+        let first = first.ok_or(KeyringError::Empty)?;
+        let active = match active {
+            None => first,
+            Some(id) => keys.get(id).cloned().ok_or_else(|| KeyringError::UnknownActive {
+                active: id.to_owned(),
+                held: keys.keys().cloned().collect::<Vec<_>>().join(", "),
+            })?,
+        };
+        Ok(Self { keys, active, test_key: false })
+    }
+
+    /// Reads the keyring that the environment names: [`KEYS_VARIABLE`] or [`KEY_FILE_VARIABLE`],
+    /// with [`ACTIVE_KEY_VARIABLE`]. `None` when neither is set.
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn from_env() -> Result<Option<Self>, KeyringError> {
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let text = match (set(KEYS_VARIABLE), set(KEY_FILE_VARIABLE)) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return Err(KeyringError::Both),
+            (Some(keys), None) => Zeroizing::new(keys.to_string_lossy().into_owned()),
+            (None, Some(path)) => read_key_file(path.into())?,
+        };
+        let active = set(ACTIVE_KEY_VARIABLE).map(|id| id.to_string_lossy().into_owned());
+        Self::parse(&text, active.as_deref()).map(Some)
+    }
+
+    /// The key to seal with.
+    pub fn active(&self) -> &DataKey {
+        &self.active
+    }
+
+    /// The key of that id.
+    pub fn get(&self, id: &str) -> Option<&DataKey> {
+        self.keys.get(id)
+    }
+
+    /// The ids, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
+    /// Whether this is [`Keyring::test_key`], which everybody knows.
+    pub fn is_test_key(&self) -> bool {
+        self.test_key || self.active.0.bytes == Self::test_key().active.0.bytes
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("ids", &self.ids().collect::<Vec<_>>())
+            .field("active", &self.active.id())
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_entry(entry: usize, text: &str) -> Result<DataKey, KeyringError> {
+    let (id, key) = text
+        .split_once('=')
+        .filter(|(id, _)| !id.is_empty())
+        .ok_or(KeyringError::NotAnEntry { entry })?;
+    let id = id.to_owned();
+    // Roomy, so that base64 never moves the key to a larger buffer and leaves a copy behind. The
+    // decoder's own message would quote a character of the key: it is dropped.
+    let mut decoded = Zeroizing::new(Vec::with_capacity(key.len()));
+    if STANDARD.decode_vec(key, &mut decoded).is_err() {
+        return Err(KeyringError::NotBase64 { entry, id });
+    }
+    let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
+    if decoded.len() != KEY_LENGTH {
+        return Err(KeyringError::WrongLength { entry, id, length: decoded.len() });
+    }
+    bytes.copy_from_slice(&decoded);
+    Ok(DataKey(Arc::new(Inner { id, bytes })))
+}
+
+fn read_key_file(path: PathBuf) -> Result<Zeroizing<String>, KeyringError> {
+    let text = fs::read_to_string(&path)
+        .map(Zeroizing::new)
+        .map_err(|source| KeyringError::File { path, source })?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    Ok(Zeroizing::new(lines.collect::<Vec<_>>().join("\n")))
+}

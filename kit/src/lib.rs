@@ -1,0 +1,88 @@
+//! Encrypting payload codecs for Temporal workers, and the instruments to see what they cost.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`payload`](seal) | [`seal`] and [`open`]: one Payload to one encrypted Payload and back |
+//! | [`keyring`](Keyring) | [`Keyring`], [`DataKey`]: keys by id, one active, wiped from memory when dropped |
+//! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
+//! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
+//! | [`codec`](codec_future) | what a codec's few lines need: [`CodecFuture`], [`AnyCodec`], [`Error`] |
+//! | [`vectors`] | payloads made by another implementation, to test a codec against |
+//!
+//! # Encrypt the payloads of a worker or a client
+//!
+//! A codec waits for its data key without holding a thread, seals with it, and is observed:
+//!
+//! ```
+//! use codec_kit::{
+//!     CodecFuture, KeyService, Keyring, Observed, Payload, PayloadCodec,
+//!     SerializationContextData, codec_future, open_all, seal_all,
+//! };
+//! use temporalio_client::ClientOptions;
+//! use temporalio_common::data_converters::{
+//!     DataConverter, DefaultFailureConverter, PayloadConverter,
+//! };
+//!
+//! struct Encryption {
+//!     keys: KeyService,
+//! }
+//!
+//! impl PayloadCodec for Encryption {
+//!     fn encode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+//!         let keys = self.keys.clone();
+//!         codec_future(async move {
+//!             let key = keys.data_key().await?;
+//!             seal_all(&key, payloads)
+//!         })
+//!     }
+//!
+//!     fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+//!         let keys = self.keys.clone();
+//!         codec_future(async move { open_all(keys.keyring(), payloads) })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keyring = Keyring::parse("2026=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", None)?;
+//! let codec = Observed::new(Encryption { keys: KeyService::new(keyring) });
+//! let figures = codec.figures();
+//! let converter = DataConverter::new(
+//!     PayloadConverter::default(),
+//!     DefaultFailureConverter::default(),
+//!     codec,
+//! );
+//!
+//! // A worker takes its data converter from its client.
+//! let options = ClientOptions::new("default").data_converter(converter.clone()).build();
+//! # let _ = options;
+//!
+//! let context = SerializationContextData::None;
+//! let sealed = converter.to_payload(&context, &"Hello, World".to_string()).await?;
+//! assert_eq!(sealed.metadata["encoding"], b"binary/encrypted");
+//! let greeting: String = converter.from_payload(&context, sealed).await?;
+//! assert_eq!(greeting, "Hello, World");
+//! assert_eq!(figures.encode().calls, 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod codec;
+mod key_service;
+mod keyring;
+mod observed;
+mod payload;
+pub mod vectors;
+
+pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
+pub use key_service::{Calls, KeyService, KeyServiceError, Stalls};
+pub use keyring::{
+    ACTIVE_KEY_VARIABLE, DataKey, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring, KeyringError,
+};
+pub use observed::{CallFigures, Figures, Observed};
+pub use payload::{ENCODING, ENCRYPTED, KEY_ID, OpenError, SealError, open, seal};
+
+pub use temporalio_common::{
+    data_converters::{PayloadCodec, PayloadConversionError, SerializationContextData},
+    protos::temporal::api::common::v1::Payload,
+};

@@ -1,0 +1,132 @@
+//! seal and open: against payloads made elsewhere, and for any payload.
+
+use std::collections::HashSet;
+
+use arbtest::{
+    arbitrary::{self, Unstructured},
+    arbtest,
+};
+use codec_kit::{
+    ENCODING, ENCRYPTED, KEY_ID, Keyring, OpenError, Payload, open, seal, vectors::Vectors,
+};
+
+#[test]
+fn what_must_open_opens_to_those_exact_bytes() {
+    let vectors = Vectors::load();
+    assert_eq!(vectors.opens_to.len(), 8);
+    for vector in vectors.opens_to {
+        let opened = open(&vector.keyring(), vector.encrypted).unwrap();
+        assert_eq!(opened, vector.plain, "{}", vector.name);
+    }
+}
+
+#[test]
+fn what_must_be_an_error_is_one_that_names_the_reason() {
+    let vectors = Vectors::load();
+    assert_eq!(vectors.must_be_an_error.len(), 11);
+    for vector in vectors.must_be_an_error {
+        let error = open(&vector.keyring(), vector.encrypted).unwrap_err();
+        let expected = match vector.why.as_str() {
+            "no such key" => matches!(error, OpenError::UnknownKey { .. }),
+            "authentication fails" => matches!(error, OpenError::Authentication { .. }),
+            "the opened bytes are no Payload message" => {
+                matches!(error, OpenError::NotAPayload { .. })
+            }
+            _ => matches!(error, OpenError::TooShort(_)),
+        };
+        assert!(expected, "{}: {error:?}", vector.name);
+    }
+}
+
+#[test]
+fn what_is_not_encrypted_is_left_alone() {
+    let vectors = Vectors::load();
+    assert_eq!(vectors.decode_leaves_alone.len(), 7);
+    for vector in vectors.decode_leaves_alone {
+        let opened = open(&Keyring::test_key(), vector.payload.clone()).unwrap();
+        assert_eq!(opened, vector.payload, "{}", vector.name);
+    }
+}
+
+#[test]
+fn an_error_names_the_key_id_and_no_plaintext() {
+    let vectors = Vectors::load();
+    let unknown = vectors.must_be_an_error.iter().find(|v| v.name == "unknown key id").unwrap();
+    let error = open(&unknown.keyring(), unknown.encrypted.clone()).unwrap_err().to_string();
+    assert!(error.contains("nobody-has-this-key") && error.contains("test-key-id"), "{error}");
+
+    let foreign =
+        vectors.must_be_an_error.iter().find(|v| v.name.starts_with("authentic")).unwrap();
+    let error = open(&foreign.keyring(), foreign.encrypted.clone()).unwrap_err();
+    // The source of the error would quote what was decrypted: there is none.
+    assert!(std::error::Error::source(&error).is_none());
+}
+
+#[test]
+fn keys_that_were_rotated_out_still_open() {
+    let old = Keyring::parse("2025=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", None).unwrap();
+    let both = Keyring::parse(
+        "2026=AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=,2025=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+        None,
+    )
+    .unwrap();
+    let plain = Payload { data: b"\"Hello\"".to_vec(), ..Default::default() };
+    let sealed_before = seal(old.active(), &plain).unwrap();
+    let sealed_now = seal(both.active(), &plain).unwrap();
+    assert_eq!(sealed_now.metadata[KEY_ID], b"2026");
+    assert_eq!(open(&both, sealed_before).unwrap(), plain);
+    assert!(matches!(open(&old, sealed_now), Err(OpenError::UnknownKey { .. })));
+}
+
+/// Any payload: metadata of any keys and values, any data.
+fn payload(u: &mut Unstructured<'_>) -> arbitrary::Result<Payload> {
+    Ok(Payload { metadata: u.arbitrary()?, data: u.arbitrary()?, ..Default::default() })
+}
+
+#[test]
+fn any_payload_survives() {
+    arbtest(|u| {
+        let (keyring, plain) = (Keyring::test_key(), payload(u)?);
+        let sealed = seal(keyring.active(), &plain).unwrap();
+        assert_eq!(sealed.metadata[ENCODING], ENCRYPTED);
+        assert_eq!(sealed.metadata[KEY_ID], b"test-key-id");
+        assert_eq!(open(&keyring, sealed).unwrap(), plain);
+        Ok(())
+    });
+}
+
+#[test]
+fn no_two_seals_share_a_nonce() {
+    let plain = Payload::default();
+    let nonces: HashSet<_> = (0..10_000)
+        .map(|_| seal(Keyring::test_key().active(), &plain).unwrap().data[..12].to_vec())
+        .collect();
+    assert_eq!(nonces.len(), 10_000);
+}
+
+#[test]
+fn any_changed_bit_is_refused() {
+    arbtest(|u| {
+        let (keyring, plain) = (Keyring::test_key(), payload(u)?);
+        let mut sealed = seal(keyring.active(), &plain).unwrap();
+        let at = u.choose_index(sealed.data.len())?;
+        sealed.data[at] ^= 1 << u.int_in_range(0..=7)?;
+        let refused = matches!(open(&keyring, sealed), Err(OpenError::Authentication { .. }));
+        assert!(refused);
+        Ok(())
+    });
+}
+
+#[test]
+fn any_bytes_are_refused_and_never_a_panic() {
+    arbtest(|u| {
+        let metadata = [
+            (ENCODING.to_owned(), ENCRYPTED.to_vec()),
+            (KEY_ID.to_owned(), b"test-key-id".to_vec()),
+        ];
+        let payload =
+            Payload { metadata: metadata.into(), data: u.arbitrary()?, ..Default::default() };
+        assert!(open(&Keyring::test_key(), payload).is_err());
+        Ok(())
+    });
+}

@@ -1,0 +1,49 @@
+//! The workshop's own program: `cargo workshop …`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use solutions::Step;
+use workshop::{
+    compare::{self, CompareArgs},
+    exit::{self, Exit, Failure},
+    worker::{self, WorkerArgs},
+};
+
+/// Unblock: what a blocking payload codec does to a Temporal worker, and how to cure it.
+#[derive(Parser)]
+#[command(name = "workshop", bin_name = "cargo workshop", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure the three codecs side by side on a real Temporal server
+    Compare(Box<CompareArgs>),
+    /// The worker process of a comparison, with a reference codec
+    #[command(hide = true)]
+    Worker {
+        #[arg(long)]
+        solution: u8,
+        #[command(flatten)]
+        worker: Box<WorkerArgs>,
+    },
+}
+
+fn main() -> ExitCode {
+    exit::end(run(Cli::parse().command))
+}
+
+fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Worker { solution, worker } => {
+            let step = Step::from_number(solution)
+                .ok_or_else(|| Failure::usage(format!("there is no solution {solution}")))?;
+            let which = format!("solutions/{}/codec.rs", step.folder());
+            worker::run(&worker, &which, |keys| step.codec(keys))
+        }
+    }
+}

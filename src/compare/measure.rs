@@ -1,0 +1,270 @@
+//! One codec's run: a fresh server, a worker process, the load, and what all three tell.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use codec_kit::KeyService;
+use solutions::Step;
+use temporalio_client::Client;
+use tokio::{process::Command, time::sleep};
+
+use super::{
+    Entry, Progress, TemporalCli,
+    dev_server::DevServer,
+    history::Histories,
+    results::{Run, Series, Workflows, seconds},
+    scenario::Scenario,
+    watch::{Sample, Watched},
+    worker_process::WorkerProcess,
+};
+use crate::{
+    connection::{Server, ServerArgs},
+    load::{self, Load, Outcome},
+    quantiles::Quantiles,
+};
+
+/// A worker that has not run its first workflow by then is measured all the same.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where the runs of a comparison take place.
+pub enum Place {
+    /// On dev servers of their own.
+    Local(TemporalCli),
+    /// On a server that exists, chosen by flags and environment.
+    Existing(ServerArgs),
+}
+
+/// What all runs of a comparison have in common.
+pub struct Course<'a> {
+    /// The numbers.
+    pub scenario: &'a Scenario,
+    /// The seed of the stalls.
+    pub seed: u64,
+    /// Where.
+    pub place: &'a Place,
+    /// The folder for logs.
+    pub logs: &'a Path,
+    /// Different in every comparison, so that no run meets another's workflows.
+    pub id: String,
+}
+
+impl Course<'_> {
+    /// Measures one codec.
+    ///
+    /// # Errors
+    /// When the server or the worker does not start, or ends in the middle.
+    pub async fn run(&self, entry: &Entry, progress: &Progress) -> anyhow::Result<Run> {
+        let (server, args) = match self.place {
+            Place::Local(cli) => {
+                let server = DevServer::start(cli, &self.log(entry, "server")).await?;
+                let args = ServerArgs {
+                    address: Some(server.address().to_owned()),
+                    namespace: Some("default".to_owned()),
+                    profile: None,
+                };
+                (Some(server), args)
+            }
+            Place::Existing(args) => (None, args.clone()),
+        };
+        let chosen = match self.place {
+            Place::Local(_) => Server::local(&args)?,
+            Place::Existing(_) => Server::choose(&args)?,
+        };
+        // A codec that never stalls: what is slow here is the worker's, and nothing else.
+        let codec = Step::Async.codec(KeyService::new(chosen.keyring().clone()));
+        let client = chosen.connect(codec, None).await?;
+
+        let load = self.load(entry);
+        let command = self.worker(entry, &args, &load);
+        let mut worker = WorkerProcess::start(command, &self.log(entry, "worker")).await?;
+        // A server and a worker do many things for the first time with their first workflow.
+        let warm_up =
+            Load { workflows: 1, id_prefix: format!("{}-warm-up", load.id_prefix), ..load.clone() };
+        load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
+        let began = SystemTime::now();
+        let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
+        let work = load::run(&client, &load, limit, |done| progress.done(done));
+        let (outcome, watched) = tokio::select! {
+            measured = Watched::during(worker.metrics, work) => measured,
+            died = worker.died() => match died? {},
+        };
+        // Read while the worker still runs: in a run that was cut off, it is busy for minutes.
+        let histories = Histories::read(&client, outcome.ids()).await?;
+        worker.stop().await?;
+        match server {
+            Some(server) => server.stop().await?,
+            None => terminate(&client, &outcome).await,
+        }
+        Ok(self.result(entry, &outcome, &watched, histories, began))
+    }
+
+    fn log(&self, entry: &Entry, of: &str) -> PathBuf {
+        self.logs.join(format!("{}.{of}.log", entry.name))
+    }
+
+    fn load(&self, entry: &Entry) -> Load {
+        let queue = format!("compare-{}-{}", self.id, entry.name);
+        Load {
+            workflows: self.scenario.workflows,
+            id_prefix: queue.clone(),
+            task_queue: queue,
+            name: "World".to_owned(),
+            activities: Some(self.scenario.activities),
+            activity_seconds: Some(self.scenario.activity_seconds),
+            workflow_task_timeout: Some(Duration::from_secs_f64(
+                self.scenario.workflow_task_timeout_seconds,
+            )),
+        }
+    }
+
+    fn worker(&self, entry: &Entry, server: &ServerArgs, load: &Load) -> Command {
+        let scenario = self.scenario;
+        let stall_probability = if entry.stalls { scenario.stall_probability } else { 0.0 };
+        let mut command = entry.command();
+        let mut flag = |name: &str, value: String| {
+            command.arg(format!("--{name}={value}"));
+        };
+        flag("task-queue", load.task_queue.clone());
+        flag("metrics-address", "127.0.0.1:0".to_owned());
+        flag("threads", scenario.threads.to_string());
+        flag("blocking-threads", scenario.blocking_threads.to_string());
+        flag("stall-probability", stall_probability.to_string());
+        flag("stall-seconds", scenario.stall_seconds.to_string());
+        flag("seed", self.seed.to_string());
+        for (name, value) in [
+            ("address", &server.address),
+            ("namespace", &server.namespace),
+            ("profile", &server.profile),
+        ] {
+            if let Some(value) = value {
+                flag(name, value.clone());
+            }
+        }
+        if let Place::Local(_) = self.place {
+            isolate(&mut command);
+        }
+        command
+    }
+
+    fn result(
+        &self,
+        entry: &Entry,
+        outcome: &Outcome,
+        watched: &Watched,
+        histories: Histories,
+        began: SystemTime,
+    ) -> Run {
+        let cut_off = !(outcome.unfinished.is_empty() && outcome.unanswered.is_empty());
+        let last = watched.last();
+        let completed = outcome.completed.iter().map(|done| done.end_to_end);
+        let unfinished = outcome.unfinished.iter().map(|(_, so_far)| *so_far);
+        let workflow_tasks = histories.workflow_tasks.iter().map(|(_, latency)| *latency);
+        Run {
+            codec: entry.name.clone(),
+            threads: self.scenario.threads,
+            workflows: Workflows {
+                started: outcome.started,
+                completed: outcome.completed.len(),
+                failed: outcome.failed.len(),
+            },
+            end_to_end_seconds: Quantiles::of(completed.chain(unfinished)),
+            workflow_task_schedule_to_start_seconds: Quantiles::of(workflow_tasks),
+            activity_schedule_to_start_seconds: Quantiles::of(histories.activities.iter().copied()),
+            workflow_task_not_found: last.not_found,
+            workflow_task_timeouts: histories.workflow_task_timeouts,
+            longest_poll_seconds: last.longest_poll,
+            lag_seconds: watched.lag(),
+            peak_threads: watched.peak_threads(),
+            peak_memory_bytes: watched.peak_memory(),
+            cut_off,
+            wall_seconds: seconds(outcome.wall),
+            slowest_scrape_seconds: watched.slowest_scrape,
+            failures: outcome
+                .failed
+                .iter()
+                .map(|failed| format!("{}: {}", failed.id, failed.reason))
+                .collect(),
+            series: series(outcome, watched, &histories, began),
+        }
+    }
+}
+
+/// On a dev server of our own, settings for another server must not reach the worker.
+fn isolate(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TEMPORAL_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("TEMPORAL_CONFIG_FILE", "/dev/null");
+}
+
+/// A server that goes on must not keep workflows that nobody runs any more.
+async fn terminate(client: &Client, outcome: &Outcome) {
+    for (id, _) in &outcome.unfinished {
+        let handle = client.get_workflow_handle::<temporalio_client::UntypedWorkflow>(id.as_str());
+        let options = temporalio_client::WorkflowTerminateOptions::builder()
+            .reason("workshop compare reached its limit")
+            .build();
+        if let Err(error) = handle.terminate(options).await {
+            tracing::warn!(id, %error, "a workflow that was cut off could not be terminated");
+        }
+    }
+}
+
+fn series(
+    outcome: &Outcome,
+    watched: &Watched,
+    histories: &Histories,
+    began: SystemTime,
+) -> Series {
+    let mut workflow_task: Vec<_> = histories
+        .workflow_tasks
+        .iter()
+        .map(|(at, latency)| {
+            (seconds(at.duration_since(began).unwrap_or_default()), seconds(*latency))
+        })
+        .collect();
+    workflow_task.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let pairs = || watched.samples.windows(2).map(|pair| (&pair[0], &pair[1]));
+    Series {
+        end_to_end: outcome
+            .completed
+            .iter()
+            .map(|done| (seconds(done.at), seconds(done.end_to_end)))
+            .collect(),
+        workflow_task,
+        lag: pairs().map(|(before, now)| (seconds(now.at), lag_between(before, now))).collect(),
+        held: pairs()
+            .map(|(before, now)| {
+                let held = now.held_sum - before.held_sum;
+                (seconds(now.at), held / seconds(now.at - before.at))
+            })
+            .collect(),
+    }
+}
+
+/// The mean lag of the ticks between two samples, or of the tick that is due, if that is worse.
+fn lag_between(before: &Sample, now: &Sample) -> f64 {
+    let ticks = now.worker.count - before.worker.count;
+    let mean = if ticks > 0.0 { (now.worker.sum - before.worker.sum) / ticks } else { 0.0 };
+    mean.max(now.worker.current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::watch::Lag;
+
+    #[test]
+    fn lag_is_the_mean_of_the_ticks_or_the_one_that_is_due() {
+        let sample = |current, sum, count| Sample {
+            worker: Lag { current, sum, count, ..Lag::default() },
+            ..Sample::default()
+        };
+        assert_eq!(lag_between(&sample(0.0, 1.0, 10.0), &sample(0.1, 2.0, 12.0)), 0.5);
+        assert_eq!(lag_between(&sample(0.0, 1.0, 10.0), &sample(3.0, 1.0, 10.0)), 3.0);
+    }
+}

@@ -1,0 +1,180 @@
+//! The report's plots: one small SVG for each codec and figure, on equal axes.
+
+use std::{error::Error, ops::Range};
+
+use plotters::{
+    chart::{ChartBuilder, ChartContext},
+    coord::ranged1d::{AsRangedCoord, ValueFormatter},
+    prelude::*,
+};
+
+use super::results::{Run, Series};
+
+/// Width and height of a plot; the page scales it.
+const SIZE: (u32, u32) = (400, 230);
+
+// Stand-ins: the page's style sheet maps each of these to a colour of the theme, so that a plot
+// follows light and dark, and the printer.
+const INK: RGBColor = RGBColor(1, 1, 1);
+const GRID: RGBColor = RGBColor(2, 2, 2);
+const DATA: RGBColor = RGBColor(3, 3, 3);
+
+/// A figure over time.
+pub struct Figure {
+    /// Its heading.
+    pub title: &'static str,
+    /// How to read it.
+    pub caption: &'static str,
+    y: &'static str,
+    scale: Scale,
+    points: fn(&Series) -> &Vec<(f64, f64)>,
+}
+
+#[derive(Clone, Copy)]
+enum Scale {
+    /// Seconds beside minutes: logarithmic, from this value on, drawn as dots.
+    LogDots(f64),
+    /// The same as a line.
+    LogLine(f64),
+    /// A share, 0 to 1, as a line.
+    Share,
+}
+
+/// The figures of the report.
+pub const FIGURES: [Figure; 4] = [
+    Figure {
+        title: "End-to-end latency",
+        caption: "Each dot is a workflow: when it was done, and how long after its start. Dots that \
+                  climb are workflows that wait for others' stalls.",
+        y: "seconds",
+        scale: Scale::LogDots(0.1),
+        points: |series| &series.end_to_end,
+    },
+    Figure {
+        title: "Workflow task schedule-to-start latency",
+        caption: "Each dot is a workflow task: when a worker took it, and how long it had waited on \
+                  the server. A healthy worker takes it within milliseconds.",
+        y: "seconds",
+        scale: Scale::LogDots(0.001),
+        points: |series| &series.workflow_task,
+    },
+    Figure {
+        title: "Lag of the worker's task",
+        caption: "How much later than asked a tick of 10 ms comes, measured inside the worker's own \
+                  task. While the codec holds the thread, nothing ticks.",
+        y: "seconds",
+        scale: Scale::LogLine(0.001),
+        points: |series| &series.lag,
+    },
+    Figure {
+        title: "Time held in the codec's polls",
+        caption: "The share of the time during which the codec held a thread in its longest polls. \
+                  Waiting asynchronously holds none, however long it takes.",
+        y: "share of the time",
+        scale: Scale::Share,
+        points: |series| &series.held,
+    },
+];
+
+impl Figure {
+    /// One SVG for each run, on the same axes.
+    ///
+    /// # Errors
+    /// When the plotting library gives up.
+    pub fn svgs(&self, runs: &[Run]) -> Result<Vec<String>, Box<dyn Error>> {
+        let points = |run: &Run| (self.points)(&run.series).clone();
+        let all = || runs.iter().flat_map(points);
+        let x = 0.0..runs.iter().map(|run| run.wall_seconds).fold(1.0, f64::max);
+        let highest = all().map(|(_, y)| y).fold(0.0, f64::max);
+        runs.iter().map(|run| self.svg(&points(run), x.clone(), highest)).collect()
+    }
+
+    fn svg(
+        &self,
+        points: &[(f64, f64)],
+        x: Range<f64>,
+        highest: f64,
+    ) -> Result<String, Box<dyn Error>> {
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            let mut builder = ChartBuilder::on(&area);
+            builder.margin(6).margin_right(14).x_label_area_size(34).y_label_area_size(52);
+            // What lies below the axis' start is drawn on it, not left out.
+            let from = |lowest: f64| points.iter().map(move |(x, y)| (*x, y.max(lowest)));
+            let log = |lowest: f64| (lowest..highest.max(lowest * 10.0) * 1.3).log_scale();
+            match self.scale {
+                Scale::LogDots(lowest) => {
+                    let mut chart = builder.build_cartesian_2d(x, log(lowest))?;
+                    self.mesh(&mut chart)?;
+                    chart.draw_series(from(lowest).map(|at| Circle::new(at, 2, DATA.filled())))?;
+                }
+                Scale::LogLine(lowest) => {
+                    let mut chart = builder.build_cartesian_2d(x, log(lowest))?;
+                    self.mesh(&mut chart)?;
+                    chart.draw_series(LineSeries::new(from(lowest), DATA.stroke_width(2)))?;
+                }
+                Scale::Share => {
+                    let mut chart = builder.build_cartesian_2d(x, 0.0..highest.max(1.0) * 1.05)?;
+                    self.mesh(&mut chart)?;
+                    chart.draw_series(LineSeries::new(from(0.0), DATA.stroke_width(2)))?;
+                }
+            }
+            area.present()?;
+        }
+        Ok(svg)
+    }
+
+    fn mesh<X, Y>(
+        &self,
+        chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>,
+    ) -> Result<(), Box<dyn Error>>
+    where
+        X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+        Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+        Range<f64>: AsRangedCoord,
+    {
+        let label = ("sans-serif", 13).into_font().color(&INK);
+        chart
+            .configure_mesh()
+            .x_desc("seconds since the start")
+            .y_desc(self.y)
+            .x_labels(6)
+            .y_labels(6)
+            .axis_style(INK)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .label_style(label)
+            .draw()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_run_gets_a_plot_of_every_figure_even_without_data() {
+        let mut busy = Run { wall_seconds: 60.0, ..Run::default() };
+        busy.series.end_to_end = vec![(1.0, 1.0), (60.0, 60.0)];
+        let runs = [busy, Run::default()];
+        for figure in &FIGURES {
+            let svgs = figure.svgs(&runs).unwrap();
+            assert_eq!(svgs.len(), 2, "{}", figure.title);
+            assert!(svgs.iter().all(|svg| svg.starts_with("<svg") && svg.ends_with("</svg>\n")));
+        }
+        let dots = FIGURES[0].svgs(&runs).unwrap().map_dots();
+        assert_eq!(dots, [2, 0]);
+    }
+
+    trait Dots {
+        fn map_dots(self) -> Vec<usize>;
+    }
+
+    impl Dots for Vec<String> {
+        fn map_dots(self) -> Vec<usize> {
+            self.iter().map(|svg| svg.matches("<circle").count()).collect()
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The table on stdout.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::results::{Comparison, Run};
+use crate::quantiles::Quantiles;
+
+/// A figure of the table: what it is called, and how a run tells it.
+pub type Row = (&'static str, fn(&Run) -> String);
+
+/// The figures, in the order of the table and of the report.
+pub const ROWS: [Row; 13] = [
+    ("workflows done", |run| format!("{} of {}", run.workflows.completed, run.workflows.started)),
+    ("end to end, p50", |run| end_to_end(run, |q| q.p50)),
+    ("end to end, p95", |run| end_to_end(run, |q| q.p95)),
+    ("end to end, max", |run| end_to_end(run, |q| q.max)),
+    ("workflow task schedule-to-start, p95", |run| {
+        bound(run, run.workflow_task_schedule_to_start_seconds.map(|q| q.p95))
+    }),
+    ("activity schedule-to-start, p95", |run| {
+        bound(run, run.activity_schedule_to_start_seconds.map(|q| q.p95))
+    }),
+    ("\"Workflow task not found\"", |run| count(run, run.workflow_task_not_found)),
+    ("workflow task timeouts", |run| count(run, run.workflow_task_timeouts)),
+    ("longest poll of the codec", |run| match run.longest_poll_seconds {
+        None => "not observed".to_owned(),
+        poll => seconds(poll),
+    }),
+    ("lag, in the worker's task", |run| seconds(Some(run.lag_seconds.worker))),
+    ("lag, in a task beside it", |run| seconds(Some(run.lag_seconds.beside))),
+    ("peak threads", |run| number(run.peak_threads.map(|threads| threads.to_string()))),
+    ("peak memory", |run| {
+        number(run.peak_memory_bytes.map(|bytes| format!("{:.0} MiB", bytes as f64 / 1048576.0)))
+    }),
+];
+
+/// The table, one column a codec, with the ratios beneath it.
+pub fn table(all: &Comparison) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(std::iter::once("").chain(all.runs.iter().map(|run| run.codec.as_str())));
+    for (name, figure) in ROWS {
+        let cells = all.runs.iter().map(figure);
+        table.add_row(std::iter::once(name.to_owned()).chain(cells));
+    }
+    if !all.ratios.is_empty() {
+        let cells = all.runs.iter().map(|run| ratio(all, run));
+        table.add_row(std::iter::once("end to end, p95 / async".to_owned()).chain(cells));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A run's end-to-end p95 against that of async.
+pub fn ratio(all: &Comparison, run: &Run) -> String {
+    match all.ratios.get(&run.codec) {
+        None => "1".to_owned(),
+        Some(ratio) => {
+            let sign = if ratio.lower_bound { "≥ " } else { "" };
+            number(ratio.end_to_end_p95.map(|ratio| format!("{sign}{ratio:.1}")))
+        }
+    }
+}
+
+fn end_to_end(run: &Run, of: fn(Quantiles) -> f64) -> String {
+    bound(run, run.end_to_end_seconds.map(of))
+}
+
+/// A figure of a run that was cut off is a lower bound.
+fn bound(run: &Run, figure: Option<f64>) -> String {
+    let sign = if run.cut_off && figure.is_some() { "≥ " } else { "" };
+    format!("{sign}{}", seconds(figure))
+}
+
+fn count(run: &Run, count: u64) -> String {
+    format!("{}{count}", if run.cut_off { "≥ " } else { "" })
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    number(seconds.map(|seconds| match seconds {
+        s if s >= 10.0 => format!("{s:.1} s"),
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s => format!("{:.0} ms", s * 1e3),
+    }))
+}
+
+fn number(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}

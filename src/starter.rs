@@ -1,0 +1,225 @@
+//! The program `starter`: starts a load with a codec that never stalls, shows its progress, and
+//! prints what became of it.
+
+use std::time::Duration;
+
+use clap::Parser;
+use codec_kit::KeyService;
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use solutions::Step;
+use tokio::runtime;
+
+use crate::{
+    connection::{Server, ServerArgs},
+    exit::{Exit, Failure},
+    load::{self, Load, Outcome},
+    logging::LogArgs,
+    quantiles::Quantiles,
+    worker::seconds,
+    workflows::TASK_QUEUE,
+};
+
+/// How many ids a message names before it only counts.
+const NAMED: usize = 5;
+
+/// Starts GreetingWorkflows, waits for them, and prints how long they took.
+#[derive(Debug, Parser)]
+#[command(name = "starter", version)]
+pub struct StarterArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    /// How many workflows, all at once
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    workflows: u32,
+    /// Activities in each workflow, one after another [default: 10]
+    #[arg(long)]
+    activities: Option<u32>,
+    /// How long each activity works, in seconds [default: 0.5]
+    #[arg(long, value_parser = seconds)]
+    activity_seconds: Option<Duration>,
+    /// How long a worker may take for a workflow task, in seconds [default: the server's, 10]
+    #[arg(long, value_parser = seconds)]
+    workflow_task_timeout: Option<Duration>,
+    /// Task queue to start them on
+    #[arg(long, default_value = TASK_QUEUE)]
+    task_queue: String,
+    /// Workflow ids are this, a hyphen and a number
+    #[arg(long, default_value = "hello-activity-workflow-id")]
+    id_prefix: String,
+    /// Whom to greet
+    #[arg(long, default_value = "World")]
+    name: String,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    workflows: Counts,
+    end_to_end_seconds: Option<Quantiles>,
+    wall_seconds: f64,
+    failures: Vec<FailureReport<'a>>,
+    not_awaited: Vec<&'a str>,
+    start_not_answered: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    started: usize,
+    completed: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+struct FailureReport<'a> {
+    id: &'a str,
+    reason: &'a str,
+}
+
+/// Runs the starter.
+///
+/// # Errors
+/// When no server answers, or it was interrupted: the message says what was started and not
+/// awaited.
+pub fn run(args: &StarterArgs) -> anyhow::Result<Exit> {
+    args.log.init("warn")?;
+    let server = Server::choose(&args.server)?;
+    runtime::Builder::new_multi_thread().enable_all().build()?.block_on(start(args, &server))
+}
+
+async fn start(args: &StarterArgs, server: &Server) -> anyhow::Result<Exit> {
+    let codec = Step::Async.codec(KeyService::new(server.keyring().clone()));
+    let client = server.connect(codec, None).await?;
+    let load = Load {
+        workflows: args.workflows,
+        task_queue: args.task_queue.clone(),
+        id_prefix: args.id_prefix.clone(),
+        name: args.name.clone(),
+        activities: args.activities,
+        activity_seconds: args.activity_seconds.map(|seconds| seconds.as_secs_f64()),
+        workflow_task_timeout: args.workflow_task_timeout,
+    };
+    // Draws nothing when stderr is no terminal.
+    let bar = ProgressBar::new(args.workflows.into()).with_style(
+        ProgressStyle::with_template("{elapsed_precise} [{bar:40}] {pos}/{len} workflows")?
+            .progress_chars("=> "),
+    );
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let interrupted = std::cell::Cell::new(false);
+    let stop = async {
+        // Without a signal handler there is no stop, and Ctrl-C ends the process as it does anyway.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        interrupted.set(true);
+    };
+    let outcome = load::run(&client, &load, stop, |done| bar.set_position(done as u64)).await;
+    bar.finish_and_clear();
+
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report(&outcome))?);
+    } else {
+        print_text(&outcome);
+    }
+    if interrupted.get() {
+        return Err(Failure::interrupted(what_is_left(args, &outcome)).into());
+    }
+    Ok(if outcome.is_complete() { Exit::Done } else { Exit::NotSolved })
+}
+
+fn report(outcome: &Outcome) -> Report<'_> {
+    Report {
+        workflows: Counts {
+            started: outcome.started,
+            completed: outcome.completed.len(),
+            failed: outcome.failed.len(),
+        },
+        end_to_end_seconds: end_to_end(outcome),
+        wall_seconds: outcome.wall.as_secs_f64(),
+        failures: outcome
+            .failed
+            .iter()
+            .map(|failed| FailureReport { id: &failed.id, reason: &failed.reason })
+            .collect(),
+        not_awaited: outcome.unfinished.iter().map(|(id, _)| id.as_str()).collect(),
+        start_not_answered: outcome.unanswered.iter().map(String::as_str).collect(),
+    }
+}
+
+fn end_to_end(outcome: &Outcome) -> Option<Quantiles> {
+    Quantiles::of(outcome.completed.iter().map(|completed| completed.end_to_end))
+}
+
+fn print_text(outcome: &Outcome) {
+    println!(
+        "{} workflows started, {} completed, {} failed, in {:.1} s",
+        outcome.started,
+        outcome.completed.len(),
+        outcome.failed.len(),
+        outcome.wall.as_secs_f64()
+    );
+    if let Some(quantiles) = end_to_end(outcome) {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["end to end", "p50", "p95", "p99", "max"]);
+        let Quantiles { p50, p95, p99, max } = quantiles;
+        let cells = [p50, p95, p99, max].map(|seconds| format!("{seconds:.2}"));
+        table.add_row(std::iter::once("seconds".to_owned()).chain(cells));
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        println!("{table}");
+    }
+    for failed in &outcome.failed {
+        println!("{} failed: {}", failed.id, failed.reason);
+    }
+}
+
+/// What goes on without this program.
+fn what_is_left(args: &StarterArgs, outcome: &Outcome) -> String {
+    let mut left = format!(
+        "interrupted: {} of {} workflows were started, and {} of these were not awaited{}; they go \
+         on as long as a worker polls {}",
+        outcome.started,
+        args.workflows,
+        outcome.unfinished.len(),
+        named(outcome.unfinished.iter().map(|(id, _)| id.as_str())),
+        args.task_queue,
+    );
+    if !outcome.unanswered.is_empty() {
+        left += &format!(
+            "; {} more were being started and may go on as well{}",
+            outcome.unanswered.len(),
+            named(outcome.unanswered.iter().map(String::as_str))
+        );
+    }
+    left
+}
+
+/// " (a, b, c and 7 more)", or nothing.
+fn named<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = ids.len().saturating_sub(NAMED);
+    let first = ids.take(NAMED).collect::<Vec<_>>().join(", ");
+    match (first.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!(" ({first})"),
+        (false, more) => format!(" ({first} and {more} more)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_named_up_to_a_point() {
+        assert_eq!(named([].into_iter()), "");
+        assert_eq!(named(["a", "b"].into_iter()), " (a, b)");
+        assert_eq!(named(["a"; 9].into_iter()), " (a, a, a, a, a and 4 more)");
+    }
+}

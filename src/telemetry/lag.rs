@@ -1,0 +1,119 @@
+//! How late a task of the runtime runs.
+//!
+//! A probe asks to be woken every 10 ms, and sees how much later than that it is. Where it stands
+//! decides what it sees: joined into the worker's own task it is late whenever that task is held;
+//! as a task beside it, it is late only when every thread of the runtime is.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, Opts,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+/// How often a probe asks to be woken.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Seconds.
+const BUCKETS: [f64; 18] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1., 2., 5., 10., 20., 60., 120.,
+    180.,
+];
+
+/// A lag probe, exported with the label `probe`:
+///
+/// | metric | type | unit | what |
+/// | --- | --- | --- | --- |
+/// | `workshop_lag_seconds` | histogram | seconds | how late each tick of the probe was |
+/// | `workshop_lag_current_seconds` | gauge | seconds | how late the tick is that is due now: it grows while the runtime is held |
+/// | `workshop_lag_longest_seconds` | gauge | seconds | the longest lag so far |
+#[derive(Clone)]
+pub struct LagProbe(Arc<Inner>);
+
+struct Inner {
+    started: Instant,
+    /// When the next tick is due, in nanoseconds since `started`.
+    due: AtomicU64,
+    longest: AtomicU64,
+    lag: Histogram,
+    current_gauge: Gauge,
+    longest_gauge: Gauge,
+}
+
+impl LagProbe {
+    /// A probe with that name, in the default registry. It does nothing until it [runs](Self::run).
+    ///
+    /// # Errors
+    /// When there is a probe of that name already.
+    pub fn register(name: &str) -> prometheus::Result<Self> {
+        let opts = |metric, help| Opts::new(metric, help).const_label("probe", name);
+        let lag = opts("workshop_lag_seconds", "How late each tick of the probe was");
+        let probe = Self(Arc::new(Inner {
+            started: Instant::now(),
+            due: AtomicU64::new(u64::MAX),
+            longest: AtomicU64::new(0),
+            lag: Histogram::with_opts(HistogramOpts::from(lag).buckets(BUCKETS.into()))?,
+            current_gauge: Gauge::with_opts(opts(
+                "workshop_lag_current_seconds",
+                "How late the probe's tick is that is due now",
+            ))?,
+            longest_gauge: Gauge::with_opts(opts(
+                "workshop_lag_longest_seconds",
+                "Longest lag of the probe so far",
+            ))?,
+        }));
+        prometheus::default_registry().register(Box::new(probe.clone()))?;
+        Ok(probe)
+    }
+
+    /// Ticks for ever.
+    pub async fn run(self) {
+        loop {
+            let due = Instant::now() + INTERVAL;
+            self.0.due.store(self.0.nanos(due), Relaxed);
+            tokio::time::sleep(INTERVAL).await;
+            let late = due.elapsed();
+            self.0.lag.observe(late.as_secs_f64());
+            self.0.longest.fetch_max(nanos(late), Relaxed);
+        }
+    }
+}
+
+impl Inner {
+    fn nanos(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.started))
+    }
+
+    /// How late the tick is that is due now. Asked by the thread that serves metrics, so it tells
+    /// of a stall that is not over.
+    fn current(&self) -> Duration {
+        let now = self.nanos(Instant::now());
+        Duration::from_nanos(now.saturating_sub(self.due.load(Relaxed)))
+    }
+}
+
+impl Collector for LagProbe {
+    fn desc(&self) -> Vec<&Desc> {
+        let Inner { lag, current_gauge, longest_gauge, .. } = &*self.0;
+        [lag.desc(), current_gauge.desc(), longest_gauge.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Inner { lag, current_gauge, longest_gauge, longest, .. } = &*self.0;
+        let current = self.0.current();
+        let longest = Duration::from_nanos(longest.load(Relaxed)).max(current);
+        current_gauge.set(current.as_secs_f64());
+        longest_gauge.set(longest.as_secs_f64());
+        [lag.collect(), current_gauge.collect(), longest_gauge.collect()].concat()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,259 @@
+//! The worker: GreetingWorkflow and its activity, with the codec under study.
+
+use std::{
+    future,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    process,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use clap::ArgAction;
+use codec_kit::{AnyCodec, KeyService, Stalls};
+use temporalio_sdk::{
+    Runtime, Worker, WorkerOptions,
+    error::{WorkerRunError, WorkerValidationError},
+    runtime::{
+        PollerBehavior, RuntimeOptions,
+        worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+    },
+};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    connection::{Server, ServerArgs},
+    exit::{Exit, Failure},
+    logging::LogArgs,
+    telemetry::{LagProbe, Telemetry},
+    workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
+};
+
+/// What the worker's logs say unless `RUST_LOG` says otherwise.
+const LOG_FILTER: &str = "info";
+/// The SDK's default.
+const WORKFLOW_TASK_SLOTS: usize = 100;
+
+/// The worker's flags. The defaults are the original's.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    stalls: StallArgs,
+    /// Threads of the runtime; 0: tokio's current_thread, which runs all tasks on one
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// The most threads that tokio's blocking pool may have
+    #[arg(long, default_value_t = NonZeroUsize::new(512).expect("512 is not 0"))]
+    blocking_threads: NonZeroUsize,
+    /// Task queue to poll
+    #[arg(long, default_value = TASK_QUEUE)]
+    task_queue: String,
+    /// Where to serve /metrics; port 0: a free one, which the first line on stdout tells
+    #[arg(long, default_value = "127.0.0.1:8086", value_name = "ADDRESS:PORT")]
+    metrics_address: SocketAddr,
+    /// Activities at once
+    #[arg(long, default_value_t = 400)]
+    activity_slots: usize,
+    /// Workflow tasks at once
+    #[arg(long, default_value_t = WORKFLOW_TASK_SLOTS)]
+    workflow_task_slots: usize,
+    /// Polls for workflow tasks at once
+    #[arg(long, default_value_t = 50)]
+    workflow_task_pollers: usize,
+    /// Polls for activities at once
+    #[arg(long, default_value_t = 20)]
+    activity_pollers: usize,
+    /// Share of the workflow task polls that go to the task queue, not to the worker's sticky one
+    #[arg(long, default_value_t = 0.5)]
+    nonsticky_ratio: f32,
+}
+
+/// How the simulated key service behaves.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StallArgs {
+    /// Share of the calls to the key service that stall, 0 to 1
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub stall_probability: f64,
+    /// How long a stalled call takes, in seconds
+    #[arg(long, default_value = "0.4", value_parser = seconds)]
+    pub stall_seconds: Duration,
+    /// Share of the calls to the key service that fail, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub failure_rate: f64,
+    /// The same seed deals the same stalls
+    #[arg(long, default_value_t = 1, action = ArgAction::Set)]
+    pub seed: u64,
+}
+
+impl From<&StallArgs> for Stalls {
+    fn from(args: &StallArgs) -> Self {
+        Self {
+            probability: args.stall_probability,
+            duration: args.stall_seconds,
+            failure_rate: args.failure_rate,
+            seed: args.seed,
+        }
+    }
+}
+
+/// A number of seconds on the command line.
+///
+/// # Errors
+/// Why it is none.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// A share, 0 to 1, on the command line.
+///
+/// # Errors
+/// Why it is none.
+pub fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    (0.0..=1.0).contains(&share).then_some(share).ok_or_else(|| "not between 0 and 1".to_owned())
+}
+
+/// Runs a worker until it is told to stop. `codec` makes the codec under study, and `which` says
+/// which that is, for the first line of the log.
+///
+/// SIGINT or SIGTERM: takes no more tasks, finishes those it has, and ends well. A second one ends
+/// the process at once.
+///
+/// # Errors
+/// When no server answers, the metrics' port is taken, or the SDK gives up.
+pub fn run(
+    args: &WorkerArgs,
+    which: &str,
+    codec: impl FnOnce(KeyService) -> AnyCodec,
+) -> anyhow::Result<Exit> {
+    args.log.init(LOG_FILTER)?;
+    let stalls = Stalls::from(&args.stalls);
+    tracing::info!(
+        codec = which,
+        stall_probability = stalls.probability,
+        stall_seconds = stalls.duration.as_secs_f64(),
+        seed = stalls.seed,
+        threads = args.threads,
+        "worker runs this codec"
+    );
+    let server = Server::choose(&args.server)?;
+    let telemetry = Telemetry::start(args.metrics_address)?;
+    println!("metrics on http://{}/metrics", telemetry.address);
+
+    let keys = KeyService::with_stalls(server.keyring().clone(), stalls);
+    let mut builder = match args.threads {
+        0 => runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    let runtime = builder.enable_all().max_blocking_threads(args.blocking_threads.get()).build()?;
+    let result = runtime.block_on(serve(args, &server, &telemetry, codec(keys)));
+    // A blocking call that is still under way must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(
+    args: &WorkerArgs,
+    server: &Server,
+    telemetry: &Telemetry,
+    codec: AnyCodec,
+) -> anyhow::Result<Exit> {
+    let client = server.connect(codec, telemetry.client_meter()?).await?;
+    let sdk = Runtime::from_current_tokio(
+        RuntimeOptions::builder()
+            .telemetry_options(telemetry.options())
+            .build()
+            .map_err(anyhow::Error::msg)?,
+    )?;
+    let mut worker = Worker::new(&sdk, client, options(args)?)?;
+    let probe = LagProbe::register("worker")?;
+    tokio::spawn(LagProbe::register("beside")?.run());
+    telemetry.beside.spawn(stop_on_signal(worker.shutdown_handle()));
+    tracing::info!(
+        address = server.address(),
+        namespace = server.namespace(),
+        task_queue = args.task_queue,
+        metrics = %format!("http://{}/metrics", telemetry.address),
+        "worker polls"
+    );
+
+    // One task: what holds the worker holds this probe.
+    tokio::select! {
+        result = worker.run() => result.map_err(|error| explain(error, server))?,
+        () = probe.run() => future::pending().await,
+    }
+    tracing::info!("worker drained and stopped");
+    Ok(Exit::Done)
+}
+
+fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {
+    let slots = FixedSizeSlotSupplier::new;
+    Ok(WorkerOptions::new(args.task_queue.as_str())
+        .register_workflow::<GreetingWorkflow>()?
+        .register_activities(GreetingActivities)
+        .tuner(
+            TunerHolder::builder()
+                .workflow_task_slot_supplier(slots(args.workflow_task_slots))
+                .activity_task_slot_supplier(slots(args.activity_slots))
+                // Not used here; the SDK wants a number.
+                .local_activity_task_slot_supplier(slots(1))
+                .nexus_task_slot_supplier(slots(1))
+                .build(),
+        )
+        .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(args.workflow_task_pollers))
+        .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(args.activity_pollers))
+        .nonsticky_to_sticky_poll_ratio(args.nonsticky_ratio)
+        .build())
+}
+
+/// Runs beside the worker: a signal must be heard while the worker is stalled.
+async fn stop_on_signal(stop: impl Fn()) {
+    static STOPPING: AtomicBool = AtomicBool::new(false);
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        tracing::warn!("this system lets nobody listen for signals: the worker can't be drained");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if STOPPING.swap(true, Relaxed) {
+            tracing::warn!("ended at once; tasks that were under way will time out and be retried");
+            process::exit(Exit::Interrupted as i32);
+        }
+        tracing::info!(
+            "worker stops: finishing the tasks it has (a second signal ends it at once)"
+        );
+        stop();
+    }
+}
+
+fn explain(error: WorkerRunError, server: &Server) -> anyhow::Error {
+    match error {
+        WorkerRunError::Validation(WorkerValidationError::NamespaceDescribeError {
+            source,
+            namespace,
+        }) => Failure::environment(format!(
+            "the server at {} does not serve namespace {namespace} ({}): create it, or name another \
+             with --namespace or TEMPORAL_NAMESPACE",
+            server.address(),
+            source.message(),
+        ))
+        .into(),
+        error => anyhow::Error::from(error).context("the worker gave up"),
+    }
+}

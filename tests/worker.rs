@@ -1,0 +1,272 @@
+//! Worker and starter against a real dev server: through crashes, signals and wrong keys, no
+//! workflow is lost.
+
+mod common;
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use codec_kit::{
+    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, codec_future,
+    seal_all,
+};
+use common::{Process, Stage, json, program, stderr, stdout, wait_for};
+use rustix::process::Signal;
+use temporalio_client::WorkflowStartOptions;
+use workshop::{
+    connection::{Server, ServerArgs},
+    workflows::{GreetingInput, GreetingWorkflow, TASK_QUEUE},
+};
+
+const SOME_KEY: &str = "mine=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+#[test]
+fn a_run_completes_and_the_metrics_tell_of_it() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--seed", "5"]);
+    let load = ["--workflows", "5", "--activities", "2", "--activity-seconds", "0.1", "--json"];
+    let output = stage.starter(&load).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["workflows"]["completed"], 5);
+    assert!(report["end_to_end_seconds"]["p95"].as_f64().unwrap() >= 0.2, "{report}");
+
+    let first = worker.log().lines().next().unwrap().to_owned();
+    assert!(first.contains("solutions/03-async-codec/codec.rs"), "{first}");
+    assert_eq!(worker.metric("temporal_workflow_completed"), 5.0);
+    // Five workflows of two activities: 2 x 5 inputs, 2 x 5 results, 5 results.
+    assert_eq!(worker.metric("codec_call_seconds_count{operation=\"encode\"}"), 25.0);
+    let page = worker.metrics();
+    for metric in [
+        "workshop_lag_seconds_bucket{probe=\"worker\",le=\"180\"}",
+        "workshop_lag_current_seconds{probe=\"beside\"}",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(page.contains(metric), "{metric} is not in\n{page}");
+    }
+    // 10 ms and 3 minutes can both be read from the SDK's histograms.
+    let buckets: Vec<_> = page
+        .lines()
+        .filter(|l| l.starts_with("temporal_workflow_task_schedule_to_start_latency_bucket"))
+        .collect();
+    for le in ["le=\"10\"", "le=\"150000\"", "le=\"200000\""] {
+        assert!(buckets.iter().any(|line| line.contains(le)), "{le} is not in {buckets:#?}");
+    }
+}
+
+#[test]
+fn a_stalled_worker_still_answers_for_its_metrics() {
+    let stage = Stage::new();
+    let stalls = ["--stall-probability", "1", "--stall-seconds", "3"];
+    let worker = stage.worker("worker", 1, &stalls);
+    let mut command = stage.starter(&["--workflows", "1", "--activities", "1"]);
+    let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
+    // The probe in the worker's task is overdue while the codec holds the thread.
+    let held = wait_for("a stall", || {
+        let asked = Instant::now();
+        (worker.metric("workshop_lag_current_seconds{probe=\"worker\"}") > 1.0)
+            .then(|| asked.elapsed())
+    });
+    assert!(held < Duration::from_secs(1), "metrics took {held:?} during a stall of 3 s");
+}
+
+#[test]
+fn sigterm_in_the_middle_drains_and_another_worker_goes_on() {
+    let stage = Stage::new();
+    let mut first = stage.worker("first", 3, &[]);
+    let load = ["--workflows", "10", "--activities", "4", "--activity-seconds", "0.5", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    first.wait_for_metric("temporal_activity_task_received", 10.0);
+    first.process.signal(Signal::TERM);
+    assert_eq!(first.process.wait().code(), Some(0), "{}", first.log());
+    assert!(first.log().contains("worker drained and stopped"), "{}", first.log());
+
+    let _second = stage.worker("second", 3, &[]);
+    let report = json(&starter.wait_with_output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 10, "{report}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let stage = Stage::new();
+    let stalls = ["--stall-probability", "1", "--stall-seconds", "60"];
+    let mut worker = stage.worker("worker", 1, &stalls);
+    let mut command = stage.starter(&["--workflows", "1"]);
+    let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
+    wait_for("a stall", || {
+        (worker.metric("workshop_lag_current_seconds{probe=\"worker\"}") > 0.5).then_some(())
+    });
+    worker.process.signal(Signal::INT);
+    wait_for("the first signal to be heard", || {
+        worker.log().contains("worker stops").then_some(())
+    });
+    let asked = Instant::now();
+    worker.process.signal(Signal::INT);
+    assert_eq!(worker.process.wait().code(), Some(130), "{}", worker.log());
+    assert!(asked.elapsed() < Duration::from_secs(20), "it waited for the stall");
+}
+
+#[test]
+fn a_worker_that_is_killed_loses_nothing() {
+    let stage = Stage::new();
+    let first = stage.worker("first", 3, &[]);
+    let load = ["--workflows", "10", "--activities", "4", "--activity-seconds", "0.5", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    first.wait_for_metric("temporal_activity_task_received", 10.0);
+    first.process.signal(Signal::KILL);
+
+    let _second = stage.worker("second", 3, &[]);
+    let report = json(&starter.wait_with_output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 10, "{report}");
+    assert_eq!(report["workflows"]["failed"], 0, "{report}");
+}
+
+#[test]
+fn the_wrong_key_and_then_the_right_one_loses_nothing() {
+    let stage = Stage::new();
+    let mut wrong = stage.worker_with("wrong", 3, &[], &[("CODEC_KEYS", SOME_KEY)]);
+    let load = ["--workflows", "3", "--activities", "1", "--activity-seconds", "0.1", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    wrong.wait_for_metric("temporal_workflow_task_execution_failed", 3.0);
+    let log = wrong.log();
+    assert!(log.contains("key id \"test-key-id\", which this keyring does not hold"), "{log}");
+    assert!(!log.contains("test-key-test-key") && !log.contains("AQEBAQ"), "{log}");
+    wrong.process.signal(Signal::TERM);
+    assert_eq!(wrong.process.wait().code(), Some(0));
+
+    let _right = stage.worker("right", 3, &[]);
+    let report = json(&starter.wait_with_output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 3, "{report}");
+}
+
+/// Seals, and then flips a bit.
+struct Tampering;
+
+impl PayloadCodec for Tampering {
+    fn encode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move {
+            let mut sealed = seal_all(Keyring::test_key().active(), payloads)?;
+            sealed.iter_mut().for_each(|payload| payload.data[20] ^= 1);
+            Ok(sealed)
+        })
+    }
+
+    fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move { Ok(payloads) })
+    }
+}
+
+#[test]
+fn a_payload_that_cannot_be_opened_is_a_clear_error_and_stops_nothing_else() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &[]);
+    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
+    let tampered = stage.runtime.block_on(async {
+        let client =
+            Server::local(&args).unwrap().connect(AnyCodec::new(Tampering), None).await.unwrap();
+        let input = GreetingInput { name: "secret name".into(), ..GreetingInput::default() };
+        let options = WorkflowStartOptions::new(TASK_QUEUE, "tampered").build();
+        client.start_workflow(GreetingWorkflow::run, input, options).await.unwrap()
+    });
+    worker.wait_for_metric("temporal_workflow_task_execution_failed", 1.0);
+    let log = worker.log();
+    assert!(log.contains("decryption with key id \"test-key-id\" failed"), "{log}");
+    assert!(!log.contains("secret name"), "{log}");
+
+    let load = ["--workflows", "2", "--activities", "1", "--activity-seconds", "0.1"];
+    let output = stage.starter(&load).output().unwrap();
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    // Nor is the other lost: it runs on, to be opened when its payload can be.
+    let status = stage
+        .runtime
+        .block_on(async { tampered.describe(Default::default()).await.unwrap().status() });
+    assert!(format!("{status:?}").contains("Running"), "{status:?}");
+}
+
+#[test]
+fn a_key_service_that_fails_now_and_then_loses_nothing() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--failure-rate", "0.2", "--seed", "3"]);
+    let load = ["--workflows", "5", "--activities", "2", "--activity-seconds", "0.1", "--json"];
+    let report = json(&stage.starter(&load).output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 5, "{report}");
+    assert!(worker.metric("codec_errors_total{operation=\"encode\"}") > 0.0);
+    assert!(worker.log().contains("the key service failed"), "{}", worker.log());
+}
+
+#[test]
+fn without_a_server_both_say_so_in_one_sentence() {
+    // A port that was free a moment ago, with nobody behind it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let mut worker = program(env!("CARGO_BIN_EXE_workshop"));
+    worker.args(["worker", "--solution", "3", "--metrics-address", "127.0.0.1:0"]);
+    for mut command in [worker, program(env!("CARGO_BIN_EXE_starter"))] {
+        let began = Instant::now();
+        let output = command.args(["--address", &address]).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        let said = stderr(&output);
+        let sentence = format!("error: no Temporal server answers at {address} (");
+        assert!(said.lines().last().unwrap().starts_with(&sentence), "{said}");
+        assert!(said.contains("temporal server start-dev"), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn the_public_test_key_is_refused_for_a_server_elsewhere() {
+    // Nothing is sent there: it is refused before it connects.
+    let output = program(env!("CARGO_BIN_EXE_starter"))
+        .args(["--address", "temporal.example.com:7233"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("temporal.example.com") && said.contains("CODEC_KEYS="), "{said}");
+}
+
+#[test]
+fn the_variables_are_asked_and_a_flag_wins() {
+    let stage = Stage::new();
+    let _worker = stage.worker("worker", 3, &[]);
+    let load = ["--workflows", "1", "--activities", "0"];
+    let mut by_variable = program(env!("CARGO_BIN_EXE_starter"));
+    let output = by_variable.args(load).env("TEMPORAL_ADDRESS", stage.address()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = stage.starter(&load).env("TEMPORAL_ADDRESS", "127.0.0.1:1").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let missing =
+        stage.starter(&load).env("TEMPORAL_NAMESPACE", "no-such-namespace").output().unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stdout(&missing).contains("no-such-namespace"), "{}", stdout(&missing));
+}
+
+#[test]
+fn a_starter_that_is_interrupted_says_what_was_not_awaited() {
+    let stage = Stage::new();
+    // Nobody polls this task queue.
+    let mut command = stage.starter(&["--workflows", "7", "--task-queue", "nobody", "--json"]);
+    let starter =
+        Process::new(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
+    let codec = AnyCodec::new(Tampering);
+    let client =
+        stage.runtime.block_on(Server::local(&args).unwrap().connect(codec, None)).unwrap();
+    wait_for("all seven to be started", || {
+        let count = stage.runtime.block_on(client.count_workflows("", Default::default()));
+        (count.ok()?.count() == 7).then_some(())
+    });
+    starter.signal(Signal::INT);
+    let output = starter.output();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("of 7 workflows were started"), "{said}");
+    // The server has all seven; the starter may not have heard of the last ones yet, and says so.
+    let report = json(&output);
+    let ids = |list: &str| report[list].as_array().unwrap().len();
+    assert_eq!(ids("not_awaited") + ids("start_not_answered"), 7, "{report:#}");
+    assert_eq!(report["workflows"]["started"], ids("not_awaited"), "{report:#}");
+}

@@ -1,7 +1,13 @@
 //! The wire format of Temporal's encryption samples (Python, Go, TypeScript): AES-256-GCM over the
 //! serialized Payload, `data` = nonce (12 bytes), ciphertext, tag (16 bytes), no associated data.
 
-use prost::Message;
+use std::ops::Range;
+
+use prost::{
+    DecodeError, Message,
+    bytes::Buf,
+    encoding::{self, DecodeContext, WireType},
+};
 use ring::{
     aead::{AES_256_GCM, Aad, MAX_TAG_LEN, NONCE_LEN, Nonce},
     rand::{SecureRandom, SystemRandom},
@@ -106,7 +112,7 @@ pub fn seal(key: &DataKey, payload: &Payload) -> Result<Payload, SealError> {
 ///
 /// # Errors
 /// See [`OpenError`]: each says the reason and the key id.
-pub fn open(keyring: &Keyring, mut payload: Payload) -> Result<Payload, OpenError> {
+pub fn open(keyring: &Keyring, payload: Payload) -> Result<Payload, OpenError> {
     if payload.metadata.get(ENCODING).map(Vec::as_slice) != Some(ENCRYPTED) {
         return Ok(payload);
     }
@@ -121,13 +127,84 @@ pub fn open(keyring: &Keyring, mut payload: Payload) -> Result<Payload, OpenErro
     if payload.data.len() < NONCE_LEN + MAX_TAG_LEN {
         return Err(OpenError::TooShort(payload.data.len()));
     }
-    let (nonce, sealed) = payload.data.split_at_mut(NONCE_LEN);
     let key_id = || key.id().to_owned();
-    let plain = Nonce::try_assume_unique_for_key(nonce)
-        .and_then(|nonce| key.cipher().open_in_place(nonce, Aad::empty(), sealed))
-        .map_err(|_| OpenError::Authentication { key_id: key_id() })?;
-    Payload::decode(&*plain).map_err(|_| OpenError::NotAPayload { key_id: key_id() })
+    let mut data = payload.data;
+    // Decrypts and closes the gap that the nonce leaves, in one pass over the data.
+    let length = Nonce::try_assume_unique_for_key(&data[..NONCE_LEN])
+        .and_then(|nonce| key.cipher().open_within(nonce, Aad::empty(), &mut data, NONCE_LEN..))
+        .map_err(|_| OpenError::Authentication { key_id: key_id() })?
+        .len();
+    data.truncate(length);
+    parse(data).map_err(|_| OpenError::NotAPayload { key_id: key_id() })
+}
+
+/// Reads a Payload message and leaves its `data` in the buffer it came in: prost would copy it
+/// twice, which at 1 MiB takes eight times as long as decrypting it.
+fn parse(mut message: Vec<u8>) -> Result<Payload, DecodeError> {
+    let Some((field, value)) = data_field(&message) else {
+        return Payload::decode(&*message);
+    };
+    let mut payload = Payload::decode(message[..field].chain(&message[value.end..]))?;
+    message.truncate(value.end);
+    message.drain(..value.start);
+    payload.data = message;
+    Ok(payload)
+}
+
+/// Where the field `data` begins and where its value is, if it is there exactly once.
+fn data_field(message: &[u8]) -> Option<(usize, Range<usize>)> {
+    const DATA: u32 = 2; // its number in temporal/api/common/v1/message.proto
+    let mut found = None;
+    let mut rest = message;
+    while !rest.is_empty() {
+        let field = message.len() - rest.len();
+        let (number, wire_type) = encoding::decode_key(&mut rest).ok()?;
+        if (number, wire_type) != (DATA, WireType::LengthDelimited) {
+            encoding::skip_field(wire_type, number, &mut rest, DecodeContext::default()).ok()?;
+            continue;
+        }
+        let length = usize::try_from(encoding::decode_varint(&mut rest).ok()?).ok()?;
+        let start = message.len() - rest.len();
+        rest = rest.get(length..)?;
+        if found.replace((field, start..start + length)).is_some() {
+            return None;
+        }
+    }
+    found
 }
 
 /// The cipher that [`seal`] and [`open`] use.
 pub(crate) static ALGORITHM: &ring::aead::Algorithm = &AES_256_GCM;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two serializations one after another are one message, in which later fields win.
+    #[test]
+    fn a_message_with_two_data_fields_reads_as_prost_reads_it() {
+        let payload = |data: &[u8]| Payload { data: data.to_vec(), ..Default::default() };
+        let message = [payload(b"first"), payload(b"second")].map(|p| p.encode_to_vec()).concat();
+        assert_eq!(parse(message.clone()).unwrap(), Payload::decode(&*message).unwrap());
+        assert_eq!(parse(message).unwrap().data, b"second");
+    }
+
+    #[test]
+    fn fields_around_the_data_are_kept() {
+        let metadata = |key: &str| Payload {
+            metadata: [(key.to_owned(), b"value".to_vec())].into(),
+            ..Default::default()
+        };
+        let data = Payload { data: b"data".to_vec(), ..Default::default() };
+        let message =
+            [metadata("before"), data, metadata("after")].map(|p| p.encode_to_vec()).concat();
+        let read = parse(message.clone()).unwrap();
+        assert_eq!(read, Payload::decode(&*message).unwrap());
+        assert_eq!((read.metadata.len(), &read.data[..]), (2, &b"data"[..]));
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_is_an_error() {
+        assert!(parse(vec![0x12, 0x7f, 1]).is_err());
+    }
+}

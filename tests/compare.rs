@@ -5,11 +5,14 @@ mod common;
 
 use std::{
     fs,
+    net::TcpStream,
+    panic::AssertUnwindSafe,
     process::{Command, Stdio},
 };
 
 use common::{Group, Stage, json, program, stderr, stdout, temporal_cli, wait_for};
 use rustix::process::Signal;
+use workshop::compare::DevServer;
 
 /// Small, and still with more stalls than a blocking codec can hide.
 const SMALL: [&str; 10] = [
@@ -78,7 +81,7 @@ fn json_and_report_hold_what_was_measured() {
     assert_eq!(html.matches("<svg").count(), 4 * 3);
     // One dot for each workflow of each codec, at least.
     assert!(html.matches("<circle").count() >= 6 * 3, "too few dots");
-    assert!(html.contains("blocking held the worker&#39;s thread for 0.4"), "no verdict");
+    assert!(html.contains("blocking held the worker&#39;s thread for 4"), "no verdict");
     for outside in ["http://", "https://", "src=", "@import"] {
         let allowed = html.matches("http://www.w3.org").count();
         let found = html.matches(outside).count();
@@ -127,6 +130,25 @@ fn an_interrupted_comparison_leaves_nothing_running() {
         comparison.signal(signal);
         assert_eq!(comparison.wait_until_gone().code(), Some(130), "{signal:?}");
     }
+}
+
+#[test]
+fn a_panic_stops_the_server_too() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (told, address) = std::sync::mpsc::channel();
+    let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let log = folder.path().join("server.log");
+            let server = DevServer::start(temporal_cli(), &log).await.unwrap();
+            TcpStream::connect(server.address()).unwrap();
+            told.send(server.address().to_owned()).unwrap();
+            panic!("as a bug would");
+        })
+    }));
+    panicked.unwrap_err();
+    let address = address.recv().unwrap();
+    wait_for("the server to be gone", || TcpStream::connect(&address).is_err().then_some(()));
 }
 
 #[test]

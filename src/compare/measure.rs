@@ -14,7 +14,7 @@ use super::{
     Entry, Progress, TemporalCli,
     dev_server::DevServer,
     history::Histories,
-    results::{Run, Series, Workflows, seconds},
+    results::{Run, Series, Workflows},
     scenario::Scenario,
     watch::{Sample, Watched},
     worker_process::WorkerProcess,
@@ -179,7 +179,7 @@ impl Course<'_> {
             peak_threads: watched.peak_threads(),
             peak_memory_bytes: watched.peak_memory(),
             cut_off,
-            wall_seconds: seconds(outcome.wall),
+            wall_seconds: outcome.wall.as_secs_f64(),
             slowest_scrape_seconds: watched.slowest_scrape,
             failures: outcome
                 .failed
@@ -224,7 +224,7 @@ fn series(
         .workflow_tasks
         .iter()
         .map(|(at, latency)| {
-            (seconds(at.duration_since(began).unwrap_or_default()), seconds(*latency))
+            (at.duration_since(began).unwrap_or_default().as_secs_f64(), latency.as_secs_f64())
         })
         .collect();
     workflow_task.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -233,14 +233,20 @@ fn series(
         end_to_end: outcome
             .completed
             .iter()
-            .map(|done| (seconds(done.at), seconds(done.end_to_end)))
+            .map(|done| (done.at.as_secs_f64(), done.end_to_end.as_secs_f64()))
             .collect(),
         workflow_task,
-        lag: pairs().map(|(before, now)| (seconds(now.at), lag_between(before, now))).collect(),
-        held: pairs()
-            .map(|(before, now)| {
+        lag: pairs()
+            .map(|(before, now)| (now.at.as_secs_f64(), lag_between(before, now)))
+            .collect(),
+        // A call counts when it is done: over a whole second, or one stall would look like more.
+        held: watched
+            .samples
+            .windows(3)
+            .map(|second| {
+                let (before, now) = (&second[0], &second[2]);
                 let held = now.held_sum - before.held_sum;
-                (seconds(now.at), held / seconds(now.at - before.at))
+                (now.at.as_secs_f64(), held / (now.at - before.at).as_secs_f64())
             })
             .collect(),
     }

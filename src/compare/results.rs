@@ -1,6 +1,6 @@
 //! What a comparison found, as `--json` has it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -179,11 +179,6 @@ fn locked_version(name: &str) -> &'static str {
     let lock = include_str!("../../Cargo.lock");
     let entry = format!("name = \"{name}\"\nversion = \"");
     lock.find(&entry).and_then(|at| lock[at + entry.len()..].split('"').next()).unwrap_or("unknown")
-}
-
-/// Seconds, as JSON has them.
-pub fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }
 
 #[cfg(test)]

@@ -66,11 +66,11 @@ impl ScenarioName {
             Self::Original => original,
             Self::Quick => Scenario {
                 name: "quick",
-                workflows: 50,
+                workflows: 60,
                 activities: 2,
                 activity_seconds: 0.1,
                 workflow_task_timeout_seconds: 1.0,
-                limit_seconds: 70.0,
+                limit_seconds: 74.0,
                 ..original
             },
             Self::Pool => Scenario {

@@ -24,10 +24,10 @@ pub const ROWS: [Row; 13] = [
     ("workflow task timeouts", |run| count(run, run.workflow_task_timeouts)),
     ("longest poll of the codec", |run| match run.longest_poll_seconds {
         None => "not observed".to_owned(),
-        poll => seconds(poll),
+        Some(poll) => seconds(poll),
     }),
-    ("lag, in the worker's task", |run| seconds(Some(run.lag_seconds.worker))),
-    ("lag, in a task beside it", |run| seconds(Some(run.lag_seconds.beside))),
+    ("lag, in the worker's task", |run| seconds(run.lag_seconds.worker)),
+    ("lag, in a task beside it", |run| seconds(run.lag_seconds.beside)),
     ("peak threads", |run| number(run.peak_threads.map(|threads| threads.to_string()))),
     ("peak memory", |run| {
         number(run.peak_memory_bytes.map(|bytes| format!("{:.0} MiB", bytes as f64 / 1048576.0)))
@@ -71,19 +71,21 @@ fn end_to_end(run: &Run, of: fn(Quantiles) -> f64) -> String {
 /// A figure of a run that was cut off is a lower bound.
 fn bound(run: &Run, figure: Option<f64>) -> String {
     let sign = if run.cut_off && figure.is_some() { "≥ " } else { "" };
-    format!("{sign}{}", seconds(figure))
+    format!("{sign}{}", number(figure.map(seconds)))
 }
 
 fn count(run: &Run, count: u64) -> String {
     format!("{}{count}", if run.cut_off { "≥ " } else { "" })
 }
 
-fn seconds(seconds: Option<f64>) -> String {
-    number(seconds.map(|seconds| match seconds {
+/// Seconds as people read them: three digits, and milliseconds below one second.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
         s if s >= 10.0 => format!("{s:.1} s"),
         s if s >= 1.0 => format!("{s:.2} s"),
-        s => format!("{:.0} ms", s * 1e3),
-    }))
+        s if s >= 0.001 => format!("{:.0} ms", s * 1e3),
+        _ => "< 1 ms".to_owned(),
+    }
 }
 
 fn number(text: Option<String>) -> String {

@@ -1,6 +1,9 @@
 //! What a comparison means, in plain words, from its own numbers.
 
-use super::results::{Comparison, Run};
+use super::{
+    results::{Comparison, Run},
+    table::seconds,
+};
 
 /// Held for at least this share of the stall: the codec blocked.
 const HELD: f64 = 0.9;
@@ -41,9 +44,11 @@ fn blocked(all: &Comparison, run: &Run) -> bool {
 fn blocking(all: &Comparison, run: &Run) -> Vec<String> {
     let poll = run.longest_poll_seconds.unwrap_or_default();
     let mut words = vec![format!(
-        "{} held the worker's thread for {poll:.2} s in one poll, the length of the key service's \
+        "{} held the worker's thread for {} in one poll, the length of the key service's \
          stall ({} s): while it waits for its key, that thread does nothing else.",
-        run.codec, all.scenario.stall_seconds
+        run.codec,
+        seconds(poll),
+        all.scenario.stall_seconds
     )];
     if let Some(ratio) = all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
         words.push(format!(
@@ -80,9 +85,9 @@ fn spawn_blocking(all: &Comparison, run: &Run) -> Vec<String> {
             at_least(run),
         )],
         Some(ratio) => vec![format!(
-            "spawn_blocking waits on the blocking pool{threads} and lets the thread go: {} of async's \
-             end-to-end p95, and {} \"not found\". That is the cure where the key service has only a \
-             blocking client; `--scenario pool` shows where it ends.",
+            "spawn_blocking waits on the blocking pool{threads} and lets the thread go: its \
+             end-to-end p95 is {} that of async, with {} \"not found\". It is the cure where the key \
+             service has only a blocking client; --scenario pool shows where it ends.",
             times(ratio),
             run.workflow_task_not_found
         )],
@@ -98,14 +103,17 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
     let never = all.run("never_stalls").and_then(|run| run.end_to_end_seconds);
     let against = match never {
         Some(never) if never.p95 > 0.0 => {
-            format!(", {} of a codec that never stalls", times(end_to_end.p95 / never.p95))
+            format!(", {} that of a codec that never stalls", times(end_to_end.p95 / never.p95))
         }
         _ => String::new(),
     };
+    let longest = run
+        .longest_poll_seconds
+        .map(|poll| format!("; its longest poll took {}", seconds(poll)))
+        .unwrap_or_default();
     let mut words = vec![format!(
-        "async waits without a thread: end-to-end p95 {:.1} s{against}, longest poll {:.0} ms.",
-        end_to_end.p95,
-        run.longest_poll_seconds.unwrap_or_default() * 1e3
+        "async waits without a thread: end-to-end p95 {}{against}{longest}.",
+        seconds(end_to_end.p95),
     )];
     if all.runs.iter().any(|run| blocked(all, run)) {
         words.push(
@@ -122,7 +130,7 @@ fn mine(all: &Comparison, run: &Run) -> String {
         None => {
             "Your codec does not say how long it holds a thread: wrap it in Observed".to_owned()
         }
-        Some(poll) => format!("Your codec held a thread for at most {:.0} ms", poll * 1e3),
+        Some(poll) => format!("Your codec held a thread for at most {}", seconds(poll)),
     };
     match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
         Some(ratio) => format!(
@@ -138,13 +146,9 @@ fn at_least(run: &Run) -> &'static str {
     if run.cut_off { "at least " } else { "" }
 }
 
-/// "1.05 times that", but about the same is "about the same as that".
+/// "1.30 times", but "about".
 fn times(ratio: f64) -> String {
-    if (0.9..=1.1).contains(&ratio) {
-        "about the same as that".to_owned()
-    } else {
-        format!("{ratio:.2} times that")
-    }
+    if (0.9..=1.1).contains(&ratio) { "about".to_owned() } else { format!("{ratio:.2} times") }
 }
 
 #[cfg(test)]
@@ -172,7 +176,7 @@ mod tests {
         let blocking = Run { workflow_task_not_found: 7, ..run("blocking", 60.0, 0.41) };
         let said = words(vec![blocking, run("spawn_blocking", 3.1, 0.01), run("async", 3.0, 0.01)]);
         for expected in
-            ["0.41 s in one poll", "20 times", "7 completions", "about the same", "Next:"]
+            ["410 ms in one poll", "20 times", "7 completions", "is about that of async", "Next:"]
         {
             assert!(said.contains(expected), "{expected:?} is not in:\n{said}");
         }

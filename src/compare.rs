@@ -209,9 +209,17 @@ fn writable(file: &Path) -> anyhow::Result<()> {
     if file == Path::new("-") {
         return Ok(());
     }
-    fs::OpenOptions::new().create(true).append(true).open(file).map(drop).map_err(|error| {
-        Failure::usage(format!("{} can't be written: {error}", file.display())).into()
-    })
+    let existed = file.exists();
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .map_err(|error| Failure::usage(format!("{} can't be written: {error}", file.display())))?;
+    // An interrupted comparison must not leave an empty file behind.
+    if !existed {
+        fs::remove_file(file)?;
+    }
+    Ok(())
 }
 
 /// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.

@@ -239,17 +239,20 @@ fn series(
         lag: pairs()
             .map(|(before, now)| (now.at.as_secs_f64(), lag_between(before, now)))
             .collect(),
-        // A call counts when it is done: over a whole second, or one stall would look like more.
-        held: watched
-            .samples
-            .windows(3)
-            .map(|second| {
-                let (before, now) = (&second[0], &second[2]);
-                let held = now.held_sum - before.held_sum;
-                (now.at.as_secs_f64(), held / (now.at - before.at).as_secs_f64())
-            })
-            .collect(),
+        held: held(&watched.samples),
     }
+}
+
+/// For each sample, the share of the last two seconds that was held. A call counts when it is done:
+/// over less, one stall would look like more than it is.
+fn held(samples: &[Sample]) -> Vec<(f64, f64)> {
+    const TWO_SECONDS: usize = 4;
+    let share = |(at, now): (usize, &Sample)| {
+        let before = &samples[at.saturating_sub(TWO_SECONDS)];
+        let seconds = (now.at - before.at).as_secs_f64();
+        (now.at.as_secs_f64(), (now.held_sum - before.held_sum) / seconds)
+    };
+    samples.iter().enumerate().skip(1).map(share).collect()
 }
 
 /// The mean lag of the ticks between two samples, or of the tick that is due, if that is worse.

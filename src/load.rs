@@ -38,8 +38,6 @@ pub struct Load {
 pub struct Completed {
     /// Its id.
     pub id: String,
-    /// Its run.
-    pub run_id: String,
     /// When it was done, from the start of the load on.
     pub at: Duration,
     /// From just before it was started to its result.
@@ -172,12 +170,7 @@ async fn one(
     let result = handle.get_result(WorkflowGetResultOptions::default()).await;
     note(Some(UnderWay::Done));
     match result {
-        Ok(_) => Ok(Completed {
-            run_id: handle.run_id().unwrap_or_default().to_owned(),
-            at: began.elapsed(),
-            end_to_end: since.elapsed(),
-            id,
-        }),
+        Ok(_) => Ok(Completed { at: began.elapsed(), end_to_end: since.elapsed(), id }),
         Err(error) => Err(Failed { reason: not_completed(error), id }),
     }
 }

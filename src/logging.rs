@@ -45,6 +45,6 @@ impl LogArgs {
 }
 
 /// Whether to write colours to `stream`: it is a terminal, and NO_COLOR is not set.
-pub fn colour(stream: &impl IsTerminal) -> bool {
+fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -16,7 +16,7 @@ use super::{
     history::Histories,
     results::{Run, Series, Workflows},
     scenario::Scenario,
-    watch::{Sample, Watched},
+    watch::{EVERY, Sample, Watched},
     worker_process::WorkerProcess,
 };
 use crate::{
@@ -82,12 +82,12 @@ impl Course<'_> {
         // A server and a worker do many things for the first time with their first workflow.
         let warm_up =
             Load { workflows: 1, id_prefix: format!("{}-warm-up", load.id_prefix), ..load.clone() };
-        load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
+        let warmed_up = load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
         let began = SystemTime::now();
         let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
         let work = load::run(&client, &load, limit, |done| progress.done(done));
         let (outcome, watched) = tokio::select! {
-            measured = Watched::during(worker.metrics, work) => measured,
+            measured = Watched::during(worker.metrics, work) => measured?,
             died = worker.died() => match died? {},
         };
         // Read while the worker still runs: in a run that was cut off, it is busy for minutes.
@@ -95,7 +95,7 @@ impl Course<'_> {
         worker.stop().await?;
         match server {
             Some(server) => server.stop().await?,
-            None => terminate(&client, &outcome).await,
+            None => terminate(&client, [&warmed_up, &outcome]).await,
         }
         Ok(self.result(entry, &outcome, &watched, histories, began))
     }
@@ -202,8 +202,8 @@ fn isolate(command: &mut Command) {
 }
 
 /// A server that goes on must not keep workflows that nobody runs any more.
-async fn terminate(client: &Client, outcome: &Outcome) {
-    for (id, _) in &outcome.unfinished {
+async fn terminate(client: &Client, outcomes: [&Outcome; 2]) {
+    for (id, _) in outcomes.into_iter().flat_map(|outcome| &outcome.unfinished) {
         let handle = client.get_workflow_handle::<temporalio_client::UntypedWorkflow>(id.as_str());
         let options = temporalio_client::WorkflowTerminateOptions::builder()
             .reason("workshop compare reached its limit")
@@ -246,7 +246,7 @@ fn series(
 /// For each sample, the share of the last two seconds that was held. A call counts when it is done:
 /// over less, one stall would look like more than it is.
 fn held(samples: &[Sample]) -> Vec<(f64, f64)> {
-    const TWO_SECONDS: usize = 4;
+    const TWO_SECONDS: usize = (2000 / EVERY.as_millis()) as usize;
     let share = |(at, now): (usize, &Sample)| {
         let before = &samples[at.saturating_sub(TWO_SECONDS)];
         let seconds = (now.at - before.at).as_secs_f64();

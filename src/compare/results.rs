@@ -148,11 +148,12 @@ impl Comparison {
         self.runs.iter().find(|run| run.codec == codec)
     }
 
-    /// Whether every workflow of every run completed.
+    /// Whether every workflow completed, or was still running when its run was cut off.
     pub fn is_complete(&self) -> bool {
-        self.runs
-            .iter()
-            .all(|run| run.workflows.completed == run.workflows.started && run.failures.is_empty())
+        self.runs.iter().all(|run| {
+            let Workflows { started, completed, .. } = run.workflows;
+            run.failures.is_empty() && (run.cut_off || completed == started)
+        })
     }
 }
 
@@ -204,6 +205,15 @@ mod tests {
     fn a_baseline_that_was_cut_off_is_none() {
         let runs = vec![run("blocking", 60.0, false), run("async", 3.0, true)];
         assert!(Comparison::new(runs, ScenarioName::Quick.scenario(), 1, None).ratios.is_empty());
+    }
+
+    #[test]
+    fn a_failure_is_not_excused_by_another_run_that_was_cut_off() {
+        let complete =
+            |runs| Comparison::new(runs, ScenarioName::Quick.scenario(), 1, None).is_complete();
+        assert!(complete(vec![run("blocking", 60.0, true), run("async", 3.0, false)]));
+        let failed = Run { failures: vec!["why".into()], ..run("async", 3.0, false) };
+        assert!(!complete(vec![run("blocking", 60.0, true), failed]));
     }
 
     #[test]

@@ -51,8 +51,10 @@ impl TemporalCli {
         note(format!("no `temporal` on PATH: installing {VERSION} into {}", folder.display()));
         fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
-        let downloaded = download(folder).await;
-        let Err(download_failed) = downloaded else { return Self::at(downloaded?).await };
+        let download_failed = match download(folder).await {
+            Ok(path) => return Self::at(path).await,
+            Err(error) => error,
+        };
         // Each layer repeats the one below: the last cause is the reason.
         let download_failed = download_failed.root_cause();
         note(format!("the SDK's downloader failed ({download_failed}): trying the Python wheel"));

@@ -8,7 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::telemetry::Scraper;
 
-const EVERY: Duration = Duration::from_millis(500);
+/// How often a sample is taken.
+pub const EVERY: Duration = Duration::from_millis(500);
 
 /// The metrics that are read. The page has thousands of lines, and parsing them all, in a debug
 /// build, would take from the worker what is measured of it.
@@ -63,8 +64,6 @@ pub struct Lag {
 pub struct Watched {
     /// Two samples a second.
     pub samples: Vec<Sample>,
-    /// Scrapes that got no answer.
-    pub missed: u32,
     /// The slowest answer, in seconds.
     pub slowest_scrape: f64,
 }
@@ -80,7 +79,13 @@ pub struct LagSeconds {
 
 impl Watched {
     /// Watches for as long as `work` takes.
-    pub async fn during<T>(metrics: SocketAddr, work: impl Future<Output = T>) -> (T, Self) {
+    ///
+    /// # Errors
+    /// When the worker does not answer at the end: without that, counts would be too small.
+    pub async fn during<T>(
+        metrics: SocketAddr,
+        work: impl Future<Output = T>,
+    ) -> anyhow::Result<(T, Self)> {
         let scraper = Scraper::default();
         let mut watched = Self::default();
         let began = Instant::now();
@@ -90,8 +95,8 @@ impl Watched {
             never = watched.sample(&scraper, metrics, began) => match never {},
         };
         // Once more, now that all is done: counts must be whole.
-        watched.scrape(&scraper, metrics, began).await;
-        (result, watched)
+        watched.scrape(&scraper, metrics, began).await?;
+        Ok((result, watched))
     }
 
     async fn sample(
@@ -104,20 +109,23 @@ impl Watched {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.scrape(scraper, metrics, began).await;
+            if let Err(error) = self.scrape(scraper, metrics, began).await {
+                tracing::debug!(%error, "a scrape got no answer");
+            }
         }
     }
 
-    async fn scrape(&mut self, scraper: &Scraper, metrics: SocketAddr, began: Instant) {
+    async fn scrape(
+        &mut self,
+        scraper: &Scraper,
+        metrics: SocketAddr,
+        began: Instant,
+    ) -> anyhow::Result<()> {
         let asked = Instant::now();
-        match scraper.scrape(metrics).await.and_then(|page| parse(&page)) {
-            Ok(sample) => self.samples.push(Sample { at: began.elapsed(), ..sample }),
-            Err(error) => {
-                tracing::debug!(%error, "a scrape got no answer");
-                self.missed += 1;
-            }
-        }
+        let page = scraper.scrape(metrics).await;
         self.slowest_scrape = self.slowest_scrape.max(asked.elapsed().as_secs_f64());
+        self.samples.push(Sample { at: began.elapsed(), ..parse(&page?)? });
+        Ok(())
     }
 
     /// The sample taken last.

@@ -151,7 +151,8 @@ fn parse(mut message: Vec<u8>) -> Result<Payload, DecodeError> {
     Ok(payload)
 }
 
-/// Where the field `data` begins and where its value is, if it is there exactly once.
+/// Where the field `data` begins and where its value is, if it is there; of several, the last, which
+/// is the one that counts.
 fn data_field(message: &[u8]) -> Option<(usize, Range<usize>)> {
     const DATA: u32 = 2; // its number in temporal/api/common/v1/message.proto
     let mut found = None;
@@ -166,9 +167,7 @@ fn data_field(message: &[u8]) -> Option<(usize, Range<usize>)> {
         let length = usize::try_from(encoding::decode_varint(&mut rest).ok()?).ok()?;
         let start = message.len() - rest.len();
         rest = rest.get(length..)?;
-        if found.replace((field, start..start + length)).is_some() {
-            return None;
-        }
+        found = Some((field, start..start + length));
     }
     found
 }

@@ -7,7 +7,7 @@ use codec_kit::{AnyCodec, KeyService};
 use solutions::Step;
 use workshop::{
     exit::{self, Exit, Failure},
-    worker::{self, WorkerArgs},
+    worker::{self, CodecFile, WorkerArgs},
 };
 
 #[path = "03-async-codec/codec.rs"]
@@ -41,12 +41,12 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         let step = Step::from_number(number).ok_or_else(|| {
             Failure::usage(format!("there is no solution {number}: they are 0 to 3"))
         })?;
-        return worker::run(&cli.worker, &file("solutions", step), |keys| step.codec(keys));
+        return worker::run(&cli.worker, CodecFile::solution(step), |keys| step.codec(keys));
     }
     let number = cli.exercise.map_or_else(current_exercise, Ok)?;
     let (step, codec) = exercise(number)
         .ok_or_else(|| Failure::usage(format!("there is no exercise {number}: they are 1 to 3")))?;
-    worker::run(&cli.worker, &file("exercises", step), codec)
+    worker::run(&cli.worker, CodecFile::exercise(step), codec)
 }
 
 type MakeCodec = fn(KeyService) -> AnyCodec;
@@ -60,10 +60,6 @@ fn exercise(number: u8) -> Option<(Step, MakeCodec)> {
         Step::Async => |keys| AnyCodec::new(async_codec::codec(keys)),
     };
     Some((step, codec))
-}
-
-fn file(room: &str, step: Step) -> String {
-    format!("{room}/{}/codec.rs", step.folder())
 }
 
 /// The exercise whose folder this is, else the one that `exercises/current` names.

@@ -26,7 +26,7 @@ mod watch;
 mod worker_process;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -34,6 +34,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use stack::root;
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -48,12 +49,10 @@ pub use temporal_cli::TemporalCli;
 use crate::{
     connection::ServerArgs,
     exit::{Exit, Failure},
+    load::Event,
     logging::LogArgs,
 };
 use measure::{Course, Place};
-
-/// The folder for all that the workshop makes for itself.
-const FOLDER: &str = ".workshop";
 
 /// The flags of `workshop compare`.
 #[derive(Clone, Debug, Args)]
@@ -115,7 +114,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
 }
 
 async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
+    // A workshop that was installed, by Nix say, also compares where no clone of it is.
+    let root = root::find().map_or_else(env::current_dir, Ok)?.join(root::OURS);
     let logs = root.join("compare");
     fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
     let report = args.report.clone().unwrap_or_else(|| root.join("report.html"));
@@ -267,9 +267,11 @@ impl Progress {
         Self { bar, what: what.to_owned() }
     }
 
-    /// So many workflows are done.
-    pub fn done(&self, workflows: usize) {
-        self.bar.set_position(workflows as u64);
+    /// Moves on with each workflow that is done.
+    pub fn tell(&self, event: Event<'_>) {
+        if event.is_last() {
+            self.bar.inc(1);
+        }
     }
 
     fn finish(self, run: &Run) {

@@ -1,12 +1,14 @@
 //! Which server, which namespace, which keys.
 //!
 //! A flag wins over a `TEMPORAL_*` variable, which wins over the profile in `temporal.toml`; the
-//! latter two are read by the SDK's own loader, TLS and API key included.
+//! latter two are read by the SDK's own loader, TLS and API key included. Where none of them names an
+//! address, it is that of the stack.
 
 use std::{error::Error, net::IpAddr, time::Duration};
 
 use anyhow::Context;
 use codec_kit::{ACTIVE_KEY_VARIABLE, AnyCodec, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring};
+use stack::settings::{self, Settings};
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions,
     envconfig::{ClientConfigProfile, LoadClientConfigProfileOptions},
@@ -29,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ServerArgs {
     /// Address of the Temporal server, as host:port or URL [default: TEMPORAL_ADDRESS, then
-    /// temporal.toml, then localhost:7233]
+    /// temporal.toml, then the stack's]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
     /// Namespace [default: TEMPORAL_NAMESPACE, then temporal.toml, then default]
@@ -75,6 +77,12 @@ impl Server {
         }
         if args.namespace.is_some() {
             profile.namespace.clone_from(&args.namespace);
+        }
+        if profile.address.is_none() {
+            let stack = Settings::from_env()?;
+            if stack.is_moved(settings::TEMPORAL_PORT) {
+                profile.address = Some(stack.address(settings::TEMPORAL_PORT).to_string());
+            }
         }
         let namespace = profile.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let mut options = ConnectionOptions::try_from(profile).map_err(|error| {

@@ -9,12 +9,14 @@
 //! | [`load`] | starts workflows, waits for them, records how long each took |
 //! | [`starter`] | the program `starter`: a load, its progress, its latency table |
 //! | [`compare`] | `workshop compare`: the three codecs side by side on a real server |
+//! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod compare;
 pub mod connection;
-pub mod exit;
+pub mod doctor;
+pub use stack::exit;
 pub mod load;
 pub mod logging;
 pub mod quantiles;

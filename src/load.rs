@@ -84,20 +84,38 @@ impl Outcome {
     }
 }
 
-/// Runs the load until all workflows are done or `stop` is. `progress` is told after each workflow
-/// how many are done, failed ones included.
+/// What happened to one workflow of a load.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The server has started it.
+    Started,
+    /// It completed.
+    Completed(&'a Completed),
+    /// It failed, or could not be started.
+    Failed(&'a Failed),
+}
+
+impl Event<'_> {
+    /// Whether this was the workflow's last event.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Self::Started)
+    }
+}
+
+/// Runs the load until all workflows are done or `stop` is. `progress` is told of each event.
 pub async fn run(
     client: &Client,
     load: &Load,
     stop: impl Future<Output = ()>,
-    mut progress: impl FnMut(usize),
+    progress: impl Fn(Event<'_>),
 ) -> Outcome {
     let began = Instant::now();
     // What has to be named when the load is stopped.
     let under_way = Mutex::new(BTreeMap::new());
     let mut outcome = Outcome::default();
-    let mut workflows: FuturesUnordered<_> =
-        (0..load.workflows).map(|number| one(client, load, number, began, &under_way)).collect();
+    let mut workflows: FuturesUnordered<_> = (0..load.workflows)
+        .map(|number| one(client, load, number, began, &under_way, &progress))
+        .collect();
 
     tokio::pin!(stop);
     loop {
@@ -107,10 +125,15 @@ pub async fn run(
         };
         match done {
             None => break,
-            Some(Ok(completed)) => outcome.completed.push(completed),
-            Some(Err(failed)) => outcome.failed.push(failed),
+            Some(Ok(completed)) => {
+                progress(Event::Completed(&completed));
+                outcome.completed.push(completed);
+            }
+            Some(Err(failed)) => {
+                progress(Event::Failed(&failed));
+                outcome.failed.push(failed);
+            }
         }
-        progress(outcome.completed.len() + outcome.failed.len());
     }
     drop(workflows);
     outcome.wall = began.elapsed();
@@ -141,6 +164,7 @@ async fn one(
     number: u32,
     began: Instant,
     under_way: &Mutex<BTreeMap<u32, UnderWay>>,
+    progress: impl Fn(Event<'_>),
 ) -> Result<Completed, Failed> {
     let note = |state| {
         let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,6 +191,7 @@ async fn one(
         Failed { reason: not_started(&error), id: id.clone() }
     })?;
     note(Some(UnderWay::Since(id.clone(), since)));
+    progress(Event::Started);
     let result = handle.get_result(WorkflowGetResultOptions::default()).await;
     note(Some(UnderWay::Done));
     match result {

@@ -1,25 +1,32 @@
 //! The program `starter`: starts a load with a codec that never stalls, shows its progress, and
 //! prints what became of it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
 use codec_kit::KeyService;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 use serde::Serialize;
 use solutions::Step;
+use stack::settings::{self, Settings};
 use tokio::runtime;
 
 use crate::{
     connection::{Server, ServerArgs},
     exit::{Exit, Failure},
-    load::{self, Load, Outcome},
+    load::{self, Event, Load, Outcome},
     logging::LogArgs,
     quantiles::Quantiles,
+    telemetry::{Labels, Telemetry},
     worker::seconds,
     workflows::TASK_QUEUE,
 };
+
+/// Seconds: a load without stalls and one that stalls for minutes are both read from these.
+const END_TO_END_BUCKETS: [f64; 15] =
+    [0.1, 0.2, 0.5, 1., 1.5, 2., 3., 5., 10., 20., 30., 60., 120., 180., 300.];
 
 /// How many ids a message names before it only counts.
 const NAMED: usize = 5;
@@ -53,6 +60,10 @@ pub struct StarterArgs {
     /// Whom to greet
     #[arg(long, default_value = "World")]
     name: String,
+    /// Where to serve /metrics while it runs; port 0: a free one [default: 127.0.0.1 with port
+    /// STACK_STARTER_METRICS_PORT, or 8087]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_address: Option<SocketAddr>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -90,10 +101,17 @@ struct FailureReport<'a> {
 pub fn run(args: &StarterArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let server = Server::choose(&args.server)?;
-    runtime::Builder::new_multi_thread().enable_all().build()?.block_on(start(args, &server))
+    let figures = Figures::register()?;
+    let metrics = match args.metrics_address {
+        Some(address) => address,
+        None => Settings::from_env()?.address(settings::STARTER_METRICS_PORT),
+    };
+    let _telemetry = serve_metrics(metrics);
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(start(args, &server, &figures))
 }
 
-async fn start(args: &StarterArgs, server: &Server) -> anyhow::Result<Exit> {
+async fn start(args: &StarterArgs, server: &Server, figures: &Figures) -> anyhow::Result<Exit> {
     let codec = Step::Async.codec(KeyService::new(server.keyring().clone()));
     let client = server.connect(codec, None).await?;
     let load = Load {
@@ -111,6 +129,12 @@ async fn start(args: &StarterArgs, server: &Server) -> anyhow::Result<Exit> {
             .progress_chars("=> "),
     );
     bar.enable_steady_tick(Duration::from_millis(200));
+    let progress = |event: Event<'_>| {
+        figures.count(event);
+        if event.is_last() {
+            bar.inc(1);
+        }
+    };
     let interrupted = std::cell::Cell::new(false);
     let stop = async {
         // Without a signal handler there is no stop, and Ctrl-C ends the process as it does anyway.
@@ -119,7 +143,7 @@ async fn start(args: &StarterArgs, server: &Server) -> anyhow::Result<Exit> {
         }
         interrupted.set(true);
     };
-    let outcome = load::run(&client, &load, stop, |done| bar.set_position(done as u64)).await;
+    let outcome = load::run(&client, &load, stop, progress).await;
     bar.finish_and_clear();
 
     if args.json {
@@ -131,6 +155,58 @@ async fn start(args: &StarterArgs, server: &Server) -> anyhow::Result<Exit> {
         return Err(Failure::interrupted(what_is_left(args, &outcome)).into());
     }
     Ok(if outcome.is_complete() { Exit::Done } else { Exit::NotSolved })
+}
+
+/// Metrics of a starter tell of a load while it runs; none are no reason not to run it, so a port
+/// that is taken is a warning.
+fn serve_metrics(address: SocketAddr) -> Option<Telemetry> {
+    Telemetry::start(address, Labels::new())
+        .inspect_err(|error| tracing::warn!("{error:#}; this starter runs without"))
+        .ok()
+}
+
+/// The starter's metrics:
+///
+/// | metric | type | unit | what |
+/// | --- | --- | --- | --- |
+/// | `workshop_starter_workflows_total` | counter | workflows | by `state`: started, completed, failed |
+/// | `workshop_starter_end_to_end_seconds` | histogram | seconds | from just before a workflow was started to its result |
+struct Figures {
+    workflows: IntCounterVec,
+    end_to_end: Histogram,
+}
+
+impl Figures {
+    fn register() -> prometheus::Result<Self> {
+        let help = "Workflows of this load";
+        let workflows =
+            IntCounterVec::new(Opts::new("workshop_starter_workflows_total", help), &["state"])?;
+        // A state that has not come yet is 0, and not absent.
+        for state in ["started", "completed", "failed"] {
+            workflows.with_label_values(&[state]);
+        }
+        let help = "From just before a workflow was started to its result";
+        let end_to_end = Histogram::with_opts(
+            HistogramOpts::new("workshop_starter_end_to_end_seconds", help)
+                .buckets(END_TO_END_BUCKETS.into()),
+        )?;
+        let registry = prometheus::default_registry();
+        registry.register(Box::new(workflows.clone()))?;
+        registry.register(Box::new(end_to_end.clone()))?;
+        Ok(Self { workflows, end_to_end })
+    }
+
+    fn count(&self, event: Event<'_>) {
+        let state = match event {
+            Event::Started => "started",
+            Event::Completed(completed) => {
+                self.end_to_end.observe(completed.end_to_end.as_secs_f64());
+                "completed"
+            }
+            Event::Failed(_) => "failed",
+        };
+        self.workflows.with_label_values(&[state]).inc();
+    }
 }
 
 fn report(outcome: &Outcome) -> Report<'_> {

@@ -6,8 +6,9 @@
 
 mod lag;
 mod server;
+mod threads;
 
-use std::{net::SocketAddr, sync::Arc, thread};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, thread};
 
 use anyhow::Context;
 use temporalio_common::telemetry::{
@@ -25,6 +26,7 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 
 pub use lag::LagProbe;
 pub use server::Scraper;
+pub use threads::BlockingThreads;
 
 use crate::exit::Failure;
 
@@ -47,6 +49,9 @@ const LATENCIES: [&str; 8] = [
     temporalio_client::LONG_REQUEST_LATENCY_HISTOGRAM_NAME,
 ];
 
+/// Labels that every metric of a process carries, the SDK's and ours.
+pub type Labels = HashMap<String, String>;
+
 /// A running `/metrics`, and what the SDK needs to report to it.
 pub struct Telemetry {
     meter: Arc<dyn CoreMeter>,
@@ -58,14 +63,15 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Serves `/metrics` at `address` (port 0: a free one) from a thread of its own.
+    /// Serves `/metrics` at `address` (port 0: a free one) from a thread of its own. Each metric
+    /// carries `labels`.
     ///
     /// # Errors
     /// When the port is taken.
-    pub fn start(address: SocketAddr) -> anyhow::Result<Self> {
+    pub fn start(address: SocketAddr, labels: Labels) -> anyhow::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let beside = runtime.handle().clone();
-        let (meter, address) = runtime.block_on(serve(address))?;
+        let (meter, address) = runtime.block_on(serve(address, labels))?;
         let (stop, stopped) = oneshot::channel::<()>();
         thread::Builder::new().name("telemetry".into()).spawn(move || {
             // Ends when the sender is dropped, which is an "error" here.
@@ -90,11 +96,14 @@ impl Telemetry {
     }
 }
 
-async fn serve(address: SocketAddr) -> anyhow::Result<(Arc<dyn CoreMeter>, SocketAddr)> {
+async fn serve(
+    address: SocketAddr,
+    labels: Labels,
+) -> anyhow::Result<(Arc<dyn CoreMeter>, SocketAddr)> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::environment(format!(
-            "metrics can't be served at {address} ({error}): another worker may still run there; \
-             stop it, or choose another address with --metrics-address (port 0: a free one)"
+            "metrics can't be served at {address} ({error}): another worker or starter may still run \
+             there; stop it, or choose another address with --metrics-address (port 0: a free one)"
         ))
     })?;
     // The SDK keeps its registry to itself: its exporter serves it on a port of its own, and ours
@@ -102,6 +111,7 @@ async fn serve(address: SocketAddr) -> anyhow::Result<(Arc<dyn CoreMeter>, Socke
     let exporter = start_prometheus_metric_exporter(
         PrometheusExporterOptions::builder()
             .socket_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .global_tags(labels.clone())
             .histogram_bucket_overrides(HistogramBucketOverrides {
                 overrides: LATENCIES
                     .map(|name| (name.to_owned(), BUCKETS_MS.to_vec()))
@@ -112,6 +122,6 @@ async fn serve(address: SocketAddr) -> anyhow::Result<(Arc<dyn CoreMeter>, Socke
     )
     .context("the SDK's metrics can't be exported")?;
     let address = listener.local_addr()?;
-    tokio::spawn(server::serve(listener, exporter.bound_addr));
+    tokio::spawn(server::serve(listener, exporter.bound_addr, labels));
     Ok((exporter.meter, address))
 }

@@ -1,16 +1,19 @@
 //! The worker: GreetingWorkflow and its activity, with the codec under study.
 
 use std::{
-    future,
+    fmt, future,
     net::SocketAddr,
     num::NonZeroUsize,
     process,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::ArgAction;
 use codec_kit::{AnyCodec, KeyService, Stalls};
+use prometheus::Gauge;
+use solutions::Step;
+use stack::settings::{self, Settings};
 use temporalio_sdk::{
     Runtime, Worker, WorkerOptions,
     error::{WorkerRunError, WorkerValidationError},
@@ -28,7 +31,7 @@ use crate::{
     connection::{Server, ServerArgs},
     exit::{Exit, Failure},
     logging::LogArgs,
-    telemetry::{LagProbe, Telemetry},
+    telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
     workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
 };
 
@@ -55,9 +58,10 @@ pub struct WorkerArgs {
     /// Task queue to poll
     #[arg(long, default_value = TASK_QUEUE)]
     task_queue: String,
-    /// Where to serve /metrics; port 0: a free one, which the first line on stdout tells
-    #[arg(long, default_value = "127.0.0.1:8086", value_name = "ADDRESS:PORT")]
-    metrics_address: SocketAddr,
+    /// Where to serve /metrics; port 0: a free one, which the first line on stdout tells [default:
+    /// 127.0.0.1 with port STACK_WORKER_METRICS_PORT, or 8086]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_address: Option<SocketAddr>,
     /// Activities at once
     #[arg(long, default_value_t = 400)]
     activity_slots: usize,
@@ -121,8 +125,44 @@ pub fn share(text: &str) -> Result<f64, String> {
     (0.0..=1.0).contains(&share).then_some(share).ok_or_else(|| "not between 0 and 1".to_owned())
 }
 
-/// Runs a worker until it is told to stop. `codec` makes the codec under study, and `which` says
-/// which that is, for the first line of the log.
+/// The file of the codec that a worker runs.
+#[derive(Clone, Copy, Debug)]
+pub struct CodecFile {
+    room: &'static str,
+    step: Step,
+}
+
+impl CodecFile {
+    /// The attendee's codec of that step.
+    pub fn exercise(step: Step) -> Self {
+        Self { room: "exercises", step }
+    }
+
+    /// The reference codec of that step.
+    pub fn solution(step: Step) -> Self {
+        Self { room: "solutions", step }
+    }
+
+    /// What the worker's metrics carry, so that the steps stand side by side in one picture:
+    /// `exercise`, the step's number, and `codec`, the folder of this file.
+    fn labels(self) -> Labels {
+        let Self { room, step } = self;
+        let labels = [
+            ("exercise", step.number().to_string()),
+            ("codec", format!("{room}/{}", step.folder())),
+        ];
+        labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl fmt::Display for CodecFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/codec.rs", self.room, self.step.folder())
+    }
+}
+
+/// Runs a worker until it is told to stop. `codec` makes the codec under study, and `file` says
+/// which that is, for the log and the metrics' labels.
 ///
 /// SIGINT or SIGTERM: takes no more tasks, finishes those it has, and ends well. A second one ends
 /// the process at once.
@@ -131,13 +171,13 @@ pub fn share(text: &str) -> Result<f64, String> {
 /// When no server answers, the metrics' port is taken, or the SDK gives up.
 pub fn run(
     args: &WorkerArgs,
-    which: &str,
+    file: CodecFile,
     codec: impl FnOnce(KeyService) -> AnyCodec,
 ) -> anyhow::Result<Exit> {
     args.log.init(LOG_FILTER)?;
     let stalls = Stalls::from(&args.stalls);
     tracing::info!(
-        codec = which,
+        codec = %file,
         stall_probability = stalls.probability,
         stall_seconds = stalls.duration.as_secs_f64(),
         seed = stalls.seed,
@@ -145,7 +185,12 @@ pub fn run(
         "worker runs this codec"
     );
     let server = Server::choose(&args.server)?;
-    let telemetry = Telemetry::start(args.metrics_address)?;
+    let metrics = match args.metrics_address {
+        Some(address) => address,
+        None => Settings::from_env()?.address(settings::WORKER_METRICS_PORT),
+    };
+    let telemetry = Telemetry::start(metrics, file.labels())?;
+    export_start_time()?;
     println!("metrics on http://{}/metrics", telemetry.address);
 
     let keys = KeyService::with_stalls(server.keyring().clone(), stalls);
@@ -157,6 +202,7 @@ pub fn run(
             builder
         }
     };
+    BlockingThreads::register()?.count(&mut builder, args.threads);
     let runtime = builder.enable_all().max_blocking_threads(args.blocking_threads.get()).build()?;
     let result = runtime.block_on(serve(args, &server, &telemetry, codec(keys)));
     // A blocking call that is still under way must not hold up the end.
@@ -196,6 +242,15 @@ async fn serve(
     }
     tracing::info!("worker drained and stopped");
     Ok(Exit::Done)
+}
+
+/// `workshop_worker_start_time_seconds`, a gauge: seconds since 1970. Dashboards mark the moment.
+fn export_start_time() -> anyhow::Result<()> {
+    let help = "When this worker was started, in seconds since 1970";
+    let gauge = Gauge::new("workshop_worker_start_time_seconds", help)?;
+    gauge.set(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64());
+    prometheus::default_registry().register(Box::new(gauge))?;
+    Ok(())
 }
 
 fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {

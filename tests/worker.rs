@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    net::TcpListener,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -39,10 +40,18 @@ fn a_run_completes_and_the_metrics_tell_of_it() {
     // Five workflows of two activities: 2 x 5 inputs, 2 x 5 results, 5 results.
     assert_eq!(worker.metric("codec_call_seconds_count{operation=\"encode\"}"), 25.0);
     let page = worker.metrics();
+    // Every metric says whose it is, the SDK's and ours.
+    let whose = "exercise=\"3\"";
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let codec = "codec=\"solutions/03-async-codec\"";
+        assert!(line.contains(whose) && line.contains(codec), "{line}");
+    }
     for metric in [
-        "workshop_lag_seconds_bucket{probe=\"worker\",le=\"180\"}",
-        "workshop_lag_current_seconds{probe=\"beside\"}",
+        "workshop_lag_seconds_bucket{probe=\"worker\",",
+        "workshop_lag_current_seconds{probe=\"beside\",",
         "process_resident_memory_bytes",
+        "workshop_worker_start_time_seconds",
+        "workshop_blocking_threads",
     ] {
         assert!(page.contains(metric), "{metric} is not in\n{page}");
     }
@@ -70,6 +79,57 @@ fn a_stalled_worker_still_answers_for_its_metrics() {
             .then(|| asked.elapsed())
     });
     assert!(held < Duration::from_secs(1), "metrics took {held:?} during a stall of 3 s");
+}
+
+#[test]
+fn threads_of_the_blocking_pool_are_counted_where_there_are_any() {
+    let stage = Stage::new();
+    for (solution, threads) in [(2, "0"), (3, "0"), (3, "2")] {
+        let flags = ["--stall-probability", "1", "--threads", threads];
+        let name = format!("worker-{solution}-{threads}");
+        let mut worker = stage.worker(&name, solution, &flags);
+        let mut starter = stage.starter(&["--workflows", "3", "--id-prefix", &name]);
+        let starter = Process::new(starter.stdout(Stdio::null()).spawn().unwrap());
+        worker.wait_for_metric("temporal_activity_task_received", 1.0);
+        // The server's address is an IP address, so nothing else needs such a thread.
+        let pool = worker.metric("workshop_blocking_threads");
+        assert_eq!(pool > 0.0, solution == 2, "{solution}, {threads}: {pool}");
+        drop(starter);
+        worker.process.signal(Signal::TERM);
+        worker.process.wait();
+    }
+}
+
+#[test]
+fn a_starter_tells_of_its_load_while_it_runs() {
+    let stage = Stage::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _worker = stage.worker("worker", 3, &[]);
+    let mut command = program(env!("CARGO_BIN_EXE_starter"));
+    command
+        .args(["--address", &stage.address(), "--workflows", "4", "--activity-seconds", "5"])
+        .env("STACK_STARTER_METRICS_PORT", port.to_string())
+        .stdout(Stdio::null());
+    let _starter = Process::new(command.spawn().unwrap());
+    let asker = stack::services::Asker::default();
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    wait_for("all four to be started", || {
+        let page = asker.page(&url).ok()?;
+        let counted = |state: &str, count: u32| {
+            page.contains(&format!(
+                "workshop_starter_workflows_total{{state=\"{state}\"}} {count}\n"
+            ))
+        };
+        (counted("started", 4) && counted("completed", 0) && counted("failed", 0)).then_some(())
+    });
+
+    // Another one finds the port taken, says so, and runs all the same.
+    let load = ["--workflows", "1", "--activities", "0", "--id-prefix", "second"];
+    let mut second = program(env!("CARGO_BIN_EXE_starter"));
+    second.args(["--address", &stage.address()]).args(load);
+    let output = second.env("STACK_STARTER_METRICS_PORT", port.to_string()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("this starter runs without"), "{}", stderr(&output));
 }
 
 #[test]

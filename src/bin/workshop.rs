@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use solutions::Step;
+use stack::command::StackArgs;
 use workshop::{
     compare::{self, CompareArgs},
+    doctor::{self, DoctorArgs},
     exit::{self, Exit, Failure},
-    worker::{self, WorkerArgs},
+    worker::{self, CodecFile, WorkerArgs},
 };
 
 /// Unblock: what a blocking payload codec does to a Temporal worker, and how to cure it.
@@ -22,6 +24,10 @@ struct Cli {
 enum Command {
     /// Measure the three codecs side by side on a real Temporal server
     Compare(Box<CompareArgs>),
+    /// Start Temporal, Prometheus and Grafana; see how they are; end them
+    Stack(StackArgs),
+    /// Look at programs, ports, disk, memory, server, metrics and clock
+    Doctor(DoctorArgs),
     /// The worker process of a comparison, with a reference codec
     #[command(hide = true)]
     Worker {
@@ -39,11 +45,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Compare(args) => compare::run(&args),
+        Command::Stack(args) => stack::command::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Worker { solution, worker } => {
             let step = Step::from_number(solution)
                 .ok_or_else(|| Failure::usage(format!("there is no solution {solution}")))?;
-            let which = format!("solutions/{}/codec.rs", step.folder());
-            worker::run(&worker, &which, |keys| step.codec(keys))
+            worker::run(&worker, CodecFile::solution(step), |keys| step.codec(keys))
         }
     }
 }

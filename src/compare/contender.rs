@@ -1,13 +1,11 @@
 //! Who is compared: the reference codecs, one that never stalls, the attendee's own.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{path::PathBuf, process::Stdio};
 
 use anyhow::Context;
 use clap::ValueEnum;
 use solutions::Step;
+use stack::root;
 use tokio::process::Command;
 
 use crate::exit::Failure;
@@ -112,7 +110,7 @@ async fn build_worker(step: Step) -> anyhow::Result<PathBuf> {
     build
         .args(["build", "--quiet", "--package", "exercises", "--bin", "worker"])
         .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .current_dir(root::require()?)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);

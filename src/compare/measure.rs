@@ -85,7 +85,7 @@ impl Course<'_> {
         let warmed_up = load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
         let began = SystemTime::now();
         let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
-        let work = load::run(&client, &load, limit, |done| progress.done(done));
+        let work = load::run(&client, &load, limit, |event| progress.tell(event));
         let (outcome, watched) = tokio::select! {
             measured = Watched::during(worker.metrics, work) => measured?,
             died = worker.died() => match died? {},

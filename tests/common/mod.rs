@@ -6,6 +6,7 @@
 
 use std::{
     fs::{self, File},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
@@ -76,7 +77,9 @@ impl Stage {
     /// The starter, ready to be run.
     pub fn starter(&self, flags: &[&str]) -> Command {
         let mut command = program(env!("CARGO_BIN_EXE_starter"));
-        command.args(["--address", &self.address()]).args(flags);
+        command
+            .args(["--address", &self.address(), "--metrics-address", "127.0.0.1:0"])
+            .args(flags);
         command
     }
 }
@@ -110,7 +113,8 @@ pub fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("TEMPORAL_") || name.starts_with("CODEC_") || name == "RUST_LOG" {
+        let ours = ["TEMPORAL_", "CODEC_", "STACK_"].iter().any(|prefix| name.starts_with(prefix));
+        if ours || name == "RUST_LOG" {
             command.env_remove(&*name);
         }
     }
@@ -180,23 +184,31 @@ impl Worker {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The page of its metrics.
-    pub fn metrics(&self) -> String {
+    /// Where it serves its metrics.
+    pub fn address(&self) -> SocketAddr {
         let url = wait_for("the worker's first line", || {
             let text = fs::read_to_string(&self.stdout).unwrap();
             Some(text.lines().next()?.strip_prefix("metrics on http://")?.to_owned())
         });
-        let address = url.strip_suffix("/metrics").unwrap().parse().unwrap();
+        url.strip_suffix("/metrics").unwrap().parse().unwrap()
+    }
+
+    /// The page of its metrics.
+    pub fn metrics(&self) -> String {
+        let address = self.address();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let scraper = workshop::telemetry::Scraper::default();
         runtime.block_on(scraper.scrape(address)).unwrap_or_default()
     }
 
-    /// The sum of a metric over its labels.
+    /// The sum of a metric over its labels. `name` may end with one label, as `{probe="worker"}`.
     pub fn metric(&self, name: &str) -> f64 {
+        let (name, label) = name.split_once('{').unwrap_or((name, ""));
+        let label = label.trim_end_matches('}');
         let page = self.metrics();
         let lines = page.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
         });
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }

@@ -1,0 +1,308 @@
+//! The lesson: what users see of a codec that blocks, and why, for one codec after another.
+//!
+//! Whatever counts looks back one minute, as the recording rules do: a stall comes with one call in
+//! ten, and a shorter look would show noise.
+
+use crate::panel::{Annotation, Dashboard, Panel, Row, Variable, View, query};
+
+/// Which of the workers' series are shown.
+const CHOSEN: &str = r#"exercise=~"$exercise", codec=~"$codec""#;
+/// When each worker started. It is there from a worker's first moment to its last.
+const STARTED: &str = "workshop_worker_start_time_seconds";
+
+/// Milliseconds beside minutes.
+const SECONDS: View = View::Log { min: 0.001, max: 600.0 };
+/// From a poll that is well (less than a millisecond) to a queue of stalls.
+const SHORT_SECONDS: View = View::Log { min: 0.0001, max: 100.0 };
+/// Seconds. The longest that a healthy poll may hold its thread here; the stall is four times that.
+const LONGEST_HEALTHY_POLL: f64 = 0.1;
+
+pub fn dashboard() -> Dashboard {
+    Dashboard {
+        uid: "lesson",
+        title: "The lesson",
+        description: "What a codec that blocks its thread does to a Temporal worker, and why. \
+            Run one codec after the other: each start is marked, and they stand side by side.",
+        refresh: "2s",
+        span: "15m",
+        variables: vec![variable("exercise", "Exercise"), variable("codec", "Codec")],
+        annotations: vec![Annotation {
+            name: "Worker starts",
+            expr: format!("1000 * {}", max_of(STARTED)),
+            title: "{{codec}}",
+            text: "A worker started with this codec.",
+        }],
+        links: vec![("temporal-worker", "Temporal worker")],
+        rows: vec![
+            Row { title: None, width: 6, height: 3, panels: at_a_glance() },
+            Row { title: None, width: 8, height: 6, panels: what_users_see() },
+            Row { title: None, width: 8, height: 6, panels: why() },
+            Row { title: None, width: 8, height: 6, panels: what_it_does_to_the_worker() },
+        ],
+    }
+}
+
+fn at_a_glance() -> Vec<Panel> {
+    vec![
+        Panel {
+            title: "Runs now",
+            shows: "The codec of each worker that Prometheus reaches now.",
+            healthy: "One codec: the one under study.",
+            otherwise: "None: no worker runs, or its metrics are elsewhere. More than one: they \
+                share a task queue, and each slows the other's workflows.",
+            unit: "none",
+            view: View::Names { none: "no worker" },
+            limit: None,
+            queries: vec![query(max_of(STARTED), "{{codec}}")],
+        },
+        Panel {
+            title: "End to end, p95",
+            shows: "How long 95 of 100 workflows took at most, in the last minute in which some \
+                ended.",
+            healthy: "Little more than the workflow's activities take.",
+            otherwise: "Workflows wait for a worker that is held up.",
+            unit: "s",
+            view: View::Number { none: "none ended" },
+            limit: None,
+            queries: vec![query(rule("workflow_endtoend_seconds:p95"), "{{codec}}")],
+        },
+        Panel {
+            title: "Longest poll, p99",
+            shows: "How long the codec's calls hold their thread at most, 99 of 100 of them, in \
+                the last minute.",
+            healthy: "Milliseconds, whatever the key service does.",
+            otherwise: "From 100 ms on, red: a call waits on the worker's thread, and nothing else \
+                runs there meanwhile. \"Not seen\": no calls, or a codec that is not wrapped in \
+                Observed.",
+            unit: "s",
+            view: View::Number { none: "not seen" },
+            limit: Some(LONGEST_HEALTHY_POLL),
+            queries: vec![query(rule("codec_poll_seconds:p99"), "{{codec}}")],
+        },
+        Panel {
+            title: "Workflow task not found, last minute",
+            shows: "Completed workflow tasks that the server no longer wanted, in the last minute: \
+                they came after the task's timeout.",
+            healthy: "0.",
+            otherwise: "The worker answers too late, and the server has given the task out again. \
+                Each retry encodes again, and may stall again.",
+            unit: "short",
+            view: View::Number { none: "0" },
+            limit: Some(1.0),
+            queries: vec![query(not_found(), "{{codec}}")],
+        },
+    ]
+}
+
+fn what_users_see() -> Vec<Panel> {
+    vec![
+        Panel {
+            title: "Workflow task schedule-to-start, p95",
+            shows: "How long workflow tasks wait until a worker takes them, 95 of 100 of them.",
+            healthy: "Milliseconds; at the start of a load, a second at most.",
+            otherwise: "The worker does not poll, although its slots are free: the task that polls \
+                is held. More pollers would not help.",
+            unit: "s",
+            view: SECONDS,
+            limit: None,
+            queries: vec![query(rule("workflow_task_schedule_to_start_seconds:p95"), "{{codec}}")],
+        },
+        Panel {
+            title: "End to end, p95",
+            shows: "How long workflows take from their start to their end, 95 of 100 of them. No \
+                line where none ended for a minute.",
+            healthy: "The same with every load that the worker can bear.",
+            otherwise: "It grows with the number of workflows: stalls that one thread sits through \
+                add up for all of them.",
+            unit: "s",
+            view: SECONDS,
+            limit: None,
+            queries: vec![query(rule("workflow_endtoend_seconds:p95"), "{{codec}}")],
+        },
+        Panel {
+            title: "Workflow task execution, p95",
+            shows: "How long the worker takes from having a workflow task to having completed it, \
+                95 of 100 of them. That includes encoding what it answers.",
+            healthy: "Less than one stall of the key service, and less than the task's timeout.",
+            otherwise: "A multiple of one stall: the task waits for the stalls of others. From the \
+                task's timeout on, its answer comes too late.",
+            unit: "s",
+            view: SECONDS,
+            limit: None,
+            queries: vec![query(rule("workflow_task_execution_seconds:p95"), "{{codec}}")],
+        },
+    ]
+}
+
+fn why() -> Vec<Panel> {
+    vec![
+        Panel {
+            title: "Codec: longest poll and whole call, p99",
+            shows: "Of each call of the codec, the longest time it held its thread (poll) and the \
+                time from its start to its result (call).",
+            healthy: "Polls of milliseconds, however long the calls: a slow call waits without a \
+                thread.",
+            otherwise: "Both lines at the same height: the call holds its thread for all of its \
+                time. This is the cause of all the other panels. No lines: the codec is not \
+                wrapped in Observed.",
+            unit: "s",
+            view: SHORT_SECONDS,
+            limit: Some(LONGEST_HEALTHY_POLL),
+            queries: vec![
+                query(rule("codec_poll_seconds:p99"), "{{codec}} poll"),
+                query(rule("codec_call_seconds:p99"), "{{codec}} call"),
+            ],
+        },
+        Panel {
+            title: "Calls that held a thread for over 100 ms",
+            shows: "Calls of the codec in the last minute whose longest poll was longer than \
+                100 ms.",
+            healthy: "0.",
+            otherwise: "So often in this minute did everything on that thread stand still. No \
+                line: the codec is not wrapped in Observed.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(rule("codec_held:increase1m"), "{{codec}}")],
+        },
+        Panel {
+            title: "Lag of the runtime, p99",
+            shows: "How late a task runs that asks to be woken every 10 ms: one that is part of the \
+                worker's own task (worker), and one beside it (beside).",
+            healthy: "Milliseconds, both.",
+            otherwise: "Only the worker's: its task is held, on a runtime that has other threads. \
+                Both: every thread of the runtime is held, or the machine is overloaded.",
+            unit: "s",
+            view: SHORT_SECONDS,
+            limit: None,
+            queries: vec![query(
+                format!(
+                    "histogram_quantile(0.99, sum by (le, exercise, codec, probe) \
+                     (rate(workshop_lag_seconds_bucket{{{CHOSEN}}}[1m])))"
+                ),
+                "{{codec}} {{probe}}",
+            )],
+        },
+    ]
+}
+
+fn what_it_does_to_the_worker() -> Vec<Panel> {
+    vec![
+        Panel {
+            title: "Workflow tasks answered too late",
+            shows: "In the last minute: workflow tasks that timed out, as the server counts them, \
+                and completions that came back as \"Workflow task not found\", as the worker does.",
+            healthy: "0, both.",
+            otherwise: "The worker takes tasks and answers after their timeout. The work is done \
+                again, stalls included. An overloaded machine can do this, too.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![
+                query(not_found(), "{{codec}} not found"),
+                query("temporal:workflow_task_timeouts:increase1m", "timeouts (server)"),
+            ],
+        },
+        Panel {
+            title: "Codec calls in flight",
+            shows: "Calls of the codec that have begun and are not done.",
+            healthy: "As many as wait for the key service at that moment.",
+            otherwise: "0 or 1 at all times, with a load: the calls wait one after the other. \
+                Growing without end: the key service, or the blocking pool, can't keep up.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(
+                or_unknown(format!("sum by (exercise, codec) (codec_in_flight{{{CHOSEN}}})")),
+                "{{codec}}",
+            )],
+        },
+        Panel {
+            title: "Threads of the blocking pool",
+            shows: "Threads of tokio's blocking pool, those that wait for work included.",
+            healthy: "None for a codec that waits asynchronously; for spawn_blocking, as many as \
+                there are waits at once.",
+            otherwise: "A flat line at the pool's limit: further waits queue up for a thread. \
+                Threads under a codec that should be asynchronous: part of it still blocks.",
+            unit: "suffix: threads",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(max_of("workshop_blocking_threads"), "{{codec}}")],
+        },
+        Panel {
+            title: "Slots used, workflow tasks",
+            shows: "Workflow tasks that the worker has taken and not completed.",
+            healthy: "A few of the worker's 100.",
+            otherwise: "Many, for long: tasks are in the worker and wait there, for a thread.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(slots_used("WorkflowWorker"), "{{codec}}")],
+        },
+        Panel {
+            title: "Slots used, activities",
+            shows: "Activities that the worker has taken and not completed.",
+            healthy: "As many as the load has at once, up to the worker's 400.",
+            otherwise: "Taken for far longer than an activity's work takes: its result waits to be \
+                encoded.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(slots_used("ActivityWorker"), "{{codec}}")],
+        },
+        Panel {
+            title: "Workflows completed",
+            shows: "Workflows that the worker has completed since its start.",
+            healthy: "A steep line up to the number that was started.",
+            otherwise: "A slow one, or a flat one: the same load takes longer. Nothing is lost, it \
+                is only late.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(
+                or_zero(format!(
+                    "sum by (exercise, codec) (temporal_workflow_completed{{{CHOSEN}}})"
+                )),
+                "{{codec}}",
+            )],
+        },
+    ]
+}
+
+fn variable(name: &'static str, label: &'static str) -> Variable {
+    // `.+`: a starter has a codec as well, but none that anybody studies, and no such label.
+    Variable { name, label, series: STARTED, all: ".+" }
+}
+
+/// The highest value of `metric` for each codec.
+fn max_of(metric: &str) -> String {
+    format!("max by (exercise, codec) ({metric}{{{CHOSEN}}})")
+}
+
+/// A recording rule. Those of the codec have a value for each of its operations: the worse counts.
+fn rule(name: &str) -> String {
+    or_unknown(max_of(&format!("codec:{name}")))
+}
+
+fn not_found() -> String {
+    or_zero(max_of("codec:workflow_task_not_found:increase1m"))
+}
+
+fn slots_used(kind: &str) -> String {
+    format!(
+        "sum by (exercise, codec) \
+         (temporal_worker_task_slots_used{{{CHOSEN}, worker_type=\"{kind}\"}})"
+    )
+}
+
+/// `expr`, and 0 for each worker that it has no value for: the SDK exports a counter only once it
+/// has counted something.
+fn or_zero(expr: String) -> String {
+    format!("{expr} or 0 * {}", max_of(STARTED))
+}
+
+/// `expr`, and not a number, which draws nothing, for each worker that it has no value for: nothing
+/// has happened yet, or, of a codec that is not wrapped in `Observed`, nothing is known.
+fn or_unknown(expr: String) -> String {
+    format!("{expr} or NaN * {}", max_of(STARTED))
+}

@@ -1,0 +1,21 @@
+//! The program `stack`, for `nix run .#stack`; `cargo workshop stack` is the same.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use stack::{
+    command::{self, StackArgs},
+    exit,
+};
+
+/// Temporal's dev server, Prometheus and Grafana, as one thing to start and to end.
+#[derive(Parser)]
+#[command(name = "stack", version)]
+struct Cli {
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
+fn main() -> ExitCode {
+    exit::end(command::run(&Cli::parse().stack))
+}

@@ -1,0 +1,94 @@
+//! Is a port taken, and by whom.
+//!
+//! A service that finds its port taken can look healthy because another one answers there, so this
+//! is found out before anything starts.
+
+use std::{
+    fmt,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use listeners::{Protocol, SocketState};
+
+/// Longer than an answer on this machine takes.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Why a port can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Somebody listens there; who, if the system tells.
+    By(Option<Holder>),
+    /// The system does not let us: a port below 1024, as a rule.
+    Refused(String),
+}
+
+/// A process that listens at a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its program.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::By(Some(Holder { name, pid })) => write!(f, "is taken by {name} (process {pid})"),
+            Self::By(None) => write!(f, "is taken, and this system does not tell by whom"),
+            Self::Refused(reason) => write!(f, "can't be used ({reason})"),
+        }
+    }
+}
+
+/// How to move a port of ours out of somebody's way.
+pub fn how_to_move(variable: &str, port: u16) -> String {
+    let another = port.checked_add(10_000).unwrap_or_else(|| port - 10_000);
+    format!("move ours, as with {variable}={another}")
+}
+
+/// `None` if the port is free.
+pub fn taken(address: SocketAddr) -> Option<Taken> {
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Some(Taken::By(holder(address))),
+        Err(error) => Some(Taken::Refused(error.to_string())),
+        // Some systems let one listen at 127.0.0.1 where another listens at all addresses.
+        Ok(listener) => {
+            drop(listener);
+            TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).ok()?;
+            Some(Taken::By(holder(address)))
+        }
+    }
+}
+
+/// Who listens there. Other users' processes can't be seen by everybody.
+fn holder(address: SocketAddr) -> Option<Holder> {
+    let listener = listeners::get_all().ok()?.into_iter().find(|listener| {
+        listener.protocol == Protocol::TCP
+            && listener.state == SocketState::Listen
+            && listener.socket.port() == address.port()
+    })?;
+    Some(Holder { name: listener.process.name, pid: listener.process.pid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_is_told() {
+        for all_addresses in [false, true] {
+            let ip = if all_addresses { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
+            let listener = TcpListener::bind((std::net::Ipv4Addr::from(ip), 0)).unwrap();
+            let address = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
+            let Some(Taken::By(Some(holder))) = taken(address) else {
+                panic!("{:?}", taken(address))
+            };
+            assert_eq!(holder.pid, std::process::id());
+            drop(listener);
+            assert_eq!(taken(address), None);
+        }
+    }
+}

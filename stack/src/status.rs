@@ -1,0 +1,88 @@
+//! `stack status`.
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Failure},
+    process_compose::{ProcessCompose, ProcessState},
+    services::{Asker, Service},
+    settings::Settings,
+};
+
+/// How a service is.
+#[derive(Debug, Serialize)]
+struct Status {
+    service: &'static str,
+    /// Whether it answers, and says that it is well.
+    well: bool,
+    /// What process-compose says: Running, Completed, Disabled, …
+    process: String,
+    restarts: u32,
+    pid: u32,
+    address: String,
+}
+
+/// Prints how each service is.
+///
+/// # Errors
+/// When no stack runs.
+pub fn status(settings: &Settings, json: bool) -> anyhow::Result<Exit> {
+    if !ProcessCompose::answers(settings) {
+        let why = match ProcessCompose::died(settings) {
+            Some((service, code)) => {
+                format!(" (the last one ended because {service} died with exit code {code})")
+            }
+            None => String::new(),
+        };
+        return Err(Failure::environment(format!(
+            "no stack runs from this folder{why}: `cargo workshop stack` starts it"
+        ))
+        .into());
+    }
+    let processes = ProcessCompose::find(settings)?.processes()?;
+    let asker = Asker::default();
+    let all: Vec<_> = Service::ALL
+        .into_iter()
+        .filter_map(|service| {
+            let process = processes.iter().find(|process| process.name == service.name())?;
+            // Left out with --without.
+            (process.status != "Disabled").then(|| a_status(service, process, &asker, settings))
+        })
+        .collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&all)?);
+    } else {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["service", "", "process", "restarts", "address"]);
+        for status in &all {
+            let Status { service, process, restarts, address, .. } = status;
+            table.add_row([
+                (*service).to_owned(),
+                if status.well { "well" } else { "not well" }.to_owned(),
+                process.clone(),
+                restarts.to_string(),
+                address.clone(),
+            ]);
+        }
+        println!("{table}");
+    }
+    Ok(if all.iter().all(|status| status.well) { Exit::Done } else { Exit::Environment })
+}
+
+fn a_status(
+    service: Service,
+    process: &ProcessState,
+    asker: &Asker,
+    settings: &Settings,
+) -> Status {
+    Status {
+        service: service.name(),
+        well: asker.is_well(service, settings),
+        process: process.status.clone(),
+        restarts: process.restarts,
+        pid: process.pid,
+        address: service.where_it_is(settings),
+    }
+}

@@ -1,0 +1,360 @@
+//! Starts the stack, looks after it, and ends it.
+
+use std::{
+    fs,
+    path::Path,
+    process::Child,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use clap::Args;
+use comfy_table::{Table, presets};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::{
+    exit::{Exit, Failure},
+    ports,
+    process_compose::{ProcessCompose, has_terminal},
+    programs::{self, Found, Program, Unfit},
+    services::{Asker, Service},
+    settings::{self, Settings},
+};
+
+/// How often the state of the stack is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// A loaded machine needs seconds to start the services; what has not come by then won't come.
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// A process-compose that has not answered at all by then never will.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// How much of a log an error quotes.
+const QUOTED_LINES: usize = 8;
+
+/// The flags of `stack` without a sub-command.
+#[derive(Clone, Debug, Args)]
+pub struct UpArgs {
+    /// Leave a service out; may be given several times
+    #[arg(long, value_enum, value_name = "SERVICE")]
+    without: Vec<Service>,
+    /// Keep Temporal's and Prometheus' data, and go on with what was kept
+    #[arg(long)]
+    keep: bool,
+    /// Let everybody edit in Grafana
+    #[arg(long)]
+    admin: bool,
+    /// Return as soon as the services are well; `stack down` ends them
+    #[arg(long)]
+    detach: bool,
+}
+
+/// Starts the stack, and, unless it is detached, stays until its end.
+///
+/// # Errors
+/// As [`run`](crate::command::run).
+pub fn up(args: &UpArgs, settings: &mut Settings) -> anyhow::Result<Exit> {
+    let services = Service::all_but(&args.without);
+    if services.is_empty() {
+        return Err(Failure::usage("all services are left out: there is nothing to start").into());
+    }
+    if args.admin {
+        settings.set(settings::GRAFANA_ROLE, "Admin");
+    }
+    if ProcessCompose::answers(settings) {
+        return Err(Failure::environment(
+            "the stack runs already, from this folder: `cargo workshop stack status` tells how it \
+             is, `cargo workshop stack down` ends it",
+        )
+        .into());
+    }
+    let process_compose = check(&services, settings)?;
+    make_folders(args.keep, settings)?;
+
+    let process_compose = ProcessCompose::new(process_compose.path, settings);
+    let began = Instant::now();
+    let stop = Stop::listen()?;
+    if args.detach {
+        process_compose.up_detached(&services)?;
+        let mut running =
+            Running { settings, child: None, has_answered: false, began, stop: &stop };
+        let outcome = running.until_well(&services);
+        if !matches!(outcome, Ok(Outcome::Well)) {
+            // Nothing half is left running. It may have ended by itself.
+            process_compose.down().ok();
+        }
+        return match outcome? {
+            Outcome::Stopped => {
+                Err(Failure::interrupted("interrupted; nothing is left running").into())
+            }
+            Outcome::Well => {
+                say_where(&services, settings, "`cargo workshop stack down` ends it");
+                Ok(Exit::Done)
+            }
+        };
+    }
+    let child = process_compose.up(&services)?;
+    let mut running =
+        Running { settings, child: Some(child), has_answered: false, began, stop: &stop };
+    if !has_terminal() {
+        match running.until_well(&services) {
+            Ok(Outcome::Well) => say_where(&services, settings, "Ctrl-C or SIGTERM ends it"),
+            Ok(Outcome::Stopped) => {}
+            Err(error) => {
+                running.end()?;
+                return Err(error);
+            }
+        }
+    }
+    running.until_end()
+}
+
+/// Ends the stack, and waits until it is gone.
+///
+/// # Errors
+/// When it does not end.
+pub fn down(settings: &Settings) -> anyhow::Result<Exit> {
+    if !ProcessCompose::answers(settings) {
+        println!("no stack runs from this folder");
+        return Ok(Exit::Done);
+    }
+    ProcessCompose::find(settings)?.down()?;
+    let began = Instant::now();
+    while ProcessCompose::answers(settings) {
+        if began.elapsed() > START_LIMIT {
+            return Err(Failure::environment("the stack was told to end and has not").into());
+        }
+        thread::sleep(LOOK);
+    }
+    println!("the stack is down");
+    Ok(Exit::Done)
+}
+
+/// Finds all programs and looks at all ports, before anything starts. Whatever is wrong is said at
+/// once: nobody wants to hear of the next problem after each mended one.
+fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure> {
+    let mut wrong = Vec::new();
+    let mut find = |program: Program| {
+        program.find().map_err(|unfit: Unfit| wrong.push(unfit.to_string())).ok()
+    };
+    let process_compose = find(programs::PROCESS_COMPOSE);
+    let mut grafana = None;
+    for service in services {
+        let found = find(service.program());
+        if *service == Service::Grafana {
+            grafana = found;
+        }
+    }
+    if settings.get(settings::GRAFANA_HOME).is_empty()
+        && let Some(grafana) = grafana
+    {
+        match programs::grafana_home(&grafana.path) {
+            Ok(home) => settings.set(settings::GRAFANA_HOME, home.to_string_lossy()),
+            Err(unfit) => wrong.push(unfit.to_string()),
+        }
+    }
+    for variable in services.iter().flat_map(|service| service.ports()) {
+        let port = settings.port(variable);
+        if let Some(taken) = ports::taken(settings.address(variable)) {
+            let move_it = ports::how_to_move(variable, port);
+            wrong.push(format!("port {port} {taken}: end that, or {move_it}"));
+        }
+    }
+    match (process_compose, &wrong[..]) {
+        (Some(process_compose), []) => Ok(process_compose),
+        (_, [problem]) => Err(Failure::environment(format!("the stack can't start: {problem}"))),
+        (_, problems) => Err(Failure::environment(format!(
+            "the stack can't start:\n  {}",
+            problems.join("\n  ")
+        ))),
+    }
+}
+
+/// Fresh data is removed at the start, not at the end: after a run it can still be looked at. What
+/// is kept stands beside it, and only `--keep` touches it.
+fn make_folders(keep: bool, settings: &mut Settings) -> anyhow::Result<()> {
+    if keep {
+        let kept = settings.folder().join("kept");
+        settings.set(settings::TEMPORAL_DB, kept.join("temporal.db").to_string_lossy());
+        settings.set(settings::DATA, kept.to_string_lossy());
+    } else {
+        let data = Path::new(settings.get(settings::DATA));
+        if data.exists() {
+            fs::remove_dir_all(data).with_context(|| format!("can't empty {}", data.display()))?;
+        }
+    }
+    let data = Path::new(settings.get(settings::DATA));
+    for folder in [settings.folder(), data] {
+        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+    }
+    // An error must not quote an earlier run.
+    for entry in fs::read_dir(settings.folder())? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "log") {
+            fs::remove_file(&file).with_context(|| format!("can't remove {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Heard a signal that ends the stack.
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let stop = Arc::default();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        Ok(Self(stop))
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A stack that was started: in a child process, or detached.
+struct Running<'a> {
+    settings: &'a Settings,
+    child: Option<Child>,
+    has_answered: bool,
+    began: Instant,
+    stop: &'a Stop,
+}
+
+enum Outcome {
+    Well,
+    Stopped,
+}
+
+impl Running<'_> {
+    /// Waits until all services are well, telling of each.
+    fn until_well(&mut self, services: &[Service]) -> anyhow::Result<Outcome> {
+        let asker = Asker::default();
+        let mut waiting = services.to_vec();
+        while !waiting.is_empty() {
+            if self.stop.is_asked() {
+                return Ok(Outcome::Stopped);
+            }
+            if self.has_ended()? {
+                return Err(self.ended_by_itself());
+            }
+            waiting.retain(|service| {
+                let well = asker.is_well(*service, self.settings);
+                if well {
+                    eprintln!(
+                        "{service} is well after {:.1} s",
+                        self.began.elapsed().as_secs_f64()
+                    );
+                }
+                !well
+            });
+            if self.began.elapsed() > START_LIMIT {
+                let names: Vec<_> = waiting.iter().map(|service| service.name()).collect();
+                return Err(Failure::environment(format!(
+                    "after {} s, {} did not answer yet{}",
+                    START_LIMIT.as_secs(),
+                    names.join(" and "),
+                    self.last_words(&waiting)
+                ))
+                .into());
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(Outcome::Well)
+    }
+
+    /// Waits until the stack ends, and ends it when it is told to.
+    fn until_end(&mut self) -> anyhow::Result<Exit> {
+        loop {
+            if self.stop.is_asked() {
+                self.end()?;
+                eprintln!("the stack is down");
+                return Ok(Exit::Done);
+            }
+            if self.has_ended()? {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        let status = self.child.as_mut().map(Child::wait).transpose()?;
+        // Told to end, by `stack down` or from its own picture of the services, it ended well.
+        if ProcessCompose::died(self.settings).is_some() || status.is_some_and(|s| !s.success()) {
+            return Err(self.ended_by_itself());
+        }
+        eprintln!("the stack is down");
+        Ok(Exit::Done)
+    }
+
+    /// Tells process-compose to end, and waits for it.
+    fn end(&mut self) -> anyhow::Result<()> {
+        let Some(child) = &mut self.child else { return Ok(()) };
+        if child.try_wait()?.is_none() {
+            let pid = Pid::from_raw(child.id().cast_signed()).context("no process id")?;
+            kill_process(pid, Signal::TERM)?;
+        }
+        child.wait()?;
+        Ok(())
+    }
+
+    fn has_ended(&mut self) -> anyhow::Result<bool> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?.is_some()),
+            None if ProcessCompose::answers(self.settings) => {
+                self.has_answered = true;
+                Ok(false)
+            }
+            // It may need a moment before it answers at all.
+            None => Ok(self.has_answered || self.began.elapsed() > ANSWER_LIMIT),
+        }
+    }
+
+    fn ended_by_itself(&self) -> anyhow::Error {
+        let why = match ProcessCompose::died(self.settings) {
+            Some((service, code)) => {
+                format!("{service} died again and again, at last with exit code {code}")
+            }
+            None => "process-compose gave up".to_owned(),
+        };
+        Failure::environment(format!(
+            "the stack has ended: {why}{}",
+            self.last_words(&Service::ALL)
+        ))
+        .into()
+    }
+
+    /// The last lines of the logs that have any.
+    fn last_words(&self, services: &[Service]) -> String {
+        let logs = services.iter().map(|service| self.settings.log(service.name()));
+        let own = self.settings.log("output");
+        let words: Vec<_> = logs.filter_map(|log| tail(&log)).collect();
+        let words = if words.is_empty() { tail(&own).into_iter().collect() } else { words };
+        words.iter().map(|words| format!("\n{words}")).collect()
+    }
+}
+
+fn tail(log: &Path) -> Option<String> {
+    let text = fs::read_to_string(log).ok()?;
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(QUOTED_LINES)..];
+    (!last.is_empty()).then(|| format!("{}:\n  {}", log.display(), last.join("\n  ")))
+}
+
+fn say_where(services: &[Service], settings: &Settings, end: &str) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for service in services {
+        table.add_row([service.name().to_owned(), service.where_it_is(settings)]);
+    }
+    println!("{table}");
+    if settings.is_moved(settings::TEMPORAL_PORT) {
+        let address = settings.address(settings::TEMPORAL_PORT);
+        println!("worker and starter need: export TEMPORAL_ADDRESS={address}");
+    }
+    println!("the stack is up; {end}; its logs are in {}", settings.folder().display());
+}

@@ -1,0 +1,61 @@
+# What `nix run` starts.
+{ pkgs, ... }@args:
+let
+  inherit (pkgs) lib;
+  tools = import ./tools.nix { inherit pkgs; };
+
+  app = description: package: {
+    type = "app";
+    program = lib.getExe package;
+    meta = { inherit description; };
+  };
+
+  # Runs the code of the checkout, and not of a package: attendees edit their codec, and cargo
+  # builds what they changed in seconds, where a Nix build would compile the SDK anew each time.
+  # For the same reason the stack is run this way: it links no SDK, so it starts in a new checkout
+  # before the SDK was ever compiled.
+  fromCheckout =
+    name: packages: command:
+    pkgs.writeShellApplication {
+      inherit name;
+      runtimeInputs = packages;
+      text = ''
+        folder=$PWD
+        until [[ -f $folder/Cargo.toml && $(<"$folder/Cargo.toml") == *'name = "workshop"'* ]]; do
+          if [[ -z $folder ]]; then
+            echo "${name} runs the code of a checkout of the workshop, and $PWD is not in one: cd to where you cloned it" >&2
+            exit 3
+          fi
+          folder=''${folder%/*}
+        done
+      ''
+      # Rust's standard library links iconv, which on macOS is not part of the C library.
+      + lib.optionalString pkgs.stdenv.hostPlatform.isDarwin ''
+        export LIBRARY_PATH=${lib.makeLibraryPath [ pkgs.libiconv ]}''${LIBRARY_PATH:+:$LIBRARY_PATH}
+      ''
+      + ''
+        exec ${command} -- "$@"
+      '';
+    };
+
+  # `compare` starts servers of its own, and takes the first `temporal` on PATH.
+  workshop = pkgs.writeShellApplication {
+    name = "workshop";
+    runtimeInputs = [ pkgs.temporal-cli ];
+    text = ''
+      exec ${lib.getExe (import ./package.nix args)} "$@"
+    '';
+  };
+in
+{
+  default = app "Compare the codecs: nix run . -- compare" workshop;
+  stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
+    fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --quiet --package stack"
+  );
+  starter = app "Start workflows, and tell how long they took" (
+    fromCheckout "starter" tools.rust "cargo run --bin starter"
+  );
+  worker = app "Run the worker with your codec of the current exercise" (
+    fromCheckout "worker" tools.rust "cargo run --bin worker"
+  );
+}

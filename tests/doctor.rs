@@ -1,0 +1,239 @@
+//! `workshop doctor`, and the commands of the texts.
+
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use common::{Group, Stage, json, program, stderr, stdout, wait_for};
+use serde_json::Value;
+
+fn doctor(flags: &[&str]) -> std::process::Command {
+    let mut command = program(env!("CARGO_BIN_EXE_workshop"));
+    command.arg("doctor").args(flags);
+    command
+}
+
+fn check<'a>(checks: &'a Value, what: &str) -> Vec<&'a Value> {
+    checks.as_array().unwrap().iter().filter(|check| check["what"] == what).collect()
+}
+
+#[test]
+fn each_check_says_what_was_seen_and_what_is_wrong_says_what_to_do() {
+    let output = doctor(&["--json"]).output().unwrap();
+    let checks = json(&output);
+    let mut what = BTreeSet::new();
+    for check in checks.as_array().unwrap() {
+        what.insert(check["what"].as_str().unwrap());
+        assert!(!check["seen"].as_str().unwrap().is_empty(), "{check}");
+        assert_eq!(check["what_to_do"].is_string(), check["state"] == "wrong", "{check}");
+    }
+    for expected in [
+        "cargo",
+        "clock",
+        "disk",
+        "grafana",
+        "memory",
+        "ports",
+        "process-compose",
+        "prometheus",
+        "rustc",
+        "scrape",
+        "server",
+        "temporal",
+    ] {
+        assert!(what.contains(expected), "{expected}: {what:?}");
+    }
+    let wrong = checks.as_array().unwrap().iter().any(|check| check["state"] == "wrong");
+    assert_eq!(output.status.code(), Some(if wrong { 3 } else { 0 }), "{checks:#}");
+    // The same as text.
+    let text = stdout(&doctor(&[]).output().unwrap());
+    assert!(text.lines().any(|line| line.starts_with("ok     rustc ")), "{text}");
+}
+
+#[test]
+fn without_the_stack_a_machine_with_cargo_alone_is_well() {
+    // Cargo's folder, and what the compiler needs of the system: no service is on such a PATH.
+    let cargo = PathBuf::from(env!("CARGO"));
+    let output = doctor(&["--no-stack", "--json"])
+        .env("PATH", cargo.parent().unwrap())
+        .env("STACK_WORKER_METRICS_PORT", free().to_string())
+        .env("STACK_STARTER_METRICS_PORT", free().to_string())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let checks = json(&output);
+    assert!(check(&checks, "process-compose").is_empty() && check(&checks, "scrape").is_empty());
+}
+
+#[test]
+fn a_port_that_is_taken_is_wrong() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for variable in ["STACK_PROMETHEUS_PORT", "STACK_WORKER_METRICS_PORT"] {
+        let output = doctor(&["--json"]).env(variable, &port).output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let checks = json(&output);
+        let ports = check(&checks, "ports");
+        let wrong = ports.iter().find(|check| {
+            check["seen"].as_str().unwrap().starts_with(&format!("port {port} is taken by "))
+        });
+        let what_to_do = wrong.unwrap_or_else(|| panic!("{checks:#}"))["what_to_do"].as_str();
+        assert!(what_to_do.unwrap().contains(&format!("{variable}=")), "{what_to_do:?}");
+    }
+}
+
+#[test]
+fn a_server_that_was_named_must_answer_and_a_worker_is_recognised() {
+    let output =
+        doctor(&["--json", "--address", &format!("127.0.0.1:{}", free())]).output().unwrap();
+    let checks = json(&output);
+    assert_eq!(check(&checks, "server")[0]["state"], "wrong", "{checks:#}");
+
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &[]);
+    let address = worker.address();
+    worker.wait_for_metric("workshop_worker_start_time_seconds", 1.0);
+    let output = doctor(&["--json", "--no-stack", "--address", &stage.address()])
+        .env("STACK_WORKER_METRICS_PORT", address.port().to_string())
+        .output()
+        .unwrap();
+    let checks = json(&output);
+    assert_eq!(check(&checks, "server")[0]["state"], "ok", "{checks:#}");
+    let ports = check(&checks, "ports");
+    let serves = format!("a worker serves its metrics at http://{address}/metrics");
+    assert!(ports.iter().any(|check| check["seen"] == serves), "{checks:#}");
+}
+
+fn free() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What the texts tell people to type: fenced lines, and code within a sentence.
+fn commands_of_the_texts() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts = vec![root.join("README.md")];
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    texts.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let mut commands = BTreeSet::new();
+    for text in texts {
+        let text = fs::read_to_string(text).unwrap();
+        let mut fenced = false;
+        for line in text.lines() {
+            if line.starts_with("```") {
+                fenced = line == "```sh";
+            } else if fenced {
+                commands.insert(line.split(" #").next().unwrap().trim().to_owned());
+            } else {
+                let code = line.split('`').skip(1).step_by(2);
+                commands.extend(code.map(|code| code.trim().to_owned()));
+            }
+        }
+    }
+    commands
+}
+
+/// A flag that a program does not have is an error before `--help` is heard.
+#[test]
+fn the_programs_have_every_flag_that_the_texts_name() {
+    let mut tried = 0;
+    for command in commands_of_the_texts() {
+        let arguments = match command.split_once(' ') {
+            Some(("cargo", rest)) if rest.starts_with("workshop ") => &rest["workshop ".len()..],
+            _ => continue,
+        };
+        // `… --seed N` and the like stand for a number.
+        let arguments: Vec<_> =
+            arguments.split_whitespace().map(|word| if word == "N" { "1" } else { word }).collect();
+        if arguments.contains(&"…") {
+            continue;
+        }
+        let output = program(env!("CARGO_BIN_EXE_workshop"))
+            .args(&arguments)
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}", stderr(&output));
+        tried += 1;
+    }
+    assert!(tried >= 8, "only {tried} commands were found");
+}
+
+/// Those of Nix are run in `.ci/nix`, through the stand-in for nixpkgs.
+#[test]
+fn every_nix_command_of_the_readme_is_run_by_the_gate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let gate = fs::read_to_string(root.join(".ci/nix")).unwrap();
+    for command in commands_of_the_texts() {
+        let Some(rest) = command.strip_prefix("nix ") else { continue };
+        if rest.contains("--override-input") {
+            continue;
+        }
+        // The sub-command, and which output of the flake it names.
+        let words: Vec<_> = rest.split_whitespace().take_while(|word| *word != "--").collect();
+        let found = gate.lines().any(|line| {
+            line.contains(&format!("nix {}", words[0]))
+                && words[1..].iter().all(|word| line.contains(word))
+        });
+        assert!(found, "`{command}` is in a text, and not in .ci/nix");
+    }
+}
+
+/// The README's commands for the stack, typed as they stand there, through cargo's alias.
+#[test]
+#[ignore = "needs process-compose and prometheus"]
+fn the_readmes_commands_start_and_end_the_stack() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("exercises");
+    let settings = stack::settings::Settings::from_env().unwrap();
+    let names = settings.variables().map(|(name, _)| name).filter(|name| name.ends_with("_PORT"));
+    let held: Vec<_> =
+        names.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
+    let ports: Vec<_> =
+        held.iter().map(|(name, l)| (*name, l.local_addr().unwrap().port().to_string())).collect();
+    drop(held);
+    let typed = |command: &str| {
+        let mut words = command.split_whitespace();
+        let mut command = program(words.next().unwrap());
+        command.args(words).current_dir(&here).envs(ports.iter().cloned());
+        command
+    };
+
+    let readme = fs::read_to_string(here.join("../README.md")).unwrap();
+    let commands: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.split(" #").next()?.trim().strip_prefix("cargo workshop stack"))
+        .map(|flags| format!("cargo workshop stack{flags}"))
+        .collect();
+    assert!(commands.len() >= 2, "{commands:?}");
+    for command in commands {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut child = typed(&command);
+        child.stdout(log.reopen().unwrap()).stderr(log.reopen().unwrap());
+        let mut running = Group::start(child);
+        let said = || fs::read_to_string(log.path()).unwrap();
+        let up = wait_for("the stack to be up, or to say why not", || {
+            let said = said();
+            let up = said.contains("the stack is up");
+            (up || said.contains("error: ")).then_some(up)
+        });
+        if !up {
+            // The README tells of machines without one.
+            let why = said();
+            assert!(why.contains("the stack can't start: grafana is not on PATH"), "{why}");
+            assert_eq!(running.wait_until_gone().code(), Some(3), "{why}");
+            continue;
+        }
+        let status = typed("cargo workshop stack status").output().unwrap();
+        assert!(status.status.success(), "{}", stderr(&status));
+        let down = typed("cargo workshop stack down").output().unwrap();
+        assert!(down.status.success(), "{}", stderr(&down));
+        assert_eq!(running.wait_until_gone().code(), Some(0), "{}", said());
+    }
+}

@@ -301,18 +301,18 @@ fn a_service_that_dies_again_and_again_ends_it_with_its_last_words() {
     let mut stack = room.foreground();
     // It is restarted three times.
     let mut killed = Vec::new();
-    while stack.child.try_wait().unwrap().is_none() {
+    wait_for("the stack to give up", || {
         let status = room.status();
-        let Some(status) = status.iter().find(|status| status["service"] == "prometheus") else {
-            continue;
-        };
-        let pid = Pid::from_raw(i32::try_from(status["pid"].as_i64().unwrap()).unwrap());
-        if let Some(pid) = pid.filter(|pid| status["well"] == true && !killed.contains(pid)) {
+        let status = status.iter().find(|status| status["service"] == "prometheus");
+        let well = status.filter(|status| status["well"] == true);
+        let pid = well.and_then(|status| Pid::from_raw(status["pid"].as_i64()?.try_into().ok()?));
+        if let Some(pid) = pid.filter(|pid| !killed.contains(pid)) {
             kill_process(pid, Signal::KILL).unwrap();
             killed.push(pid);
         }
         assert!(killed.len() < 10, "it is restarted for ever");
-    }
+        stack.child.try_wait().unwrap()
+    });
     let (code, said) = stack.end();
     assert_eq!((code, killed.len()), (Some(3), 4), "{said}");
     assert!(said.contains("prometheus died again and again, at last with exit code -1"), "{said}");

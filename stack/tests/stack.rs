@@ -16,7 +16,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
-use stack::settings::Settings;
+use stack::{services::Asker, settings::Settings};
 use tempfile::TempDir;
 
 /// Far longer than anything here takes.
@@ -236,6 +236,20 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down() {
     let again = room.up(&[]);
     assert_eq!(again.status.code(), Some(3));
     assert!(stderr(&again).contains("the stack runs already"), "{}", stderr(&again));
+
+    // Prometheus has the rules, and asks the ports that were chosen.
+    let asker = Asker::default();
+    let prometheus = format!("http://127.0.0.1:{}/api/v1", room.port("STACK_PROMETHEUS_PORT"));
+    let rules = asker.page(&format!("{prometheus}/rules")).unwrap();
+    assert!(rules.contains("ThreadHeld"), "{rules}");
+    let targets = wait_for("Prometheus' targets", || {
+        let targets = asker.page(&format!("{prometheus}/targets")).unwrap();
+        targets.contains("\"job\":\"worker\"").then_some(targets)
+    });
+    for target in ["WORKER", "STARTER", "TEMPORAL"] {
+        let port = room.port(&format!("STACK_{target}_METRICS_PORT"));
+        assert!(targets.contains(&format!("127.0.0.1:{port}\"")), "{target}: {targets}");
+    }
 
     // From another folder, the ports are somebody else's.
     let other = Room::with(room.ports.clone());

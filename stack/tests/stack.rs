@@ -381,10 +381,19 @@ fn data_is_fresh_unless_it_is_kept() {
     let started = temporal(&["start", "--type", "Anything", "--task-queue", "nobody"]);
     assert!(started.status.success(), "{}", stderr(&started));
     room.run(&["down"]);
+    // Prometheus' folder of each kind of run, from the run before.
+    let data = |kind: &str| room.folder.path().join(".workshop/stack").join(kind);
+    for kind in ["data", "kept"] {
+        fs::create_dir_all(data(kind)).unwrap();
+        fs::write(data(kind).join("earlier"), "").unwrap();
+    }
     // A fresh run in between knows nothing of it, and takes nothing from it.
     for (keep, known) in [(&[][..], false), (&["--keep"], true)] {
         start(keep);
         assert_eq!(temporal(&["describe"]).status.success(), known, "{keep:?}");
+        assert!(data("kept").join("prometheus").is_dir(), "Prometheus' data was not kept");
         room.run(&["down"]);
     }
+    assert!(!data("data").join("earlier").exists(), "a fresh run began with old data");
+    assert!(data("kept").join("earlier").exists(), "what was kept is gone");
 }

@@ -360,6 +360,30 @@ fn a_service_that_does_not_start_leaves_nothing_running() {
 
 #[test]
 #[ignore = "needs process-compose"]
+fn interrupted_before_it_is_well_it_leaves_nothing_running() {
+    let room = Room::new();
+    // A Prometheus that is never well.
+    let nix = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nix");
+    let file = fs::read_to_string(nix.join("process-compose.yaml")).unwrap();
+    let file = file.replace("exec prometheus", "exec sleep 600; exec prometheus");
+    fs::remove_file(room.folder.path().join("nix")).unwrap();
+    fs::create_dir(room.folder.path().join("nix")).unwrap();
+    fs::write(room.folder.path().join("nix/process-compose.yaml"), file).unwrap();
+    fs::copy(nix.join("prometheus.yml"), room.folder.path().join("nix/prometheus.yml")).unwrap();
+    let mut command = room.stack(&["--without", "grafana", "--detach"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("Temporal to be well", || {
+        let status = room.status();
+        status.iter().any(|s| s["service"] == "temporal" && s["well"] == true).then_some(())
+    });
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    let status = wait_for("it to end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    room.assert_nothing_is_left();
+}
+
+#[test]
+#[ignore = "needs process-compose"]
 fn data_is_fresh_unless_it_is_kept() {
     let room = Room::new();
     let address = format!("127.0.0.1:{}", room.port("STACK_TEMPORAL_PORT"));

@@ -1,12 +1,17 @@
 //! The worker, with the codec of an exercise: `cargo run --bin worker [-- --exercise N]`.
 
-use std::{env, fs, path::Path, process::ExitCode};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use codec_kit::{AnyCodec, KeyService};
 use solutions::Step;
 use workshop::{
     exit::{self, Exit, Failure},
+    verify::examine,
     worker::{self, CodecFile, WorkerArgs},
 };
 
@@ -28,6 +33,9 @@ struct Cli {
     /// The reference codec of step N instead; 0 is the codec as it was found
     #[arg(long, value_name = "N")]
     solution: Option<u8>,
+    /// Judges the codec into this file, and polls nothing: `workshop verify` asks for it
+    #[arg(long, value_name = "FILE", hide = true)]
+    judge: Option<PathBuf>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -41,12 +49,25 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         let step = Step::from_number(number).ok_or_else(|| {
             Failure::usage(format!("there is no solution {number}: they are 0 to 3"))
         })?;
-        return worker::run(&cli.worker, CodecFile::solution(step), |keys| step.codec(keys));
+        return start(&cli, step, CodecFile::solution(step), |keys| step.codec(keys));
     }
     let number = cli.exercise.map_or_else(current_exercise, Ok)?;
     let (step, codec) = exercise(number)
         .ok_or_else(|| Failure::usage(format!("there is no exercise {number}: they are 1 to 3")))?;
-    worker::run(&cli.worker, CodecFile::exercise(step), codec)
+    start(&cli, step, CodecFile::exercise(step), codec)
+}
+
+/// Runs the worker with that codec, or judges it.
+fn start(
+    cli: &Cli,
+    step: Step,
+    file: CodecFile,
+    codec: impl Fn(KeyService) -> AnyCodec,
+) -> anyhow::Result<Exit> {
+    match &cli.judge {
+        Some(judged) => examine::run(step, codec, cli.worker.seed(), judged),
+        None => worker::run(&cli.worker, file, codec),
+    }
 }
 
 type MakeCodec = fn(KeyService) -> AnyCodec;

@@ -40,8 +40,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-pub use contender::{Contender, Entry};
+pub use contender::{Contender, Entry, build_worker};
 pub use dev_server::DevServer;
+pub use measure::{Course, Place};
 pub use results::{Comparison, Ratio, Run, Versions, Workflows};
 pub use scenario::{Overrides, Scenario, ScenarioName};
 pub use temporal_cli::TemporalCli;
@@ -52,8 +53,6 @@ use crate::{
     load::Event,
     logging::LogArgs,
 };
-use measure::{Course, Place};
-
 /// The flags of `workshop compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
@@ -222,7 +221,7 @@ fn writable(file: &Path) -> anyhow::Result<()> {
 }
 
 /// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
-async fn interrupted() -> anyhow::Result<&'static str> {
+pub async fn interrupted() -> anyhow::Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -251,7 +250,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn new(what: &str, scenario: &Scenario) -> Self {
+    /// Shows that a run begins.
+    pub fn new(what: &str, scenario: &Scenario) -> Self {
         let bar = ProgressBar::new(scenario.workflows.into());
         if bar.is_hidden() {
             note(format!("{what}: starting"));
@@ -274,7 +274,8 @@ impl Progress {
         }
     }
 
-    fn finish(self, run: &Run) {
+    /// Shows how it ended.
+    pub fn finish(self, run: &Run) {
         self.bar.finish_and_clear();
         let Workflows { started, completed, .. } = run.workflows;
         let end = if run.cut_off { "cut off after" } else { "done in" };

@@ -11,6 +11,7 @@
 //! | [`compare`] | `workshop compare`: the three codecs side by side on a real server |
 //! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
+//! | [`verify`] | `workshop verify`: is an exercise solved |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod compare;
@@ -22,5 +23,6 @@ pub mod logging;
 pub mod quantiles;
 pub mod starter;
 pub mod telemetry;
+pub mod verify;
 pub mod worker;
 pub mod workflows;

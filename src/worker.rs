@@ -79,6 +79,13 @@ pub struct WorkerArgs {
     nonsticky_ratio: f32,
 }
 
+impl WorkerArgs {
+    /// The seed of the stalls.
+    pub fn seed(&self) -> u64 {
+        self.stalls.seed
+    }
+}
+
 /// How the simulated key service behaves.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StallArgs {

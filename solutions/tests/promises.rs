@@ -15,7 +15,7 @@ fn make(step: Step) -> impl Fn(KeyService) -> AnyCodec {
 #[test]
 fn every_codec_passes_the_vectors_and_refuses_what_must_be_refused() {
     for step in Step::ALL {
-        let wrong = judge::wire_format(&make(step)).unwrap();
+        let wrong = judge::measure::wire_format(&make(step)).unwrap();
         assert!(wrong.is_empty(), "{step:?}: {wrong:#?}");
     }
 }
@@ -23,16 +23,16 @@ fn every_codec_passes_the_vectors_and_refuses_what_must_be_refused() {
 #[test]
 fn every_codec_waits_for_its_key_and_passes_errors_on() {
     for step in Step::ALL {
-        let seen = judge::one_stall(&make(step), STALL).unwrap();
+        let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
         assert!(seen.waits(), "{step:?}: {seen:?}");
-        assert!(judge::passes_errors_on(&make(step)).unwrap(), "{step:?}");
+        assert!(judge::measure::failure(&make(step)).unwrap().is_passed_on, "{step:?}");
     }
 }
 
 #[test]
 fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
     for step in [Step::Start, Step::Blocking] {
-        let seen = judge::one_stall(&make(step), STALL).unwrap();
+        let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
         assert!(seen.holds_thread() && !seen.releases_thread(), "{step:?}: {seen:?}");
     }
 }
@@ -40,22 +40,22 @@ fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
 #[test]
 fn spawn_blocking_releases_the_thread_but_needs_the_pool() {
     let step = Step::SpawnBlocking;
-    let seen = judge::one_stall(&make(step), STALL).unwrap();
+    let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
-    let one_thread = judge::at_once(&make(step), 2, 1, STALL).unwrap();
+    let one_thread = judge::measure::at_once(&make(step), 2, 1, STALL).unwrap();
     assert!(one_thread.stalls_in_a_row() >= 1.98, "{one_thread:?}");
-    let two_threads = judge::at_once(&make(step), 2, 2, STALL).unwrap();
+    let two_threads = judge::measure::at_once(&make(step), 2, 2, STALL).unwrap();
     assert!(two_threads.stalls_in_a_row() < 1.8, "{two_threads:?}");
 }
 
 #[test]
 fn the_async_codec_needs_no_thread_at_all() {
     let step = Step::Async;
-    let seen = judge::one_stall(&make(step), STALL).unwrap();
+    let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
-    let twenty = judge::at_once(&make(step), 20, 1, STALL).unwrap();
+    let twenty = judge::measure::at_once(&make(step), 20, 1, STALL).unwrap();
     assert!(twenty.stalls_in_a_row() < 2.0, "{twenty:?}");
 }
 
@@ -96,9 +96,9 @@ mod the_judge_catches {
                 seal_all(&key, payloads)
             })
         });
-        let seen = judge::one_stall(&make, STALL).unwrap();
+        let seen = judge::measure::one_stall(&make, STALL).unwrap();
         assert!(!seen.waits(), "{seen:?}");
-        assert!(!judge::passes_errors_on(&make).unwrap());
+        assert!(!judge::measure::failure(&make).unwrap().is_passed_on);
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod the_judge_catches {
             let key = keys.data_key_blocking();
             codec_future(async move { seal_all(&key?, payloads) })
         });
-        let seen = judge::one_stall(&make, STALL).unwrap();
+        let seen = judge::measure::one_stall(&make, STALL).unwrap();
         assert!(seen.holds_thread(), "{seen:?}");
     }
 
@@ -119,14 +119,14 @@ mod the_judge_catches {
                 Ok(payloads)
             })
         });
-        assert!(!judge::wire_format(&make).unwrap().is_empty());
+        assert!(!judge::measure::wire_format(&make).unwrap().is_empty());
     }
 
     #[test]
     fn one_stall_after_another_behind_a_lock() {
         let lock: &'static tokio::sync::Mutex<()> = Box::leak(Box::default());
         let make = move |keys: KeyService| AnyCodec::new(Locked(keys, lock));
-        let five = judge::at_once(&make, 5, 1, STALL).unwrap();
+        let five = judge::measure::at_once(&make, 5, 1, STALL).unwrap();
         assert!(five.stalls_in_a_row() >= 4.9, "{five:?}");
     }
 

@@ -9,6 +9,7 @@ use workshop::{
     compare::{self, CompareArgs},
     doctor::{self, DoctorArgs},
     exit::{self, Exit, Failure},
+    verify::{self, VerifyArgs},
     worker::{self, CodecFile, WorkerArgs},
 };
 
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Measure the three codecs side by side on a real Temporal server
     Compare(Box<CompareArgs>),
+    /// Judge your codec of an exercise by what it does
+    Verify(VerifyArgs),
     /// Start Temporal, Prometheus and Grafana; see how they are; end them
     Stack(StackArgs),
     /// Look at programs, ports, disk, memory, server, metrics and clock
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Compare(args) => compare::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Stack(args) => stack::command::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Worker { solution, worker } => {

@@ -88,12 +88,24 @@ impl Entry {
                 "there is no exercise {number} to set beside them: they are 1 to 3"
             ))
         })?;
-        Ok(Self {
-            name: format!("mine_{number}"),
+        let program = build_worker().await?.ok_or_else(|| {
+            Failure::usage(format!(
+                "the worker does not compile, so there is nothing to measure: the compiler's words \
+                 are above; your codec is exercises/{}/codec.rs",
+                step.folder()
+            ))
+        })?;
+        Ok(Self::exercise(step, program))
+    }
+
+    /// The attendee's codec of that step, in a worker that is built.
+    pub fn exercise(step: Step, program: PathBuf) -> Self {
+        Self {
+            name: format!("mine_{}", step.number()),
             stalls: true,
-            program: build_worker(step).await?,
-            arguments: vec!["--exercise".into(), number.to_string()],
-        })
+            program,
+            arguments: vec!["--exercise".into(), step.number().to_string()],
+        }
     }
 
     /// The command that runs a worker with this codec, without the worker's own flags.
@@ -104,7 +116,11 @@ impl Entry {
     }
 }
 
-async fn build_worker(step: Step) -> anyhow::Result<PathBuf> {
+/// Builds the program `worker`. `None` if it does not compile: the compiler's words are on stderr.
+///
+/// # Errors
+/// When cargo can't be run.
+pub async fn build_worker() -> anyhow::Result<Option<PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
@@ -112,7 +128,7 @@ async fn build_worker(step: Step) -> anyhow::Result<PathBuf> {
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(root::require()?)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::piped())
         .kill_on_drop(true);
     if !cfg!(debug_assertions) {
         build.arg("--release");
@@ -125,14 +141,11 @@ async fn build_worker(step: Step) -> anyhow::Result<PathBuf> {
             build.env_remove(&name);
         }
     }
-    let output = build.output().await.context("cargo can't be run to build the worker")?;
+    // Not `output`: tokio's would take the compiler's words as well, which belong on stderr.
+    let cargo = build.spawn().context("cargo can't be run to build the worker")?;
+    let output = cargo.wait_with_output().await?;
     if !output.status.success() {
-        return Err(Failure::usage(format!(
-            "the worker does not compile, so there is nothing to measure: the compiler's words are \
-             above; your codec is exercises/{}/codec.rs",
-            step.folder()
-        ))
-        .into());
+        return Ok(None);
     }
     // Cargo says where it put what it built, one JSON message a line.
     let messages = String::from_utf8_lossy(&output.stdout);
@@ -141,7 +154,7 @@ async fn build_worker(step: Step) -> anyhow::Result<PathBuf> {
         (message["target"]["name"] == "worker").then_some(())?;
         Some(PathBuf::from(message["executable"].as_str()?))
     });
-    executable.context("cargo built the worker but did not say where it is")
+    executable.context("cargo built the worker but did not say where it is").map(Some)
 }
 
 #[cfg(test)]

@@ -1,0 +1,166 @@
+//! What was found, in words: what was seen, what it means, where to look next. Never the solution.
+
+use solutions::{
+    Step,
+    judge::{Check, Outcome, Promise},
+};
+
+use super::{examination::Ended, live::Live};
+
+/// What a promise says, for the list.
+pub fn promises(promise: Promise) -> &'static str {
+    match promise {
+        Promise::WireFormat => "reads and writes the format of Temporal's samples",
+        Promise::Payloads => "encrypts every payload, whole and in order",
+        Promise::WaitsForKey => "seals only with the key it asked for",
+        Promise::PassesErrorsOn => "passes an error of the key service on",
+        Promise::IsObserved => "is observed",
+        Promise::ReleasesThread => "lets its thread go while it waits",
+        Promise::ReleasesItAlways => "lets it go on every call, large ones and decoding included",
+        Promise::WaitsQuietly => "waits without asking all the time",
+        Promise::StallsTogether => "many stalls at once take as long as one",
+        Promise::NeedsNoThread => "needs no thread for a wait",
+        Promise::LeavesNothing => "leaves nothing behind when it is given up",
+    }
+}
+
+/// What a broken promise means, and where to look next.
+fn meaning(promise: Promise) -> [&'static str; 2] {
+    match promise {
+        Promise::WireFormat => [
+            "Another worker or client could not read what this one writes, or this one takes what it \
+             must refuse.",
+            "Compare encode and decode with those of the exercise's start: only the wait was to change.",
+        ],
+        Promise::Payloads => [
+            "A workflow would get its data back changed, in another order, or readable by everybody.",
+            "Follow one payload, and then a thousand, from the argument to the result.",
+        ],
+        Promise::WaitsForKey => [
+            "It seals without the key that it asked for: fast, because it skips the wait, and with a \
+             real key service not encrypted with that key.",
+            "Find the call to the key service: what becomes of its result, and who waits for it?",
+        ],
+        Promise::PassesErrorsOn => [
+            "When the key service fails, Temporal tries the task again, if it is told. What is sealed \
+             all the same is sealed with the wrong key, or not at all; and a loop of tries is a storm.",
+            "Follow the error from the key service to what encode returns.",
+        ],
+        Promise::IsObserved => [
+            "Nothing tells how long this codec holds its thread: codec_call_seconds counted none of \
+             its calls.",
+            "README of exercise 1, step 2: what wraps a codec, and records each poll?",
+        ],
+        Promise::ReleasesThread => [
+            "While it waits for its key, nothing else runs on the worker's thread: no poll, no timer, \
+             no other workflow.",
+            "What runs before the future is returned, and between two awaits, runs on that thread.",
+        ],
+        Promise::ReleasesItAlways => [
+            "Most calls let the thread go, and some do not, or decoding does not: in production that \
+             is a stall that comes now and then.",
+            "Look at what depends on a count or a size, and at decode.",
+        ],
+        Promise::WaitsQuietly => [
+            "It asks again and again whether its key has come: the thread is never held for long, and \
+             never free.",
+            "A future that waits is woken once, by whatever it waits for.",
+        ],
+        Promise::StallsTogether => [
+            "Calls wait for each other: under load the last one waits for all the stalls before it.",
+            "Look for what only one call can have at a time, and is kept across an await.",
+        ],
+        Promise::NeedsNoThread => [
+            "Each wait has a thread of its own that does nothing but wait. Under load these are many, \
+             and the pool has an end.",
+            "The key service has a second call. Which one of the two needs a thread?",
+        ],
+        Promise::LeavesNothing => [
+            "The SDK gives up futures, when a worker stops for one. What goes on all the same adds up.",
+            "Look at what was started and is not owned by the future: tasks and threads.",
+        ],
+    }
+}
+
+/// At most six lines.
+pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> Vec<String> {
+    if let Some(broken) = checks.iter().find(|check| !check.is_kept()) {
+        let [means, next] = match broken.outcome {
+            Outcome::Panicked => [
+                "The SDK takes a codec's errors and has the task tried again; a panic ends more than \
+                 that task.",
+                "Where the codec can't go on, return an error.",
+            ],
+            _ => meaning(broken.promise),
+        };
+        return vec![
+            format!("Not solved: it does not keep \"{}\".", promises(broken.promise)),
+            format!("Seen:  {}.", broken.seen),
+            format!("Means: {means}"),
+            format!("Next:  {next}"),
+        ];
+    }
+    let during = |promise: &Option<Promise>| match promise {
+        Some(promise) => format!("while it was judged whether it {}", promises(*promise)),
+        None => "before anything was judged".to_owned(),
+    };
+    match ended {
+        Ended::Exited(promise, status) => {
+            return vec![
+                "Not solved: the codec ended the whole program.".to_owned(),
+                format!("Seen:  {status}, {}.", during(promise)),
+                "Means: a worker would be gone, with all its tasks.".to_owned(),
+                "Next:  its last words are in .workshop/verify/output.log".to_owned(),
+            ];
+        }
+        Ended::TooLong(promise) => {
+            return vec![
+                "Not solved: the codec does not come to an end.".to_owned(),
+                format!("Seen:  no answer, {}.", during(promise)),
+                "Means: a task that is never answered times out, and is tried again, for ever."
+                    .to_owned(),
+                "Next:  look for what is waited for and never comes: a loop, a lock, a channel."
+                    .to_owned(),
+            ];
+        }
+        Ended::TooLarge(promise) => {
+            return vec![
+                "Not solved: the codec takes more than 1 GiB of memory.".to_owned(),
+                format!("Seen:  it was ended for that, {}.", during(promise)),
+                "Means: it keeps what it should let go, or makes many copies.".to_owned(),
+                "Next:  look for what grows with each call.".to_owned(),
+            ];
+        }
+        Ended::TooLoud(promise) => {
+            return vec![
+                "Not solved: the codec prints more than 16 MiB.".to_owned(),
+                format!("Seen:  it was ended for that, {}.", during(promise)),
+                "Means: a worker's log would be full of it, and printing holds the thread."
+                    .to_owned(),
+                "Next:  its words are in .workshop/verify/output.log".to_owned(),
+            ];
+        }
+        Ended::Whole | Ended::Overloaded(_) => {}
+    }
+    if let Some(live) = live.filter(|live| !live.is_well()) {
+        return vec![
+            "Not solved: it keeps its promises by itself, and not in a worker.".to_owned(),
+            format!("Seen:  {}.", live.seen()),
+            "Means: under load something else holds the worker up, or the machine is busy."
+                .to_owned(),
+            "Next:  cargo workshop compare --mine N shows both over time.".to_owned(),
+        ];
+    }
+    let costs: Vec<_> = checks
+        .iter()
+        .filter_map(|check| match &check.outcome {
+            Outcome::KeptAtACost(cost) => Some(cost.as_str()),
+            Outcome::Kept | Outcome::Broken | Outcome::Panicked => None,
+        })
+        .collect();
+    let mut solved = vec![format!("Solved: exercise {}.", step.number())];
+    if !costs.is_empty() {
+        solved.push(format!("It has its price: {}.", costs.join("; ")));
+    }
+    solved
+}

@@ -1,0 +1,58 @@
+//! `workshop verify`, from the command line to the verdict.
+
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{json, program, stderr, stdout};
+
+fn verify(flags: &[&str]) -> std::process::Command {
+    let mut command = program(env!("CARGO_BIN_EXE_workshop"));
+    command.arg("verify").args(flags);
+    command
+}
+
+/// Whatever the attendee has made of it: list, verdict and exit code agree.
+#[test]
+fn list_verdict_and_exit_code_agree() {
+    for exercise in ["1", "2", "3"] {
+        let output = verify(&[exercise, "--quick", "--json"]).output().unwrap();
+        let report = json(&output);
+        let solved = report["solved"].as_bool().unwrap();
+        assert_eq!(output.status.code(), Some(if solved { 0 } else { 1 }), "{report:#}");
+        let checks = report["checks"].as_array().unwrap();
+        assert!(!checks.is_empty(), "{report:#}");
+        let kept = checks.iter().all(|check| {
+            check["outcome"] == "kept" || check["outcome"]["kept_at_a_cost"].is_string()
+        });
+        assert_eq!(kept, solved, "{report:#}");
+        let diagnosis = report["diagnosis"].as_array().unwrap();
+        let first = diagnosis[0].as_str().unwrap();
+        assert!(first.starts_with(if solved { "Solved" } else { "Not solved" }), "{first}");
+        assert!(diagnosis.len() <= 6, "{diagnosis:#?}");
+    }
+}
+
+#[test]
+fn a_number_that_is_no_exercise_is_wrong_usage() {
+    for number in ["0", "4", "99"] {
+        let output = verify(&[number]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        assert!(
+            said.contains(&format!("there is no exercise {number}: they are 1 to 3")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn the_compilers_words_are_shown_as_they_are() {
+    // A compiler that fails for sure, and says why.
+    let mut command = verify(&["1"]);
+    let output = command.env("CARGO_BUILD_RUSTC_WRAPPER", "/no/such/wrapper").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("/no/such/wrapper"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("does not compile"), "{}", stdout(&output));
+}

@@ -85,7 +85,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
 }
 
 async fn verify(args: &VerifyArgs, step: Step, folder: PathBuf) -> anyhow::Result<Exit> {
-    let Some(program) = compare::build_worker().await? else {
+    let Some(program) = compare::build_worker(step).await? else {
         println!(
             "exercises/{}/codec.rs does not compile, so there is nothing to judge yet: the compiler's \
              words are above.",

@@ -1,6 +1,6 @@
 //! Who is compared: the reference codecs, one that never stalls, the attendee's own.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -88,7 +88,7 @@ impl Entry {
                 "there is no exercise {number} to set beside them: they are 1 to 3"
             ))
         })?;
-        let program = build_worker().await?.ok_or_else(|| {
+        let program = build_worker(step).await?.ok_or_else(|| {
             Failure::usage(format!(
                 "the worker does not compile, so there is nothing to measure: the compiler's words \
                  are above; your codec is exercises/{}/codec.rs",
@@ -116,17 +116,21 @@ impl Entry {
     }
 }
 
-/// Builds the program `worker`. `None` if it does not compile: the compiler's words are on stderr.
+/// Builds the program `worker`, with the attendee's codec of that step and no other: what is half-written
+/// in another exercise must not stop this one. `None` if it does not compile: the compiler's words are
+/// on stderr.
 ///
 /// # Errors
 /// When cargo can't be run.
-pub async fn build_worker() -> anyhow::Result<Option<PathBuf>> {
+pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = root::require()?;
     let mut build = Command::new(cargo);
     build
         .args(["build", "--quiet", "--package", "exercises", "--bin", "worker"])
+        .args(["--no-default-features", "--features", &format!("exercise-{}", step.number())])
         .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(root::require()?)
+        .current_dir(&root)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
@@ -154,7 +158,18 @@ pub async fn build_worker() -> anyhow::Result<Option<PathBuf>> {
         (message["target"]["name"] == "worker").then_some(())?;
         Some(PathBuf::from(message["executable"].as_str()?))
     });
-    executable.context("cargo built the worker but did not say where it is").map(Some)
+    let executable = executable.context("cargo built the worker but did not say where it is")?;
+    // A copy: cargo puts the worker of another exercise in the same place.
+    let folder = root.join(root::OURS).join("workers");
+    fs::create_dir_all(&folder)?;
+    let copy = folder.join(step.folder());
+    // A worker that still runs keeps the file it was started from.
+    if copy.exists() {
+        fs::remove_file(&copy)?;
+    }
+    fs::copy(&executable, &copy)
+        .with_context(|| format!("can't copy the worker to {}", copy.display()))?;
+    Ok(Some(copy))
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsString,
+    fs,
     future::poll_fn,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    panic::{self, AssertUnwindSafe},
+    sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
 };
@@ -15,11 +18,15 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use codec_kit::{
     AnyCodec, Calls, ENCODING, ENCRYPTED, Figures, KeyService, Keyring, KeyringError, Observed,
-    Payload, PayloadCodec, PayloadConversionError, SerializationContextData, Stalls,
+    Payload, PayloadCodec, PayloadConversionError, SerializationContextData, Stalls, seal_all,
     vectors::Vectors,
 };
 use futures::future::join_all;
-use tokio::{runtime, task::JoinSet};
+use tokio::{
+    runtime,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 /// Builds the codec under judgement around a key service.
 pub type MakeCodec<'a> = &'a dyn Fn(KeyService) -> AnyCodec;
@@ -30,10 +37,22 @@ const TRIES: usize = 3;
 const LARGE: usize = 2 << 20;
 /// Tokio's default for its blocking pool.
 const MANY_THREADS: usize = 512;
-/// How often threads are counted.
+/// Threads of the blocking pool where order could be lost among them.
+const FEW_THREADS: usize = 4;
+/// Calls at once, enough for what happens once in a hundred.
+const CALLS: usize = 130;
+/// How often threads and tasks are counted.
 const LOOK: Duration = Duration::from_millis(5);
+/// A key that comes late, but soon: late enough to change the order of what waits for it.
+const LATE: Duration = Duration::from_millis(10);
+/// How long a measure goes on with a codec that does one thing after another.
+const ENOUGH: Duration = Duration::from_secs(2);
+/// How long a codec may take to recover from an error: it may remember it for a second.
+const RECOVERY: Duration = Duration::from_secs(3);
+/// How long the judge waits for a measure that does not end. The longest that does takes 5 s.
+const PATIENCE: Duration = Duration::from_secs(8);
 
-/// The judge could not do its work; this says nothing about the codec.
+/// The judge came to no result.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     /// No runtime to run the codec on.
@@ -42,40 +61,47 @@ pub enum JudgeError {
     /// No key to seal with.
     #[error("the judge could not make a data key: {0}")]
     Key(#[from] KeyringError),
+    /// The codec holds its thread for ever, or waits for what never comes.
+    #[error("it did not come to an end within {} s", .0.as_secs())]
+    Stuck(Duration),
 }
 
 /// How a codec treats payloads.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn wire_format(make: MakeCodec<'_>) -> Result<Vec<String>, JudgeError> {
     let vectors = Vectors::load();
     let mut wrong = Vec::new();
-    on_one_thread(1, async {
-        for vector in &vectors.opens_to {
-            let keyring = vector.keyring();
-            let codec = make(KeyService::new(keyring.clone()));
-            match decode(&codec, vec![vector.encrypted.clone()]).await {
-                Ok(opened) if opened == [vector.plain.clone()] => {}
-                Ok(_) => wrong.push(format!("{}: opened to something else", vector.name)),
-                Err(error) => wrong.push(format!("{}: was not opened: {error}", vector.name)),
-            }
-            wrong.extend(round_trip(&codec, &keyring, &vector.name, &vector.plain).await);
-        }
-        for vector in &vectors.must_be_an_error {
-            let codec = make(KeyService::new(vector.keyring()));
-            if decode(&codec, vec![vector.encrypted.clone()]).await.is_ok() {
-                wrong.push(format!("{}: was accepted, but {}", vector.name, vector.why));
-            }
-        }
-        for vector in &vectors.decode_leaves_alone {
-            let codec = make(KeyService::new(Keyring::test_key()));
+    for vector in vectors.opens_to {
+        let keyring = vector.keyring();
+        let codec = make(KeyService::new(keyring.clone()));
+        wrong.extend(on_one_thread(1, async move {
+            let opened = match decode(&codec, vec![vector.encrypted]).await {
+                Ok(opened) if opened == [vector.plain.clone()] => None,
+                Ok(_) => Some(format!("{}: opened to something else", vector.name)),
+                Err(error) => Some(format!("{}: was not opened: {error}", vector.name)),
+            };
+            let sealed = round_trip(&codec, &keyring, &vector.name, &vector.plain).await;
+            opened.into_iter().chain(sealed)
+        })?);
+    }
+    for vector in vectors.must_be_an_error {
+        let codec = make(KeyService::new(vector.keyring()));
+        wrong.extend(on_one_thread(1, async move {
+            let accepted = decode(&codec, vec![vector.encrypted]).await.is_ok();
+            accepted.then(|| format!("{}: was accepted, but {}", vector.name, vector.why))
+        })?);
+    }
+    for vector in vectors.decode_leaves_alone {
+        let codec = make(KeyService::new(Keyring::test_key()));
+        wrong.extend(on_one_thread(1, async move {
             let decoded = decode(&codec, vec![vector.payload.clone()]).await;
-            if decoded.ok().as_deref() != Some(std::slice::from_ref(&vector.payload)) {
-                wrong.push(format!("{}: is not encrypted, and was not left alone", vector.name));
-            }
-        }
-    })?;
+            let untouched = decoded.is_ok_and(|decoded| decoded == [vector.payload]);
+            (!untouched)
+                .then(|| format!("{}: is not encrypted, and was not left alone", vector.name))
+        })?);
+    }
     Ok(wrong)
 }
 
@@ -103,11 +129,15 @@ async fn round_trip(
     }
 }
 
+/// Calls of one kind, made at once: the payloads of each.
+type Kind = (&'static str, Vec<Vec<Payload>>);
+
 /// Has the codec encode and decode payloads of all kinds: none at all, small ones with metadata, one
-/// of 2 MiB, a thousand in one call. What is wrong is told, at most once for each kind.
+/// of 2 MiB, a thousand in one call, many calls at once; some keys come late. What is wrong is told,
+/// at most once for each kind.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn payloads(make: MakeCodec<'_>, seed: u64) -> Result<Vec<String>, JudgeError> {
     let mut random = fastrand::Rng::with_seed(seed);
     // A key that nobody knows: a codec with a key of its own can't seal with it.
@@ -116,24 +146,40 @@ pub fn payloads(make: MakeCodec<'_>, seed: u64) -> Result<Vec<String>, JudgeErro
     let mut some = |count: usize, size: usize| -> Vec<Payload> {
         (0..count).map(|_| payload(&mut random, size)).collect()
     };
-    let kinds = [
-        ("no payload", some(0, 0)),
-        ("an empty payload", vec![Payload::default()]),
-        ("three payloads", some(3, 100)),
-        ("a payload of 2 MiB", some(1, LARGE)),
-        ("a thousand payloads in one call", some(1000, 40)),
+    let again = some(1, 100);
+    let at_once: Vec<Kind> = vec![
+        ("no payload", vec![some(0, 0)]),
+        ("an empty payload", vec![vec![Payload::default()]]),
+        ("three payloads", vec![some(3, 100)]),
+        ("a payload of 2 MiB", vec![some(1, LARGE)]),
+        ("a thousand payloads in one call", vec![some(1000, 40)]),
+        ("a payload", vec![again.clone()]),
+        ("the same payload again", vec![again]),
     ];
-    let codec = make(KeyService::new(keyring.clone()));
-    on_one_thread(1, async {
-        let mut wrong = Vec::new();
-        let mut nonces = HashSet::new();
-        for (kind, plain) in kinds {
-            if let Err(reason) = one_kind(&codec, &keyring, &key, plain, &mut nonces).await {
-                wrong.push(format!("{kind}: {reason}"));
+    let late: Vec<Kind> = vec![
+        ("twenty payloads in one call, some keys late", vec![some(20, 40)]),
+        ("many calls at once, some keys late", (0..CALLS).map(|call| some(call % 4, 40)).collect()),
+    ];
+    let stalls = Stalls { probability: 0.5, duration: LATE, failure_rate: 0.0, seed };
+    let mut wrong = Vec::new();
+    let mut nonces = HashSet::new();
+    for (kinds, keys) in [
+        (at_once, KeyService::new(keyring.clone())),
+        (late, KeyService::with_stalls(keyring.clone(), stalls)),
+    ] {
+        let (codec, keyring) = (make(keys), keyring.clone());
+        let (told, used) = on_one_thread(FEW_THREADS, async move {
+            let mut wrong = Vec::new();
+            for (kind, calls) in kinds {
+                let told = one_kind(&codec, &keyring, &key, &calls, &mut nonces).await;
+                wrong.extend(told.err().map(|reason| format!("{kind}: {reason}")));
             }
-        }
-        wrong
-    })
+            (wrong, nonces)
+        })?;
+        wrong.extend(told);
+        nonces = used;
+    }
+    Ok(wrong)
 }
 
 fn payload(random: &mut fastrand::Rng, size: usize) -> Payload {
@@ -150,52 +196,60 @@ async fn one_kind(
     codec: &AnyCodec,
     keyring: &Keyring,
     key: &[u8],
-    plain: Vec<Payload>,
+    calls: &[Vec<Payload>],
     nonces: &mut HashSet<Vec<u8>>,
 ) -> Result<(), String> {
-    let sealed = encode(codec, plain.clone()).await;
-    let sealed = sealed.map_err(|error| format!("was not encoded: {error}"))?;
-    if sealed.len() != plain.len() {
-        return Err(format!("{} went in, {} came out of encode", plain.len(), sealed.len()));
-    }
-    for (sealed, plain) in sealed.iter().zip(&plain) {
-        if sealed.metadata.get(ENCODING).is_none_or(|encoding| encoding != ENCRYPTED) {
-            return Err("was not encrypted".to_owned());
+    let all_sealed = join_all(calls.iter().map(|plain| encode(codec, plain.clone()))).await;
+    for (plain, sealed) in calls.iter().zip(all_sealed) {
+        let sealed = sealed.map_err(|error| format!("was not encoded: {error}"))?;
+        if sealed.len() != plain.len() {
+            return Err(format!("{} went in, {} came out of encode", plain.len(), sealed.len()));
         }
-        // The first bytes of random data are unlike any others.
-        let shows = |secret: &[u8]| {
-            let mut places = sealed.metadata.values().chain([&sealed.data]);
-            !secret.is_empty()
-                && places.any(|place| place.windows(secret.len()).any(|window| window == secret))
-        };
-        if shows(plain.data.get(..16).unwrap_or_default()) {
-            return Err("the plaintext can be read in what was sealed".to_owned());
+        for (sealed, plain) in sealed.iter().zip(plain) {
+            one_payload(keyring, key, plain, sealed, nonces)?;
         }
-        if shows(plain.metadata.get("tenant").map_or(&[], Vec::as_slice)) {
-            return Err("the plaintext's metadata can be read in what was sealed".to_owned());
+        let opened = decode(codec, sealed).await;
+        let opened = opened.map_err(|error| format!("was not decoded: {error}"))?;
+        if opened != *plain {
+            return Err("decode gives something else than what was encoded".to_owned());
         }
-        if shows(key) {
-            return Err("the data key can be read in what was sealed".to_owned());
-        }
-        if !nonces.insert(sealed.data.get(..12).unwrap_or_default().to_vec()) {
-            return Err("a nonce was used twice".to_owned());
-        }
-        match codec_kit::open(keyring, sealed.clone()) {
-            Ok(opened) if opened == *plain => {}
-            Ok(_) => {
-                return Err(
-                    "what was sealed opens to another payload, or in another order".to_owned()
-                );
-            }
-            Err(error) => return Err(format!("what was sealed does not open: {error}")),
-        }
-    }
-    let opened = decode(codec, sealed).await;
-    let opened = opened.map_err(|error| format!("was not decoded: {error}"))?;
-    if opened != plain {
-        return Err("decode gives something else than what was encoded".to_owned());
     }
     Ok(())
+}
+
+fn one_payload(
+    keyring: &Keyring,
+    key: &[u8],
+    plain: &Payload,
+    sealed: &Payload,
+    nonces: &mut HashSet<Vec<u8>>,
+) -> Result<(), String> {
+    if sealed.metadata.get(ENCODING).is_none_or(|encoding| encoding != ENCRYPTED) {
+        return Err("was not encrypted".to_owned());
+    }
+    // The first bytes of random data are unlike any others.
+    let shows = |secret: &[u8]| {
+        let mut places = sealed.metadata.values().chain([&sealed.data]);
+        !secret.is_empty()
+            && places.any(|place| place.windows(secret.len()).any(|window| window == secret))
+    };
+    if shows(plain.data.get(..16).unwrap_or_default()) {
+        return Err("the plaintext can be read in what was sealed".to_owned());
+    }
+    if shows(plain.metadata.get("tenant").map_or(&[], Vec::as_slice)) {
+        return Err("the plaintext's metadata can be read in what was sealed".to_owned());
+    }
+    if shows(key) {
+        return Err("the data key can be read in what was sealed".to_owned());
+    }
+    if !nonces.insert(sealed.data.get(..12).unwrap_or_default().to_vec()) {
+        return Err("a nonce was used twice".to_owned());
+    }
+    match codec_kit::open(keyring, sealed.clone()) {
+        Ok(opened) if opened == *plain => Ok(()),
+        Ok(_) => Err("what was sealed opens to another payload, or in another order".to_owned()),
+        Err(error) => Err(format!("what was sealed does not open: {error}")),
+    }
 }
 
 /// What one encoding did that was dealt one stall.
@@ -232,25 +286,61 @@ impl OneStall {
 /// Has the codec encode one payload while the key service stalls.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn one_stall(make: MakeCodec<'_>, stall: Duration) -> Result<OneStall, JudgeError> {
     let mut seen =
         OneStall { stall, longest_poll: Duration::MAX, wall: Duration::MAX, waited_for_key: true };
     for _ in 0..TRIES {
         let keys = stalling(stall);
         let figures = Figures::default();
+        // From before the codec is made: one that asks for its key then has waited as well.
+        let began = Instant::now();
         let codec = AnyCodec::new(Observed::with_figures(make(keys.clone()), figures.clone()));
-        let (wall, calls) = on_one_thread(1, async {
-            let began = Instant::now();
+        let (wall, calls) = on_one_thread(1, async move {
             // An error shows as a key that was not waited for.
-            let sealed = encode(&codec, vec![Payload::default()]).await;
+            let sealed = encode(&codec, vec![small()]).await;
             (began.elapsed(), sealed.map(|_| keys.calls()).unwrap_or_default())
         })?;
         seen.longest_poll = seen.longest_poll.min(figures.encode().longest_poll);
         seen.wall = seen.wall.min(wall);
         seen.waited_for_key &= all_came_back(calls);
+        // Noise makes it only worse: one try without any is enough.
+        if seen.waits() && seen.longest_poll < stall / 8 && seen.wall < stall * 3 / 2 {
+            break;
+        }
     }
     Ok(seen)
+}
+
+/// What became of an encoding whose key takes very long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongStall {
+    /// It waited.
+    Waited,
+    /// It gave up, and said so.
+    GaveUp(Duration),
+    /// It sealed without its key.
+    Sealed(Duration),
+}
+
+/// Has the codec encode one payload while the key service stalls for so long that a codec with a
+/// deadline would not wait for it.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+pub fn long_stall(make: MakeCodec<'_>, stall: Duration) -> Result<LongStall, JudgeError> {
+    let keys = stalling(stall);
+    let began = Instant::now();
+    let codec = make(keys.clone());
+    on_one_thread(1, async move {
+        let sealed = encode(&codec, vec![small()]).await.is_ok();
+        let (took, came) = (began.elapsed(), keys.calls().finished > 0);
+        match (sealed, came) {
+            (true, true) => LongStall::Waited,
+            (true, false) => LongStall::Sealed(took),
+            (false, _) => LongStall::GaveUp(took),
+        }
+    })
 }
 
 /// What several encodings at once did, each dealt one stall.
@@ -277,46 +367,159 @@ impl AtOnce {
 /// most `pool` threads, while the key service stalls.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn at_once(
     make: MakeCodec<'_>,
     encodings: usize,
     pool: usize,
     stall: Duration,
 ) -> Result<AtOnce, JudgeError> {
-    let mut wall = Duration::MAX;
+    let calls = vec![vec![small()]; encodings];
+    let wall = best_wall(make, calls, pool, stall)?;
+    Ok(AtOnce { encodings, pool, stall, wall })
+}
+
+/// Has the codec encode `payloads` payloads in one call while the key service stalls, and tells how
+/// many stalls one after another would have taken that long: more than one, if each payload waits for
+/// a key of its own, and for that of the payload before.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+pub fn stalls_of_one_call(
+    make: MakeCodec<'_>,
+    payloads: usize,
+    pool: usize,
+    stall: Duration,
+) -> Result<f64, JudgeError> {
+    let wall = best_wall(make, vec![vec![small(); payloads]], pool, stall)?;
+    Ok(wall.as_secs_f64() / stall.as_secs_f64())
+}
+
+/// How long these calls took, made at once, at their best of a few tries.
+fn best_wall(
+    make: MakeCodec<'_>,
+    calls: Vec<Vec<Payload>>,
+    pool: usize,
+    stall: Duration,
+) -> Result<Duration, JudgeError> {
+    let mut best = Duration::MAX;
     for _ in 0..TRIES {
-        let codec = make(stalling(stall));
-        let took = on_one_thread(pool, async {
+        let (codec, calls) = (make(stalling(stall)), calls.clone());
+        let took = on_one_thread(pool, async move {
             let began = Instant::now();
-            all_at_once(&codec, encodings).await;
+            all_at_once(&codec, calls).await;
             began.elapsed()
         })?;
-        wall = wall.min(took);
+        best = best.min(took);
+        if best < stall * 3 / 2 {
+            break;
+        }
     }
-    Ok(AtOnce { encodings, pool, stall, wall })
+    Ok(best)
 }
 
 /// What a codec did with a key service that fails, and then with one that works again.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// Whether the failed call was an error of the codec's, with nothing sealed.
+    /// Whether the failed call was an error of the codec's, with nothing sealed, and whether it was
+    /// so for each of many calls.
     pub is_passed_on: bool,
-    /// Calls to the key service for that one encoding.
+    /// Whether there was an answer at all, in some seconds.
+    pub answered: bool,
+    /// Calls to the key service for the first encoding.
     pub calls: u64,
+    /// Whether it sealed again when the key service worked again.
+    pub recovers: bool,
+    /// Encodings that were sealed although the key service was asked and gave no key.
+    pub sealed_without: usize,
 }
 
-/// Has the codec encode one payload while the key service fails.
+/// Has the codec encode while the key service fails, and then with one that fails now and then.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started.
 pub fn failure(make: MakeCodec<'_>) -> Result<Failure, JudgeError> {
-    let stalls = Stalls { failure_rate: 1.0, ..Stalls::never() };
+    // Late enough that who asks for ever does not take a processor for ever.
+    let stalls =
+        Stalls { probability: 1.0, duration: LATE / 2, failure_rate: 1.0, ..Stalls::default() };
     let keys = KeyService::with_stalls(Keyring::test_key(), stalls);
     let codec = make(keys.clone());
-    let is_passed_on =
-        on_one_thread(1, async { encode(&codec, vec![Payload::default()]).await.is_err() })?;
-    Ok(Failure { is_passed_on, calls: keys.calls().started })
+    let failing = keys.clone();
+    let first = on_one_thread(1, async move {
+        let Ok(first) = timeout(ENOUGH, encode(&codec, vec![small()])).await else {
+            return (None, failing.calls().started);
+        };
+        let calls = failing.calls().started;
+        // What it does once in a hundred times shows here.
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        for _ in 0..CALLS {
+            let codec = codec.clone();
+            tasks.spawn(async move {
+                began.elapsed() < ENOUGH && encode(&codec, vec![small()]).await.is_ok()
+            });
+        }
+        let mut sealed = first.is_ok();
+        let all = async {
+            while let Some(one) = tasks.join_next().await {
+                sealed |= one.unwrap_or_default();
+            }
+        };
+        timeout(ENOUGH, all).await.ok();
+        (Some(!sealed), calls)
+    });
+    let (is_passed_on, calls) = match first {
+        Err(JudgeError::Stuck(_)) => (None, keys.calls().started),
+        other => other?,
+    };
+    let Some(is_passed_on) = is_passed_on else {
+        let not = Failure {
+            is_passed_on: false,
+            answered: false,
+            calls,
+            recovers: false,
+            sealed_without: 0,
+        };
+        return Ok(not);
+    };
+    let (recovers, sealed_without) = recovery(make)?;
+    Ok(Failure { is_passed_on, answered: true, calls, recovers, sealed_without })
+}
+
+/// Whether a codec seals after errors, and how often it sealed without a key.
+fn recovery(make: MakeCodec<'_>) -> Result<(bool, usize), JudgeError> {
+    let keys = flaky();
+    let codec = make(keys.clone());
+    on_one_thread(1, async move {
+        let began = Instant::now();
+        let (mut sealed, mut without) = (0, 0);
+        while sealed < CALLS / 2 && began.elapsed() < RECOVERY {
+            let before = keys.calls();
+            let encoded = encode(&codec, vec![small()]).await;
+            let after = keys.calls();
+            if encoded.is_err() {
+                sleep(LATE).await;
+                continue;
+            }
+            sealed += 1;
+            let came = |calls: Calls| calls.finished - calls.failed;
+            if after.failed > before.failed && came(after) == came(before) {
+                without += 1;
+            }
+        }
+        (sealed > 0, without)
+    })
+}
+
+/// A key service that fails every other time, and the first few times.
+fn flaky() -> KeyService {
+    const FIRST: usize = 4;
+    let stalls = |seed| Stalls { failure_rate: 0.5, seed, ..Stalls::never() };
+    let service = |seed| KeyService::with_stalls(Keyring::test_key(), stalls(seed));
+    let fails = |keys: &KeyService| (0..FIRST).all(|_| keys.data_key_blocking().is_err());
+    // One seed in sixteen.
+    let seed = (1..1000).find(|seed| fails(&service(*seed))).unwrap_or(1);
+    service(seed)
 }
 
 /// Has the codec encode once, and returns how many calls `codec_call_seconds` counted in the default
@@ -327,7 +530,7 @@ pub fn failure(make: MakeCodec<'_>) -> Result<Failure, JudgeError> {
 pub fn calls_counted(make: MakeCodec<'_>) -> Result<u64, JudgeError> {
     let codec = make(KeyService::new(Keyring::test_key()));
     let before = counted();
-    on_one_thread(1, async { encode(&codec, vec![Payload::default()]).await.ok() })?;
+    on_one_thread(1, async move { encode(&codec, vec![small()]).await.ok() })?;
     Ok(counted() - before)
 }
 
@@ -337,58 +540,142 @@ fn counted() -> u64 {
     calls.flat_map(|calls| calls.get_metric()).map(|m| m.get_histogram().get_sample_count()).sum()
 }
 
-/// What many calls did, one of them with a stall.
+/// What many calls did at once, each dealt a stall.
 #[derive(Clone, Copy, Debug)]
 pub struct ManyCalls {
-    /// The longest that an encoding held its thread.
+    /// The stall.
+    pub stall: Duration,
+    /// The longest that an encoding held its thread, at its best of a few tries.
     pub encode: Duration,
-    /// The longest that a decoding held its thread.
+    /// The longest that a decoding held its thread, at its best of a few tries.
     pub decode: Duration,
-    /// The longest that a decoding took: nothing that it needs is slow.
+    /// The longest that a decoding took, at its best of a few tries: nothing that it needs is slow.
     pub decode_wall: Duration,
+    /// How soon after the codec was made the first of them was sealed, at its soonest.
+    pub soonest: Duration,
+    /// How many were sealed in the time there was.
+    pub sealed: usize,
+    /// How many calls to the key service were made for that.
+    pub keys: u64,
 }
 
-/// Has the codec encode and decode many times, small payloads and one large one, with a key service
-/// that answers at once: what is rare shows here, and what grows.
+impl ManyCalls {
+    /// Whether all calls let go of their thread: none held it for a quarter of the stall.
+    pub fn release_thread(&self) -> bool {
+        self.encode.max(self.decode) < self.stall / 4
+    }
+}
+
+/// Has the codec encode many calls at once, small ones and a large one, and then decode as many, with
+/// a key service that stalls each time: what is rare shows here. Ends early where the calls wait for
+/// each other, or where one has held the thread.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
-pub fn many_calls(make: MakeCodec<'_>, calls: usize) -> Result<ManyCalls, JudgeError> {
-    let mut seen =
-        ManyCalls { encode: Duration::MAX, decode: Duration::MAX, decode_wall: Duration::MAX };
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+pub fn many_calls(
+    make: MakeCodec<'_>,
+    calls: usize,
+    stall: Duration,
+) -> Result<ManyCalls, JudgeError> {
+    let long = Duration::MAX;
+    let mut seen = ManyCalls {
+        stall,
+        encode: long,
+        decode: long,
+        decode_wall: long,
+        soonest: long,
+        sealed: 0,
+        keys: 0,
+    };
     for _ in 0..TRIES {
-        let figures = Figures::default();
-        let keys = KeyService::new(Keyring::test_key());
-        let codec = AnyCodec::new(Observed::with_figures(make(keys), figures.clone()));
-        let decode_wall = on_one_thread(1, async {
-            let mut longest = Duration::ZERO;
-            for call in 0..calls {
-                let size = if call == calls / 2 { LARGE } else { 100 };
-                let payload = Payload { data: vec![7; size], ..Payload::default() };
-                // Errors are another measurement's business.
-                let Ok(sealed) = encode(&codec, vec![payload]).await else { continue };
-                let began = Instant::now();
-                decode(&codec, sealed).await.ok();
-                longest = longest.max(began.elapsed());
-            }
-            longest
+        let (keys, figures) = (stalling(stall), Figures::default());
+        let began = Instant::now();
+        let codec = AnyCodec::new(Observed::with_figures(make(keys.clone()), figures.clone()));
+        let observed = figures.clone();
+        let (sealed, decode_wall) = on_one_thread(MANY_THREADS, async move {
+            let sealed = encode_many(&codec, calls, stall, began, &observed).await;
+            (sealed, decode_many(&codec, calls, stall, &observed).await)
         })?;
         seen.encode = seen.encode.min(figures.encode().longest_poll);
         seen.decode = seen.decode.min(figures.decode().longest_poll);
         seen.decode_wall = seen.decode_wall.min(decode_wall);
+        // Noise makes nothing sooner: of all tries, the soonest counts.
+        seen.soonest = sealed.iter().copied().min().unwrap_or(long).min(seen.soonest);
+        seen.sealed = sealed.len();
+        seen.keys = keys.calls().started;
+        if seen.release_thread() {
+            break;
+        }
     }
     Ok(seen)
+}
+
+/// Payloads of the call of that number: some have several, one has a large one.
+fn nth_call(call: usize, calls: usize) -> Vec<Payload> {
+    let size = if call == calls / 2 { LARGE } else { 100 };
+    vec![Payload { data: vec![7; size], ..Payload::default() }; 1 + call % 3]
+}
+
+/// When each was sealed.
+async fn encode_many(
+    codec: &AnyCodec,
+    calls: usize,
+    stall: Duration,
+    began: Instant,
+    figures: &Figures,
+) -> Vec<Duration> {
+    let mut tasks = JoinSet::new();
+    for call in 0..calls {
+        let (codec, figures) = (codec.clone(), figures.clone());
+        tasks.spawn(async move {
+            // One has held the thread: the others would only take their time.
+            if figures.encode().longest_poll >= stall / 4 {
+                return None;
+            }
+            encode(&codec, nth_call(call, calls)).await.ok().map(|_| began.elapsed())
+        });
+    }
+    let mut sealed = Vec::new();
+    let all = async {
+        while let Some(one) = tasks.join_next().await {
+            sealed.extend(one.ok().flatten());
+        }
+    };
+    timeout(ENOUGH, all).await.ok();
+    sealed
+}
+
+/// The longest that one took.
+async fn decode_many(
+    codec: &AnyCodec,
+    calls: usize,
+    stall: Duration,
+    figures: &Figures,
+) -> Duration {
+    let mut longest = Duration::ZERO;
+    let key = Keyring::test_key().active().clone();
+    for call in 0..calls {
+        // Errors are another measurement's business.
+        let Ok(sealed) = seal_all(&key, nth_call(call, calls)) else { continue };
+        let began = Instant::now();
+        decode(codec, sealed).await.ok();
+        longest = longest.max(began.elapsed());
+        if figures.decode().longest_poll >= stall / 4 || longest >= stall {
+            break;
+        }
+    }
+    longest
 }
 
 /// Has the codec encode one payload while the key service stalls, and counts how often it asked to be
 /// polled. A wait needs two polls; a loop that yields needs thousands.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn polls_of_one_stall(make: MakeCodec<'_>, stall: Duration) -> Result<u64, JudgeError> {
     let codec = make(stalling(stall));
-    on_one_thread(1, async {
-        let mut encoding = Box::pin(encode(&codec, vec![Payload::default()]));
+    on_one_thread(1, async move {
+        let mut encoding = Box::pin(encode(&codec, vec![small()]));
         let mut polls = 0;
         poll_fn(|context| {
             polls += 1;
@@ -401,86 +688,114 @@ pub fn polls_of_one_stall(make: MakeCodec<'_>, stall: Duration) -> Result<u64, J
 }
 
 /// Threads that the process had beyond those it had before, while `encodings` waited at once for a
-/// key service that stalls; `None` where the system does not tell (it does on Linux).
+/// key service that stalls; `None` where the system does not tell (it does on Linux). Those that a
+/// codec uses after its key has come are not counted: it may seal where it likes.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn threads_at_once(
     make: MakeCodec<'_>,
     encodings: usize,
+    pool: usize,
     stall: Duration,
 ) -> Result<Option<usize>, JudgeError> {
-    let Some(before) = threads_of_process() else { return Ok(None) };
-    let done = AtomicBool::new(false);
+    let Some(before) = threads() else { return Ok(None) };
+    let began = Instant::now();
     let codec = make(stalling(stall));
-    // It looks from a thread of its own: a codec that holds the runtime's must be seen as well.
-    let (peak, ran) = thread::scope(|scope| {
-        let look = scope.spawn(|| {
-            let mut peak = 0;
-            while !done.load(Relaxed) {
-                peak = peak.max(threads_of_process().unwrap_or_default());
-                thread::sleep(LOOK);
-            }
-            peak
-        });
-        let ran = on_one_thread(MANY_THREADS, all_at_once(&codec, encodings));
-        done.store(true, Relaxed);
-        (look.join().unwrap_or_default(), ran)
-    });
-    ran?;
-    // One of them looked.
-    Ok(Some(peak.saturating_sub(before + 1)))
+    let running =
+        start(pool, async move { all_at_once(&codec, vec![vec![small()]; encodings]).await })?;
+    let mut peak = 0;
+    loop {
+        let now = threads().unwrap_or_default();
+        // Looked at too late: keys may have come.
+        if began.elapsed() >= stall * 9 / 10 {
+            break;
+        }
+        peak = peak.max(now.difference(&before).count());
+        thread::sleep(LOOK);
+    }
+    running.result()?;
+    // One of them ran the runtime.
+    Ok(Some(peak.saturating_sub(1)))
 }
 
 /// What is left of encodings that were given up while they waited for their key.
 #[derive(Clone, Copy, Debug)]
 pub struct GivenUp {
-    /// How many were given up.
+    /// How many were given up, twice.
     pub encodings: usize,
-    /// Tasks of the runtime that still ran three stalls later.
+    /// Of those given up last: calls to the key service that went on until their key came.
+    pub went_on: u64,
+    /// Tasks of the runtime that the second lot of them added to those of the first.
     pub tasks: usize,
-    /// Threads of the process that a second lot of them added to those of the first.
+    /// Threads of the process that the second lot of them added to those of the first.
     pub threads: usize,
+    /// Whether the codec could still encode.
+    pub still_works: bool,
 }
 
 /// Gives up encodings while they wait, as the SDK does when a worker stops.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started.
+/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
 pub fn given_up(
     make: MakeCodec<'_>,
     encodings: usize,
     stall: Duration,
 ) -> Result<GivenUp, JudgeError> {
-    let codec = make(stalling(stall));
-    let lot = || {
-        on_one_thread(MANY_THREADS, async {
-            let waiting: Vec<_> =
-                (0..encodings).map(|_| encode(&codec, vec![Payload::default()])).collect();
-            // Long enough that all wait, and too short for a key.
-            tokio::time::timeout(stall / 4, join_all(waiting)).await.ok();
-            tokio::time::sleep(stall * 3).await;
-            runtime::Handle::current().metrics().num_alive_tasks()
-        })
-    };
-    let first = lot()?;
-    let after_first = threads_of_process().unwrap_or_default();
-    let tasks = lot()?.max(first);
-    let after_second = threads_of_process().unwrap_or_default();
-    Ok(GivenUp { encodings, tasks, threads: after_second.saturating_sub(after_first) })
+    let keys = stalling(stall);
+    let codec = make(keys.clone());
+    on_one_thread(MANY_THREADS, async move {
+        give_up(&codec, encodings, stall).await;
+        sleep(stall * 3 / 2).await;
+        let (tasks_before, threads_before) = (tasks(), threads().unwrap_or_default());
+
+        give_up(&codec, encodings, stall).await;
+        let came = keys.calls().finished;
+        sleep(stall * 3 / 2).await;
+        let went_on = keys.calls().finished - came;
+        let more = || {
+            let threads = threads().unwrap_or_default().difference(&threads_before).count();
+            (tasks().saturating_sub(tasks_before), threads)
+        };
+        // What is about to end may need a moment on a busy machine.
+        let began = Instant::now();
+        while more() != (0, 0) && began.elapsed() < stall * 3 {
+            sleep(LOOK).await;
+        }
+        let (tasks, threads) = more();
+        // One that was given up must not keep a place for ever. A queue may have to be worked off.
+        let in_turn = stall * u32::try_from(encodings).unwrap_or(u32::MAX).saturating_add(3);
+        let last = timeout(in_turn * 2, encode(&codec, vec![small()])).await;
+        let still_works = last.is_ok_and(|sealed| sealed.is_ok());
+        GivenUp { encodings, went_on, tasks, threads, still_works }
+    })
 }
 
-/// Threads of this process, where the system tells.
-fn threads_of_process() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+/// Waits long enough that all wait, and too short for a key.
+async fn give_up(codec: &AnyCodec, encodings: usize, stall: Duration) {
+    let waiting: Vec<_> = (0..encodings).map(|_| encode(codec, vec![small()])).collect();
+    timeout(stall / 4, join_all(waiting)).await.ok();
 }
 
-async fn all_at_once(codec: &AnyCodec, encodings: usize) {
+/// Tasks of this runtime.
+fn tasks() -> usize {
+    runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// Threads of this process, where the system tells. By name and not by number: some of those there
+/// before may just be about to end.
+fn threads() -> Option<HashSet<OsString>> {
+    let threads = fs::read_dir("/proc/self/task").ok()?;
+    Some(threads.filter_map(|thread| Some(thread.ok()?.file_name())).collect())
+}
+
+/// Encodes all these calls at once.
+async fn all_at_once(codec: &AnyCodec, calls: Vec<Vec<Payload>>) {
     let mut tasks = JoinSet::new();
-    for _ in 0..encodings {
+    for payloads in calls {
         let codec = codec.clone();
-        tasks.spawn(async move { encode(&codec, vec![Payload::default()]).await.is_ok() });
+        tasks.spawn(async move { encode(&codec, payloads).await.is_ok() });
     }
     // A task that panicked is another measurement's business.
     while tasks.join_next().await.is_some() {}
@@ -490,19 +805,54 @@ fn all_came_back(calls: Calls) -> bool {
     calls.started > 0 && calls.finished == calls.started
 }
 
+/// A payload like most.
+fn small() -> Payload {
+    Payload { data: b"small".to_vec(), ..Payload::default() }
+}
+
 fn stalling(stall: Duration) -> KeyService {
     let stalls = Stalls { probability: 1.0, duration: stall, ..Stalls::default() };
     KeyService::with_stalls(Keyring::test_key(), stalls)
 }
 
 /// Runs `work` on a runtime of its own with one thread, as the worker has by default.
-fn on_one_thread<T>(pool: usize, work: impl Future<Output = T>) -> Result<T, JudgeError> {
+fn on_one_thread<T: Send + 'static>(
+    pool: usize,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JudgeError> {
+    start(pool, work)?.result()
+}
+
+/// What runs on a thread of its own, so that a codec that never comes back does not take the judge
+/// with it.
+struct Running<T>(Receiver<thread::Result<T>>);
+
+fn start<T: Send + 'static>(
+    pool: usize,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<Running<T>, JudgeError> {
     let runtime =
         runtime::Builder::new_current_thread().enable_time().max_blocking_threads(pool).build()?;
-    let result = runtime.block_on(work);
-    // A codec that does not wait for its blocking call leaves it behind: that must not delay us.
-    runtime.shutdown_background();
-    Ok(result)
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("judged".to_owned()).spawn(move || {
+        let result = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
+        // A codec that does not wait for its blocking call leaves it behind: that must not delay us.
+        runtime.shutdown_background();
+        // Nobody receives it when the judge has lost its patience.
+        sender.send(result).ok();
+    })?;
+    Ok(Running(receiver))
+}
+
+impl<T> Running<T> {
+    /// What came out; a panic of the codec goes on here.
+    fn result(self) -> Result<T, JudgeError> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(panicked)) => panic::resume_unwind(panicked),
+            Err(_) => Err(JudgeError::Stuck(PATIENCE)),
+        }
+    }
 }
 
 async fn encode(

@@ -12,16 +12,27 @@ use crate::Step;
 
 /// Long against what else a busy machine does to a thread.
 const STALL: Duration = Duration::from_millis(200);
+/// Longer than anybody's deadline for a call that takes 400 ms in the workshop.
+const LONG_STALL: Duration = Duration::from_millis(1200);
 /// Encodings at once.
 const AT_ONCE: usize = 12;
+/// Encodings at once for [`FEW_THREADS`].
+const SOME_AT_ONCE: usize = 6;
+/// Threads of a small blocking pool.
+const FEW_THREADS: usize = 2;
+/// Tokio's default for its blocking pool.
+const MANY_THREADS: usize = 512;
 /// A codec that misbehaves once in a hundred calls does so in this many.
 const MANY: usize = 300;
 /// Polls of one encoding; a wait needs two, and a lock or a channel a few more.
 const POLLS: u64 = 50;
+/// Stalls at once are together if they take less than this many in a row.
+const TOGETHER: f64 = 2.5;
 /// Calls to the key service for one encoding that fails: a client may try again, a few times.
 const TRIES: u64 = 3;
-/// Threads of its own that any codec may have: for a runtime or a channel, made once.
-const OWN_THREADS: usize = 2;
+/// Threads that many stalls may need beyond those of one, and calls that may go on when many were
+/// given up: for what is made once and serves all.
+const OWN: usize = 2;
 
 /// A thing that a codec promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +137,7 @@ impl Promise {
     pub fn judge(self, step: Step, make: MakeCodec<'_>, seed: u64) -> Result<Check, JudgeError> {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| self.measure(step, make, seed)));
         let (outcome, seen) = match judged {
+            Ok(Err(stuck @ JudgeError::Stuck(_))) => (Outcome::Broken, stuck.to_string()),
             Ok(judged) => judged?,
             Err(panicked) => (Outcome::Panicked, format!("it panicked: {}", words(&*panicked))),
         };
@@ -147,28 +159,25 @@ impl Promise {
                 &measure::payloads(make, seed)?,
                 "none, empty, 2 MiB, 1,000 in a call",
             )),
-            Self::WaitsForKey => {
-                let seen = measure::one_stall(make, STALL)?;
-                let said = format!(
-                    "the key took {}, encoding {}{}",
-                    ms(seen.stall),
-                    ms(seen.wall),
-                    if seen.waited_for_key {
-                        ""
-                    } else {
-                        "; its call was not waited for, or not made"
-                    }
-                );
-                Ok((kept_if(seen.waits()), said))
-            }
+            Self::WaitsForKey => waits_for_key(step, make),
             Self::PassesErrorsOn => {
                 let seen = measure::failure(make)?;
                 let calls = seen.calls;
-                let said = match seen.is_passed_on {
-                    true => format!("an error after {calls} call(s) to the key service"),
-                    false => "the key service failed, and something was encoded".to_owned(),
+                let (kept, said) = if !seen.answered {
+                    (false, format!("no answer, and {calls} calls to a key service that fails"))
+                } else if !seen.is_passed_on {
+                    (false, "the key service failed, and something was encoded".to_owned())
+                } else if calls > TRIES {
+                    (false, format!("an error after {calls} calls to a key service that fails"))
+                } else if !seen.recovers {
+                    (false, "an error for ever, though the key service works again".to_owned())
+                } else if seen.sealed_without > OWN {
+                    let times = seen.sealed_without;
+                    (false, format!("{times} times the key service failed, and it sealed"))
+                } else {
+                    (true, format!("an error after {calls} call(s) to the key service"))
                 };
-                Ok((kept_if(seen.is_passed_on && calls <= TRIES), said))
+                Ok((kept_if(kept), said))
             }
             Self::IsObserved => {
                 let counted = measure::calls_counted(make)?;
@@ -185,53 +194,134 @@ impl Promise {
                 Ok((kept_if(seen.releases_thread()), said))
             }
             Self::ReleasesItAlways => {
-                let seen = measure::many_calls(make, MANY)?;
+                let seen = measure::many_calls(make, MANY, STALL)?;
                 let said = format!(
                     "{MANY} calls: longest poll {} to encode, {} to decode; longest decoding {}",
                     ms(seen.encode),
                     ms(seen.decode),
                     ms(seen.decode_wall)
                 );
-                let longest = seen.encode.max(seen.decode).max(seen.decode_wall / 2);
-                Ok((kept_if(longest < STALL / 4), said))
+                let outcome = if !seen.release_thread() {
+                    Outcome::Broken
+                } else if seen.decode_wall >= STALL {
+                    Outcome::KeptAtACost("decoding waits for the key service, too".to_owned())
+                } else {
+                    Outcome::Kept
+                };
+                Ok((outcome, said))
             }
             Self::WaitsQuietly => {
                 let polls = measure::polls_of_one_stall(make, STALL)?;
                 Ok((kept_if(polls <= POLLS), format!("{polls} polls for one wait")))
             }
-            Self::StallsTogether => {
-                // Step 2 may use a thread for each; step 3 has to do without.
-                let pool = if step == Step::Async { 1 } else { AT_ONCE };
-                let seen = measure::at_once(make, AT_ONCE, pool, STALL)?;
-                let row = seen.stalls_in_a_row();
-                let said = format!("{AT_ONCE} stalls at once took as long as {row:.1}");
-                let outcome = if row < 2.5 {
-                    Outcome::Kept
-                } else if step == Step::SpawnBlocking {
-                    // One thread with a queue also lets the worker go.
-                    Outcome::KeptAtACost("stalls wait for each other".to_owned())
-                } else {
-                    Outcome::Broken
-                };
-                Ok((outcome, said))
-            }
+            Self::StallsTogether => stalls_together(step, make),
             Self::NeedsNoThread => {
-                let Some(threads) = measure::threads_at_once(make, AT_ONCE, STALL)? else {
+                let Some(more) = more_threads(make, AT_ONCE, MANY_THREADS)? else {
                     return Ok((Outcome::Kept, "this system does not count threads".to_owned()));
                 };
-                let said = format!("{threads} more threads for {AT_ONCE} stalls at once");
-                Ok((kept_if(threads <= OWN_THREADS), said))
+                let said = format!("{more} more threads for {AT_ONCE} stalls at once than for one");
+                Ok((kept_if(more <= OWN), said))
             }
             Self::LeavesNothing => {
                 let seen = measure::given_up(make, AT_ONCE, STALL)?;
-                let said = format!(
-                    "of {} encodings given up: {} tasks and {} more threads left",
-                    seen.encodings, seen.tasks, seen.threads
+                let mut said = format!(
+                    "of {} encodings given up, {} more tasks and {} more threads stay, {} calls to \
+                     the key service went on",
+                    seen.encodings, seen.tasks, seen.threads, seen.went_on
                 );
-                Ok((kept_if(seen.tasks == 0 && seen.threads <= OWN_THREADS), said))
+                if !seen.still_works {
+                    said.push_str("; nothing was encoded after that");
+                }
+                // Nobody can end a blocking call: with threads, it goes on until its key comes.
+                let goes_on = step == Step::Async && seen.went_on > OWN as u64;
+                let grows = seen.tasks > OWN || seen.threads > OWN;
+                Ok((kept_if(seen.still_works && !goes_on && !grows), said))
             }
         }
     }
+}
+
+fn waits_for_key(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
+    let seen = measure::one_stall(make, STALL)?;
+    let mut said = format!("the key took {}, encoding {}", ms(seen.stall), ms(seen.wall));
+    if !seen.waits() {
+        said.push_str("; its call was not waited for, or not made");
+        return Ok((Outcome::Broken, said));
+    }
+    let mut costs = Vec::new();
+    match measure::long_stall(make, LONG_STALL)? {
+        measure::LongStall::Waited => {}
+        measure::LongStall::GaveUp(after) => {
+            costs.push(format!("a key that takes longer than {} is an error", ms(after)));
+        }
+        measure::LongStall::Sealed(after) => {
+            let said = format!("the key took {}, encoding {}", ms(LONG_STALL), ms(after));
+            return Ok((Outcome::Broken, said));
+        }
+    }
+    // The others hold their thread: many calls would take very long.
+    if matches!(step, Step::SpawnBlocking | Step::Async) {
+        let many = measure::many_calls(make, MANY, STALL)?;
+        if many.soonest < STALL.mul_f64(0.99) {
+            let said = format!(
+                "the key took {}, the first of {MANY} calls {}",
+                ms(STALL),
+                ms(many.soonest)
+            );
+            return Ok((Outcome::Broken, said));
+        }
+        if many.keys < many.sealed as u64 {
+            costs.push(format!(
+                "keys are shared: {} for {} calls; when they end is not judged here",
+                many.keys, many.sealed
+            ));
+        }
+    }
+    Ok((at_a_cost(costs), said))
+}
+
+fn stalls_together(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
+    // Step 2 may use a thread for each; step 3 has to do without.
+    let pool = if step == Step::Async { 1 } else { AT_ONCE };
+    let row = measure::at_once(make, AT_ONCE, pool, STALL)?.stalls_in_a_row();
+    let said = format!("{AT_ONCE} stalls at once took as long as {row:.1}");
+    let mut costs = Vec::new();
+    if row >= TOGETHER {
+        if step == Step::Async {
+            return Ok((Outcome::Broken, said));
+        }
+        // One thread with a queue also lets the worker go.
+        costs.push("stalls wait for each other".to_owned());
+    }
+    let of_one = measure::stalls_of_one_call(make, AT_ONCE, pool, STALL)?;
+    if of_one >= TOGETHER {
+        costs.push(format!("a call with {AT_ONCE} payloads waits for {of_one:.0} stalls"));
+    }
+    if step == Step::SpawnBlocking {
+        let more = more_threads(make, SOME_AT_ONCE, FEW_THREADS)?;
+        if let Some(more) = more.filter(|more| *more > OWN) {
+            costs.push(format!(
+                "threads of its own, {more} more for {SOME_AT_ONCE} stalls at once than for one: no \
+                 setting of tokio's limits them"
+            ));
+        }
+    }
+    Ok((at_a_cost(costs), said))
+}
+
+/// How many more threads `encodings` stalls at once need than one; `None` where nobody counts them.
+fn more_threads(
+    make: MakeCodec<'_>,
+    encodings: usize,
+    pool: usize,
+) -> Result<Option<usize>, JudgeError> {
+    let one = measure::threads_at_once(make, 1, pool, STALL)?;
+    let many = measure::threads_at_once(make, encodings, pool, STALL)?;
+    Ok(one.zip(many).map(|(one, many)| many.saturating_sub(one)))
+}
+
+fn at_a_cost(costs: Vec<String>) -> Outcome {
+    if costs.is_empty() { Outcome::Kept } else { Outcome::KeptAtACost(costs.join("; ")) }
 }
 
 fn none_wrong(wrong: &[String], tried: &str) -> (Outcome, String) {

@@ -53,9 +53,9 @@ in
     fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --quiet --package stack"
   );
   starter = app "Start workflows, and tell how long they took" (
-    fromCheckout "starter" tools.rust "cargo run --bin starter"
+    fromCheckout "starter" tools.rust "cargo run --package workshop --bin starter"
   );
   worker = app "Run the worker with your codec of the current exercise" (
-    fromCheckout "worker" tools.rust "cargo run --bin worker"
+    fromCheckout "worker" tools.rust "cargo run --package exercises --bin worker"
   );
 }

@@ -14,6 +14,7 @@ use std::{
 
 use common::{Group, Stage, json, program, stderr, stdout, wait_for};
 use serde_json::Value;
+use solutions::Step;
 
 fn doctor(flags: &[&str]) -> std::process::Command {
     let mut command = program(env!("CARGO_BIN_EXE_workshop"));
@@ -120,6 +121,9 @@ fn free() -> u16 {
 fn commands_of_the_texts() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut texts = vec![root.join("README.md")];
+    let exercises =
+        Step::ALL.map(|step| root.join("exercises").join(step.folder()).join("README.md"));
+    texts.extend(exercises.into_iter().filter(|path| path.exists()));
     let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     texts.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     let mut commands = BTreeSet::new();

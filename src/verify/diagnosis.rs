@@ -82,6 +82,12 @@ fn meaning(promise: Promise) -> [&'static str; 2] {
     }
 }
 
+/// The same of a codec that does not come to an end.
+const NEVER_ENDS: [&str; 2] = [
+    "A task that is never answered times out, and is tried again, for ever.",
+    "Look for what is waited for and never comes: a loop, a lock, a channel.",
+];
+
 /// At most six lines.
 pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> Vec<String> {
     if let Some(broken) = checks.iter().find(|check| !check.is_kept()) {
@@ -91,6 +97,7 @@ pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> V
                  that task.",
                 "Where the codec can't go on, return an error.",
             ],
+            Outcome::Stuck => NEVER_ENDS,
             _ => meaning(broken.promise),
         };
         return vec![
@@ -117,10 +124,8 @@ pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> V
             return vec![
                 "Not solved: the codec does not come to an end.".to_owned(),
                 format!("Seen:  no answer, {}.", during(promise)),
-                "Means: a task that is never answered times out, and is tried again, for ever."
-                    .to_owned(),
-                "Next:  look for what is waited for and never comes: a loop, a lock, a channel."
-                    .to_owned(),
+                format!("Means: {}", NEVER_ENDS[0]),
+                format!("Next:  {}", NEVER_ENDS[1]),
             ];
         }
         Ended::TooLarge(promise) => {
@@ -155,7 +160,7 @@ pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> V
         .iter()
         .filter_map(|check| match &check.outcome {
             Outcome::KeptAtACost(cost) => Some(cost.as_str()),
-            Outcome::Kept | Outcome::Broken | Outcome::Panicked => None,
+            _ => None,
         })
         .collect();
     let mut solved = vec![format!("Solved: exercise {}.", step.number())];

@@ -12,7 +12,7 @@ use codec_kit::{AnyCodec, KeyService};
 use serde::{Deserialize, Serialize};
 use solutions::{
     Step,
-    judge::{Check, Promise, measure},
+    judge::{Check, Outcome, Promise, measure},
 };
 
 use crate::exit::Exit;
@@ -58,7 +58,12 @@ pub fn run(
             write(&mut file, &Line::Overloaded(seen))?;
             return Ok(Exit::Environment);
         }
+        let stuck = check.outcome == Outcome::Stuck;
         write(&mut file, &Line::Judged(check))?;
+        if stuck {
+            // It would be stuck again, and each time the judge's patience is spent.
+            break;
+        }
     }
     write(&mut file, &Line::Done)?;
     Ok(Exit::Done)

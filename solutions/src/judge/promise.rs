@@ -1,7 +1,9 @@
 //! What a step promises, and whether a codec keeps it.
 
 use std::{
+    num::NonZero,
     panic::{self, AssertUnwindSafe},
+    thread,
     time::Duration,
 };
 
@@ -16,7 +18,9 @@ const STALL: Duration = Duration::from_millis(200);
 const LONG_STALL: Duration = Duration::from_millis(1200);
 /// Encodings at once.
 const AT_ONCE: usize = 12;
-/// Encodings at once for [`FEW_THREADS`].
+/// Encodings at once where nothing need limit them.
+const A_HUNDRED: usize = 100;
+/// Encodings at once where each may take its turn.
 const SOME_AT_ONCE: usize = 6;
 /// Threads of a small blocking pool.
 const FEW_THREADS: usize = 2;
@@ -74,6 +78,8 @@ pub enum Outcome {
     Broken,
     /// Broken by a panic of the codec.
     Panicked,
+    /// Broken by a codec that did not come to an end.
+    Stuck,
 }
 
 /// A promise, and what was seen.
@@ -90,7 +96,7 @@ pub struct Check {
 impl Check {
     /// Whether the promise was kept, at whatever cost.
     pub fn is_kept(&self) -> bool {
-        !matches!(self.outcome, Outcome::Broken | Outcome::Panicked)
+        matches!(self.outcome, Outcome::Kept | Outcome::KeptAtACost(_))
     }
 }
 
@@ -137,7 +143,7 @@ impl Promise {
     pub fn judge(self, step: Step, make: MakeCodec<'_>, seed: u64) -> Result<Check, JudgeError> {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| self.measure(step, make, seed)));
         let (outcome, seen) = match judged {
-            Ok(Err(stuck @ JudgeError::Stuck(_))) => (Outcome::Broken, stuck.to_string()),
+            Ok(Err(stuck @ JudgeError::Stuck(_))) => (Outcome::Stuck, stuck.to_string()),
             Ok(judged) => judged?,
             Err(panicked) => (Outcome::Panicked, format!("it panicked: {}", words(&*panicked))),
         };
@@ -159,7 +165,7 @@ impl Promise {
                 &measure::payloads(make, seed)?,
                 "none, empty, 2 MiB, 1,000 in a call",
             )),
-            Self::WaitsForKey => waits_for_key(step, make),
+            Self::WaitsForKey => waits_for_key(make),
             Self::PassesErrorsOn => {
                 let seen = measure::failure(make)?;
                 let calls = seen.calls;
@@ -196,9 +202,12 @@ impl Promise {
             Self::ReleasesItAlways => {
                 let seen = measure::many_calls(make, MANY, STALL)?;
                 let said = format!(
-                    "{MANY} calls: longest poll {} to encode, {} to decode; longest decoding {}",
+                    "{MANY} calls, stalls of {}: longest poll {} to encode, {} to decode; thread held \
+                     for {}; longest decoding {}",
+                    ms(STALL),
                     ms(seen.encode),
                     ms(seen.decode),
+                    ms(seen.held),
                     ms(seen.decode_wall)
                 );
                 let outcome = if !seen.release_thread() {
@@ -216,14 +225,16 @@ impl Promise {
             }
             Self::StallsTogether => stalls_together(step, make),
             Self::NeedsNoThread => {
-                let Some(more) = more_threads(make, AT_ONCE, MANY_THREADS)? else {
+                let Some((one, many)) = threads(make, AT_ONCE, MANY_THREADS)? else {
                     return Ok((Outcome::Kept, "this system does not count threads".to_owned()));
                 };
-                let said = format!("{more} more threads for {AT_ONCE} stalls at once than for one");
-                Ok((kept_if(more <= OWN), said))
+                let said = format!("threads: {one} for one stall, {many} for {AT_ONCE} at once");
+                // A runtime of its own has as many as the machine has processors.
+                let own = thread::available_parallelism().map_or(1, NonZero::get) + OWN;
+                Ok((kept_if(one <= own && many <= one + OWN), said))
             }
             Self::LeavesNothing => {
-                let seen = measure::given_up(make, AT_ONCE, STALL)?;
+                let seen = measure::given_up(make, SOME_AT_ONCE, STALL)?;
                 let mut said = format!(
                     "of {} encodings given up, {} more tasks and {} more threads stay, {} calls to \
                      the key service went on",
@@ -241,7 +252,7 @@ impl Promise {
     }
 }
 
-fn waits_for_key(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
+fn waits_for_key(make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
     let seen = measure::one_stall(make, STALL)?;
     let mut said = format!("the key took {}, encoding {}", ms(seen.stall), ms(seen.wall));
     if !seen.waits() {
@@ -259,8 +270,8 @@ fn waits_for_key(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String), J
             return Ok((Outcome::Broken, said));
         }
     }
-    // The others hold their thread: many calls would take very long.
-    if matches!(step, Step::SpawnBlocking | Step::Async) {
+    // Many calls that hold their thread would take very long, and that is another promise.
+    if seen.releases_thread() {
         let many = measure::many_calls(make, MANY, STALL)?;
         if many.soonest < STALL.mul_f64(0.99) {
             let said = format!(
@@ -297,27 +308,32 @@ fn stalls_together(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String),
     if of_one >= TOGETHER {
         costs.push(format!("a call with {AT_ONCE} payloads waits for {of_one:.0} stalls"));
     }
-    if step == Step::SpawnBlocking {
-        let more = more_threads(make, SOME_AT_ONCE, FEW_THREADS)?;
-        if let Some(more) = more.filter(|more| *more > OWN) {
-            costs.push(format!(
-                "threads of its own, {more} more for {SOME_AT_ONCE} stalls at once than for one: no \
-                 setting of tokio's limits them"
-            ));
+    if step == Step::Async {
+        let row = measure::at_once(make, A_HUNDRED, pool, STALL)?.stalls_in_a_row();
+        if row >= TOGETHER {
+            costs.push(format!("{A_HUNDRED} stalls at once take as long as {row:.1}"));
         }
+    } else if let Some((one, many)) = threads(make, SOME_AT_ONCE, FEW_THREADS)?
+        && many > one + OWN
+    {
+        costs.push(format!(
+            "threads of its own, {one} for one stall and {many} for {SOME_AT_ONCE} at once: no setting \
+             of tokio's limits them"
+        ));
     }
     Ok((at_a_cost(costs), said))
 }
 
-/// How many more threads `encodings` stalls at once need than one; `None` where nobody counts them.
-fn more_threads(
+/// The threads that one stall needs, and that `encodings` at once need; `None` where nobody counts
+/// them.
+fn threads(
     make: MakeCodec<'_>,
     encodings: usize,
     pool: usize,
-) -> Result<Option<usize>, JudgeError> {
+) -> Result<Option<(usize, usize)>, JudgeError> {
     let one = measure::threads_at_once(make, 1, pool, STALL)?;
     let many = measure::threads_at_once(make, encodings, pool, STALL)?;
-    Ok(one.zip(many).map(|(one, many)| many.saturating_sub(one)))
+    Ok(one.zip(many))
 }
 
 fn at_a_cost(costs: Vec<String>) -> Outcome {

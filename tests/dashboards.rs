@@ -13,13 +13,12 @@ mod common;
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use common::{Process, Worker, json, program, wait_for};
+use common::{Process, Worker, free_ports, json, program, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 use stack::{
@@ -71,17 +70,9 @@ impl Services {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::from_env().unwrap();
-        let ports: Vec<_> = settings.variables().map(|(name, _)| name).collect();
-        // All are held until all are chosen, so that no two are the same.
-        let held: Vec<_> = ports
-            .into_iter()
-            .filter(|name| name.ends_with("_PORT"))
-            .map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap()))
-            .collect();
-        for (name, listener) in &held {
-            settings.set(name, listener.local_addr().unwrap().port().to_string());
+        for (name, port) in free_ports() {
+            settings.set(name, port.to_string());
         }
-        drop(held);
         for name in [settings::FOLDER, settings::DATA] {
             settings.set(name, folder.path().to_str().unwrap());
         }

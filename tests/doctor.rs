@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{Group, Stage, json, program, stderr, stdout, wait_for};
+use common::{Group, Stage, free_ports, json, program, stderr, stdout, wait_for};
 use serde_json::Value;
 use solutions::Step;
 
@@ -195,17 +195,14 @@ fn every_nix_command_of_the_readme_is_run_by_the_gate() {
 #[ignore = "needs process-compose and prometheus"]
 fn the_readmes_commands_start_and_end_the_stack() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("exercises");
-    let settings = stack::settings::Settings::from_env().unwrap();
-    let names = settings.variables().map(|(name, _)| name).filter(|name| name.ends_with("_PORT"));
-    let held: Vec<_> =
-        names.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
-    let ports: Vec<_> =
-        held.iter().map(|(name, l)| (*name, l.local_addr().unwrap().port().to_string())).collect();
-    drop(held);
+    let ports = free_ports();
     let typed = |command: &str| {
         let mut words = command.split_whitespace();
         let mut command = program(words.next().unwrap());
-        command.args(words).current_dir(&here).envs(ports.iter().cloned());
+        command
+            .args(words)
+            .current_dir(&here)
+            .envs(ports.iter().map(|(name, port)| (name, port.to_string())));
         command
     };
 

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+use stack::settings::Settings;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use workshop::compare::{DevServer, TemporalCli};
@@ -120,6 +121,16 @@ pub fn program(path: &str) -> Command {
     }
     command.env("TEMPORAL_CONFIG_FILE", "/dev/null").stdin(Stdio::null());
     command
+}
+
+/// A free port for each port of the stack, by the variable that moves it.
+pub fn free_ports() -> Vec<(&'static str, u16)> {
+    let settings = Settings::from_env().unwrap();
+    let names = settings.variables().map(|(name, _)| name).filter(|name| name.ends_with("_PORT"));
+    // All are held until all are chosen, so that no two are the same.
+    let held: Vec<_> =
+        names.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
+    held.iter().map(|(name, held)| (*name, held.local_addr().unwrap().port())).collect()
 }
 
 /// A child process that is killed when dropped.

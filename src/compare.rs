@@ -96,16 +96,26 @@ pub struct CompareArgs {
 /// that was started is stopped before this returns.
 pub fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
+    until_interrupted(
+        compare(args),
+        "the servers and workers of this comparison are stopped, and nothing is reported",
+    )
+}
+
+/// Does the work on a runtime of its own, and gives it up at a signal: dropping it kills what it
+/// started. `lost` says what that means.
+///
+/// # Errors
+/// Those of the work, or that it was interrupted.
+pub fn until_interrupted(
+    work: impl Future<Output = anyhow::Result<Exit>>,
+    lost: &str,
+) -> anyhow::Result<Exit> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
-            result = compare(args) => result,
-            // Dropping the comparison kills what it started.
-            signal = interrupted() => Err(Failure::interrupted(format!(
-                "{}; the servers and workers of this comparison are stopped, and nothing is reported",
-                signal?
-            ))
-            .into()),
+            result = work => result,
+            signal = interrupted() => Err(Failure::interrupted(format!("{}; {lost}", signal?)).into()),
         }
     });
     runtime.shutdown_background();
@@ -221,7 +231,7 @@ fn writable(file: &Path) -> anyhow::Result<()> {
 }
 
 /// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
-pub async fn interrupted() -> anyhow::Result<&'static str> {
+async fn interrupted() -> anyhow::Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

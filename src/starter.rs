@@ -102,10 +102,7 @@ pub fn run(args: &StarterArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let server = Server::choose(&args.server)?;
     let figures = Figures::register()?;
-    let metrics = match args.metrics_address {
-        Some(address) => address,
-        None => Settings::from_env()?.address(settings::STARTER_METRICS_PORT),
-    };
+    let metrics = Settings::given_or_address(args.metrics_address, settings::STARTER_METRICS_PORT)?;
     let _telemetry = serve_metrics(metrics);
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(start(args, &server, &figures))

@@ -12,13 +12,12 @@ mod examination;
 pub mod examine;
 mod live;
 
-use std::path::PathBuf;
+use std::{fs, path::Path};
 
 use clap::Args;
 use serde::Serialize;
 use solutions::{Step, judge::Check};
 use stack::root;
-use tokio::runtime;
 
 use crate::{
     compare::{self, TemporalCli},
@@ -67,24 +66,14 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let step = step.ok_or_else(|| {
         Failure::usage(format!("there is no exercise {}: they are 1 to 3", args.exercise))
     })?;
-    let folder = root::require()?.join(root::OURS).join("verify");
-    std::fs::create_dir_all(&folder)?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = verify(args, step, folder) => result,
-            // Dropping the work kills what it started.
-            signal = compare::interrupted() => Err(Failure::interrupted(format!(
-                "{}; what was started is stopped, and nothing is judged", signal?
-            ))
-            .into()),
-        }
-    });
-    runtime.shutdown_background();
-    result
+    let ours = root::require()?.join(root::OURS);
+    compare::until_interrupted(
+        verify(args, step, &ours),
+        "what was started is stopped, and nothing is judged",
+    )
 }
 
-async fn verify(args: &VerifyArgs, step: Step, folder: PathBuf) -> anyhow::Result<Exit> {
+async fn verify(args: &VerifyArgs, step: Step, ours: &Path) -> anyhow::Result<Exit> {
     let Some(program) = compare::build_worker(step).await? else {
         println!(
             "exercises/{}/codec.rs does not compile, so there is nothing to judge yet: the compiler's \
@@ -93,6 +82,8 @@ async fn verify(args: &VerifyArgs, step: Step, folder: PathBuf) -> anyhow::Resul
         );
         return Ok(Exit::NotSolved);
     };
+    let folder = ours.join("verify");
+    fs::create_dir_all(&folder)?;
     let Examination { checks, ended } = Examination::of(&program, step, args.seed, &folder).await?;
     if let Ended::Overloaded(seen) = &ended {
         return Err(Failure::environment(format!(
@@ -103,7 +94,7 @@ async fn verify(args: &VerifyArgs, step: Step, folder: PathBuf) -> anyhow::Resul
     let judged_well = ended == Ended::Whole && checks.iter().all(Check::is_kept);
     // A codec that is wrong by itself has nothing to show on a server.
     let live = if judged_well && !args.quick && step != Step::Blocking {
-        let cli = TemporalCli::find_or_install(&folder.with_file_name("")).await?;
+        let cli = TemporalCli::find_or_install(ours).await?;
         Some(live::run(step, program, cli, args.seed, &folder).await?)
     } else {
         None

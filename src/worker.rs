@@ -192,10 +192,7 @@ pub fn run(
         "worker runs this codec"
     );
     let server = Server::choose(&args.server)?;
-    let metrics = match args.metrics_address {
-        Some(address) => address,
-        None => Settings::from_env()?.address(settings::WORKER_METRICS_PORT),
-    };
+    let metrics = Settings::given_or_address(args.metrics_address, settings::WORKER_METRICS_PORT)?;
     let telemetry = Telemetry::start(metrics, file.labels())?;
     export_start_time()?;
     println!("metrics on http://{}/metrics", telemetry.address);

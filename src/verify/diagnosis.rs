@@ -153,7 +153,7 @@ pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> V
             format!("Seen:  {}.", live.seen()),
             "Means: under load something else holds the worker up, or the machine is busy."
                 .to_owned(),
-            "Next:  cargo workshop compare --mine N shows both over time.".to_owned(),
+            format!("Next:  cargo workshop compare --mine {} shows it over time.", step.number()),
         ];
     }
     let costs: Vec<_> = checks

@@ -111,6 +111,14 @@ impl Settings {
         (Ipv4Addr::LOCALHOST, self.port(name)).into()
     }
 
+    /// The address that a flag gave, else the one that the settings have for that port.
+    ///
+    /// # Errors
+    /// When the settings are asked and can't be read.
+    pub fn given_or_address(given: Option<SocketAddr>, name: &str) -> Result<SocketAddr, Failure> {
+        given.map_or_else(|| Ok(Self::from_env()?.address(name)), Ok)
+    }
+
     /// A page at a port of this machine.
     pub fn url(&self, name: &str, path: &str) -> String {
         format!("http://{}{path}", self.address(name))

@@ -18,6 +18,9 @@ use workshop::{
 #[cfg(feature = "exercise-3")]
 #[path = "03-async-codec/codec.rs"]
 mod async_codec;
+#[cfg(feature = "exercise-4")]
+#[path = "04-beyond-async/codec.rs"]
+mod beyond_async;
 #[cfg(feature = "exercise-1")]
 #[path = "01-blocking-codec/codec.rs"]
 mod blocking_codec;
@@ -49,14 +52,14 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
     if let Some(number) = cli.solution {
-        let step = Step::from_number(number).ok_or_else(|| {
-            Failure::usage(format!("there is no solution {number}: they are 0 to 3"))
-        })?;
+        let step = Step::solution(number).map_err(Failure::usage)?;
         return start(&cli, step, CodecFile::solution(step), |keys| step.codec(keys));
     }
     let number = cli.exercise.map_or_else(current_exercise, Ok)?;
-    let (step, codec) = exercise(number)
-        .ok_or_else(|| Failure::usage(format!("there is no exercise {number}: they are 1 to 3")))?;
+    let step = Step::exercise(number).map_err(Failure::usage)?;
+    let codec = codec(step).ok_or_else(|| {
+        Failure::usage(format!("this worker was built without exercise {number}'s codec"))
+    })?;
     start(&cli, step, CodecFile::exercise(step), codec)
 }
 
@@ -75,8 +78,8 @@ fn start(
 
 type MakeCodec = fn(KeyService) -> AnyCodec;
 
-fn exercise(number: u8) -> Option<(Step, MakeCodec)> {
-    let step = Step::from_number(number)?;
+/// The attendee's codec of that step.
+fn codec(step: Step) -> Option<MakeCodec> {
     let codec: MakeCodec = match step {
         #[cfg(feature = "exercise-1")]
         Step::Blocking => |keys| AnyCodec::new(blocking_codec::codec(keys)),
@@ -84,10 +87,12 @@ fn exercise(number: u8) -> Option<(Step, MakeCodec)> {
         Step::SpawnBlocking => |keys| AnyCodec::new(spawn_blocking::codec(keys)),
         #[cfg(feature = "exercise-3")]
         Step::Async => |keys| AnyCodec::new(async_codec::codec(keys)),
+        #[cfg(feature = "exercise-4")]
+        Step::BeyondAsync => |keys| AnyCodec::new(beyond_async::codec(keys)),
         // The codec as it was found is no exercise; and this build may be without some.
         _ => return None,
     };
-    Some((step, codec))
+    Some(codec)
 }
 
 /// The exercise whose folder this is, else the one that `exercises/current` names.
@@ -95,7 +100,7 @@ fn current_exercise() -> anyhow::Result<u8> {
     let room = Path::new(env!("CARGO_MANIFEST_DIR"));
     let here = env::current_dir()?;
     if let Some(step) =
-        Step::ALL.into_iter().find(|step| here.starts_with(room.join(step.folder())))
+        Step::EXERCISES.into_iter().find(|step| here.starts_with(room.join(step.folder())))
     {
         return Ok(step.number());
     }

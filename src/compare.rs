@@ -1,4 +1,4 @@
-//! `workshop compare`: the three codecs side by side, on a real Temporal server.
+//! `workshop compare`: the codecs side by side, on a real Temporal server.
 //!
 //! | module | what it holds |
 //! | --- | --- |

@@ -8,7 +8,7 @@
 //! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
 //! | [`load`] | starts workflows, waits for them, records how long each took |
 //! | [`starter`] | the program `starter`: a load, its progress, its latency table |
-//! | [`compare`] | `workshop compare`: the three codecs side by side on a real server |
+//! | [`compare`] | `workshop compare`: the codecs side by side on a real server |
 //! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`verify`] | `workshop verify`: is an exercise solved |

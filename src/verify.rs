@@ -30,7 +30,7 @@ use live::Live;
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
-    /// The exercise: 1 to 3
+    /// The number of the exercise
     exercise: u8,
     /// Only judge the codec by itself; leave out the run on a real server
     #[arg(long)]
@@ -62,10 +62,7 @@ struct Report {
 /// When there is no such exercise, or this machine can't judge: no cargo, no server, too busy.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
-    let step = Step::from_number(args.exercise).filter(|step| *step != Step::Start);
-    let step = step.ok_or_else(|| {
-        Failure::usage(format!("there is no exercise {}: they are 1 to 3", args.exercise))
-    })?;
+    let step = Step::exercise(args.exercise).map_err(Failure::usage)?;
     let ours = root::require()?.join(root::OURS);
     compare::until_interrupted(
         verify(args, step, &ours),

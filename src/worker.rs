@@ -89,15 +89,21 @@ impl WorkerArgs {
 /// How the simulated key service behaves.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StallArgs {
-    /// Share of the calls to the key service that stall, 0 to 1
+    /// Share of the calls for the key to encode with that stall, 0 to 1
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     pub stall_probability: f64,
+    /// Share of the calls for a key to decode with that stall, 0 to 1; the original never waits there
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub decode_stall_probability: f64,
     /// How long a stalled call takes, in seconds
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     pub stall_seconds: Duration,
     /// Share of the calls to the key service that fail, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub failure_rate: f64,
+    /// How long a key may be used after it was given, in seconds
+    #[arg(long, default_value = "60", value_parser = seconds)]
+    pub key_lifetime_seconds: Duration,
     /// The same seed deals the same stalls
     #[arg(long, default_value_t = 1, action = ArgAction::Set)]
     pub seed: u64,
@@ -107,6 +113,7 @@ impl From<&StallArgs> for Stalls {
     fn from(args: &StallArgs) -> Self {
         Self {
             probability: args.stall_probability,
+            decode_probability: args.decode_stall_probability,
             duration: args.stall_seconds,
             failure_rate: args.failure_rate,
             seed: args.seed,
@@ -186,6 +193,7 @@ pub fn run(
     tracing::info!(
         codec = %file,
         stall_probability = stalls.probability,
+        decode_stall_probability = stalls.decode_probability,
         stall_seconds = stalls.duration.as_secs_f64(),
         seed = stalls.seed,
         threads = args.threads,
@@ -197,7 +205,8 @@ pub fn run(
     export_start_time()?;
     println!("metrics on http://{}/metrics", telemetry.address);
 
-    let keys = KeyService::with_stalls(server.keyring().clone(), stalls);
+    let keys = KeyService::with_stalls(server.keyring().clone(), stalls)
+        .with_key_lifetime(args.stalls.key_lifetime_seconds);
     let mut builder = match args.threads {
         0 => runtime::Builder::new_current_thread(),
         threads => {

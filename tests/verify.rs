@@ -16,7 +16,7 @@ fn verify(flags: &[&str]) -> std::process::Command {
 /// Whatever the attendee has made of it: list, verdict and exit code agree.
 #[test]
 fn list_verdict_and_exit_code_agree() {
-    for exercise in ["1", "2", "3"] {
+    for exercise in ["1", "2", "3", "4"] {
         let output = verify(&[exercise, "--quick", "--json"]).output().unwrap();
         let report = json(&output);
         let solved = report["solved"].as_bool().unwrap();
@@ -36,12 +36,12 @@ fn list_verdict_and_exit_code_agree() {
 
 #[test]
 fn a_number_that_is_no_exercise_is_wrong_usage() {
-    for number in ["0", "4", "99"] {
+    for number in ["0", "5", "99"] {
         let output = verify(&[number]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let said = stderr(&output);
         assert!(
-            said.contains(&format!("there is no exercise {number}: they are 1 to 3")),
+            said.contains(&format!("there is no exercise {number}: they are 1 to 4")),
             "{said}"
         );
     }

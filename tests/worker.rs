@@ -191,7 +191,7 @@ fn the_wrong_key_and_then_the_right_one_loses_nothing() {
     let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
     wrong.wait_for_metric("temporal_workflow_task_execution_failed", 3.0);
     let log = wrong.log();
-    assert!(log.contains("key id \"test-key-id\", which this keyring does not hold"), "{log}");
+    assert!(log.contains("key id \"test-key-id\", which the key service does not hold"), "{log}");
     assert!(!log.contains("test-key-test-key") && !log.contains("AQEBAQ"), "{log}");
     wrong.process.signal(Signal::TERM);
     assert_eq!(wrong.process.wait().code(), Some(0));

@@ -56,7 +56,7 @@ fn inside_an_exercise_the_worker_runs_that_one() {
 #[test]
 fn elsewhere_it_runs_the_current_one() {
     let current: u8 = fs::read_to_string(room().join("current")).unwrap().trim().parse().unwrap();
-    let folder = Step::from_number(current).unwrap().folder();
+    let folder = Step::exercise(current).unwrap().folder();
     let log = says(&worker(room().parent().unwrap(), &[]));
     assert!(log.contains(&format!("exercises/{folder}/codec.rs")), "{log}");
 }
@@ -71,9 +71,9 @@ fn json_logs_are_one_object_a_line() {
 #[test]
 fn a_wrong_number_is_a_clear_error() {
     for (flags, sentence) in [
-        (["--exercise", "4"], "there is no exercise 4: they are 1 to 3"),
-        (["--exercise", "0"], "there is no exercise 0: they are 1 to 3"),
-        (["--solution", "9"], "there is no solution 9: they are 0 to 3"),
+        (["--exercise", "5"], "there is no exercise 5: they are 1 to 4"),
+        (["--exercise", "0"], "there is no exercise 0: they are 1 to 4"),
+        (["--solution", "9"], "there is no solution 9: they are 0 to 4"),
     ] {
         let output = worker(room(), &flags);
         assert_eq!(output.status.code(), Some(2));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 
 use crate::{
-    DataKey, KeyServiceError, Keyring, OpenError, Payload, PayloadCodec, PayloadConversionError,
+    DataKey, DataKeys, KeyServiceError, OpenError, Payload, PayloadCodec, PayloadConversionError,
     SealError, SerializationContextData, open, seal,
 };
 
@@ -59,8 +59,8 @@ pub fn seal_all(key: &DataKey, payloads: Vec<Payload>) -> Result<Vec<Payload>, E
 ///
 /// # Errors
 /// The first [`OpenError`].
-pub fn open_all(keyring: &Keyring, payloads: Vec<Payload>) -> Result<Vec<Payload>, Error> {
-    payloads.into_iter().map(|payload| Ok(open(keyring, payload)?)).collect()
+pub fn open_all(keys: &DataKeys, payloads: Vec<Payload>) -> Result<Vec<Payload>, Error> {
+    payloads.into_iter().map(|payload| Ok(open(keys, payload)?)).collect()
 }
 
 /// Any codec, boxed: the SDK's data converter takes a type, and which codec runs is known only at

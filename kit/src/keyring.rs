@@ -110,10 +110,52 @@ pub enum KeyringError {
     Both,
 }
 
+/// Data keys by id, to open with. Shown, it is their ids.
+#[derive(Clone, Default)]
+pub struct DataKeys(BTreeMap<String, DataKey>);
+
+impl DataKeys {
+    /// Adds a key; gives back the one that had its id before.
+    pub fn insert(&mut self, key: DataKey) -> Option<DataKey> {
+        self.0.insert(key.id().to_owned(), key)
+    }
+
+    /// The key of that id.
+    pub fn get(&self, id: &str) -> Option<&DataKey> {
+        self.0.get(id)
+    }
+
+    /// The ids, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl FromIterator<DataKey> for DataKeys {
+    fn from_iter<I: IntoIterator<Item = DataKey>>(keys: I) -> Self {
+        Self(keys.into_iter().map(|key| (key.id().to_owned(), key)).collect())
+    }
+}
+
+impl fmt::Display for DataKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        f.write_str(&self.ids().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Debug for DataKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ids()).finish()
+    }
+}
+
 /// Data keys by id, one of them active.
 #[derive(Clone)]
 pub struct Keyring {
-    keys: BTreeMap<String, DataKey>,
+    keys: DataKeys,
     active: DataKey,
     test_key: bool,
 }
@@ -125,7 +167,7 @@ impl Keyring {
             id: "test-key-id".to_owned(),
             bytes: Zeroizing::new(*b"test-key-test-key-test-key-test!"),
         }));
-        Self { keys: [(active.id().to_owned(), active.clone())].into(), active, test_key: true }
+        Self { keys: [active.clone()].into_iter().collect(), active, test_key: true }
     }
 
     /// Reads `id=base64` entries, separated by commas or white space. The first is active unless
@@ -134,13 +176,13 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn parse(text: &str, active: Option<&str>) -> Result<Self, KeyringError> {
-        let mut keys = BTreeMap::new();
+        let mut keys = DataKeys::default();
         let mut first = None;
         let entries = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|e| !e.is_empty());
         for (entry, text) in (1..).zip(entries) {
             let key = parse_entry(entry, text)?;
             first.get_or_insert_with(|| key.clone());
-            if let Some(doubled) = keys.insert(key.id().to_owned(), key) {
+            if let Some(doubled) = keys.insert(key) {
                 return Err(KeyringError::Doubled { entry, id: doubled.id().to_owned() });
             }
         }
@@ -149,7 +191,7 @@ impl Keyring {
             None => first,
             Some(id) => keys.get(id).cloned().ok_or_else(|| KeyringError::UnknownActive {
                 active: id.to_owned(),
-                held: keys.keys().cloned().collect::<Vec<_>>().join(", "),
+                held: keys.to_string(),
             })?,
         };
         Ok(Self { keys, active, test_key: false })
@@ -177,14 +219,9 @@ impl Keyring {
         &self.active
     }
 
-    /// The key of that id.
-    pub fn get(&self, id: &str) -> Option<&DataKey> {
-        self.keys.get(id)
-    }
-
-    /// The ids, sorted.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.keys.keys().map(String::as_str)
+    /// All keys, to open with.
+    pub fn keys(&self) -> &DataKeys {
+        &self.keys
     }
 
     /// Whether this is [`Keyring::test_key`], which everybody knows.
@@ -196,7 +233,7 @@ impl Keyring {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyring")
-            .field("ids", &self.ids().collect::<Vec<_>>())
+            .field("ids", &self.keys)
             .field("active", &self.active.id())
             .finish_non_exhaustive()
     }

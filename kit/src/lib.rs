@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`payload`](seal) | [`seal`] and [`open`]: one Payload to one encrypted Payload and back |
-//! | [`keyring`](Keyring) | [`Keyring`], [`DataKey`]: keys by id, one active, wiped from memory when dropped |
+//! | [`keyring`](Keyring) | [`DataKey`], [`DataKeys`], [`Keyring`]: keys by id, one active, wiped from memory when dropped |
 //! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
 //! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
 //! | [`codec`](codec_future) | what a codec's few lines need: [`CodecFuture`], [`AnyCodec`], [`Error`] |
@@ -15,8 +15,8 @@
 //!
 //! ```
 //! use codec_kit::{
-//!     CodecFuture, KeyService, Keyring, Observed, Payload, PayloadCodec,
-//!     SerializationContextData, codec_future, open_all, seal_all,
+//!     CodecFuture, DataKeys, KeyService, Keyring, Observed, Payload, PayloadCodec,
+//!     SerializationContextData, codec_future, key_ids, open_all, seal_all,
 //! };
 //! use temporalio_client::ClientOptions;
 //! use temporalio_common::data_converters::{
@@ -38,7 +38,13 @@
 //!
 //!     fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
 //!         let keys = self.keys.clone();
-//!         codec_future(async move { open_all(keys.keyring(), payloads) })
+//!         codec_future(async move {
+//!             let mut found = DataKeys::default();
+//!             for id in key_ids(&payloads) {
+//!                 found.insert(keys.data_key_by_id(&id).await?);
+//!             }
+//!             open_all(&found, payloads)
+//!         })
 //!     }
 //! }
 //!
@@ -77,10 +83,10 @@ pub mod vectors;
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
 pub use key_service::{Calls, KeyService, KeyServiceError, Stalls};
 pub use keyring::{
-    ACTIVE_KEY_VARIABLE, DataKey, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring, KeyringError,
+    ACTIVE_KEY_VARIABLE, DataKey, DataKeys, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring, KeyringError,
 };
 pub use observed::{CallFigures, Figures, Observed};
-pub use payload::{ENCODING, ENCRYPTED, KEY_ID, OpenError, SealError, open, seal};
+pub use payload::{ENCODING, ENCRYPTED, KEY_ID, OpenError, SealError, key_ids, open, seal};
 
 pub use temporalio_common::{
     data_converters::{PayloadCodec, PayloadConversionError, SerializationContextData},

@@ -1,7 +1,7 @@
 //! The wire format of Temporal's encryption samples (Python, Go, TypeScript): AES-256-GCM over the
 //! serialized Payload, `data` = nonce (12 bytes), ciphertext, tag (16 bytes), no associated data.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use prost::{
     DecodeError, Message,
@@ -13,7 +13,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-use crate::{DataKey, Keyring, Payload};
+use crate::{DataKey, DataKeys, Payload};
 
 /// The metadata key that names a payload's encoding.
 pub const ENCODING: &str = "encoding";
@@ -38,14 +38,14 @@ pub enum SealError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The payload names a key that the keyring does not hold.
+    /// The payload names a key that is not among those at hand.
     #[error(
-        "the payload is encrypted with key id {key_id:?}, which this keyring does not hold (it holds {held}): add that key to the keyring"
+        "the payload is encrypted with key id {key_id:?}, which is not among the keys at hand ({held})"
     )]
     UnknownKey {
         /// The id in the payload's metadata, with anything that is not UTF-8 replaced.
         key_id: String,
-        /// The ids of the keyring.
+        /// The ids at hand.
         held: String,
     },
     /// The data is shorter than a nonce and a tag.
@@ -108,20 +108,35 @@ pub fn seal(key: &DataKey, payload: &Payload) -> Result<Payload, SealError> {
     })
 }
 
+/// The ids of the keys that these payloads are sealed with, each once. A payload that is not sealed
+/// has none; neither has one that names none, which [`open`] refuses.
+pub fn key_ids(payloads: &[Payload]) -> BTreeSet<String> {
+    let sealed = payloads.iter().filter(|payload| is_sealed(payload));
+    sealed.filter_map(key_id).map(str::to_owned).collect()
+}
+
+fn is_sealed(payload: &Payload) -> bool {
+    payload.metadata.get(ENCODING).is_some_and(|encoding| encoding == ENCRYPTED)
+}
+
+/// Only if it is text: a lossy comparison could take one id for another.
+fn key_id(payload: &Payload) -> Option<&str> {
+    std::str::from_utf8(payload.metadata.get(KEY_ID)?).ok()
+}
+
 /// Decrypts one payload in place. One that is not `binary/encrypted` comes back untouched.
 ///
 /// # Errors
 /// See [`OpenError`]: each says the reason and the key id.
-pub fn open(keyring: &Keyring, payload: Payload) -> Result<Payload, OpenError> {
-    if payload.metadata.get(ENCODING).map(Vec::as_slice) != Some(ENCRYPTED) {
+pub fn open(keys: &DataKeys, payload: Payload) -> Result<Payload, OpenError> {
+    if !is_sealed(&payload) {
         return Ok(payload);
     }
-    let named = payload.metadata.get(KEY_ID).map_or(&[][..], Vec::as_slice);
-    // Compared as text only if it is text: a lossy comparison could take one id for another.
-    let Some(key) = std::str::from_utf8(named).ok().and_then(|id| keyring.get(id)) else {
+    let Some(key) = key_id(&payload).and_then(|id| keys.get(id)) else {
+        let named = payload.metadata.get(KEY_ID).map_or(&[][..], Vec::as_slice);
         return Err(OpenError::UnknownKey {
             key_id: String::from_utf8_lossy(named).into_owned(),
-            held: keyring.ids().collect::<Vec<_>>().join(", "),
+            held: keys.to_string(),
         });
     };
     if payload.data.len() < NONCE_LEN + MAX_TAG_LEN {

@@ -13,7 +13,7 @@ fn the_first_entry_is_active_unless_another_is_named() {
     assert_eq!(Keyring::parse(&text, None).unwrap().active().id(), "a");
     let keyring = Keyring::parse(&text, Some("b")).unwrap();
     assert_eq!(keyring.active().id(), "b");
-    assert_eq!(keyring.ids().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(keyring.keys().ids().collect::<Vec<_>>(), ["a", "b"]);
     assert!(!keyring.is_test_key());
 }
 

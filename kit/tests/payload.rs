@@ -7,7 +7,7 @@ use arbtest::{
     arbtest,
 };
 use codec_kit::{
-    ENCODING, ENCRYPTED, KEY_ID, Keyring, OpenError, Payload, open, seal, vectors::Vectors,
+    ENCODING, ENCRYPTED, KEY_ID, Keyring, OpenError, Payload, key_ids, open, seal, vectors::Vectors,
 };
 
 #[test]
@@ -15,7 +15,7 @@ fn what_must_open_opens_to_those_exact_bytes() {
     let vectors = Vectors::load();
     assert_eq!(vectors.opens_to.len(), 8);
     for vector in vectors.opens_to {
-        let opened = open(&vector.keyring(), vector.encrypted).unwrap();
+        let opened = open(vector.keyring().keys(), vector.encrypted).unwrap();
         assert_eq!(opened, vector.plain, "{}", vector.name);
     }
 }
@@ -25,7 +25,7 @@ fn what_must_be_an_error_is_one_that_names_the_reason() {
     let vectors = Vectors::load();
     assert_eq!(vectors.must_be_an_error.len(), 11);
     for vector in vectors.must_be_an_error {
-        let error = open(&vector.keyring(), vector.encrypted).unwrap_err();
+        let error = open(vector.keyring().keys(), vector.encrypted).unwrap_err();
         let expected = match vector.why.as_str() {
             "no such key" => matches!(error, OpenError::UnknownKey { .. }),
             "authentication fails" => matches!(error, OpenError::Authentication { .. }),
@@ -43,7 +43,7 @@ fn what_is_not_encrypted_is_left_alone() {
     let vectors = Vectors::load();
     assert_eq!(vectors.decode_leaves_alone.len(), 7);
     for vector in vectors.decode_leaves_alone {
-        let opened = open(&Keyring::test_key(), vector.payload.clone()).unwrap();
+        let opened = open(Keyring::test_key().keys(), vector.payload.clone()).unwrap();
         assert_eq!(opened, vector.payload, "{}", vector.name);
     }
 }
@@ -52,12 +52,12 @@ fn what_is_not_encrypted_is_left_alone() {
 fn an_error_names_the_key_id_and_no_plaintext() {
     let vectors = Vectors::load();
     let unknown = vectors.must_be_an_error.iter().find(|v| v.name == "unknown key id").unwrap();
-    let error = open(&unknown.keyring(), unknown.encrypted.clone()).unwrap_err().to_string();
+    let error = open(unknown.keyring().keys(), unknown.encrypted.clone()).unwrap_err().to_string();
     assert!(error.contains("nobody-has-this-key") && error.contains("test-key-id"), "{error}");
 
     let foreign =
         vectors.must_be_an_error.iter().find(|v| v.name.starts_with("authentic")).unwrap();
-    let error = open(&foreign.keyring(), foreign.encrypted.clone()).unwrap_err();
+    let error = open(foreign.keyring().keys(), foreign.encrypted.clone()).unwrap_err();
     // The source of the error would quote what was decrypted: there is none.
     assert!(std::error::Error::source(&error).is_none());
 }
@@ -74,8 +74,24 @@ fn keys_that_were_rotated_out_still_open() {
     let sealed_before = seal(old.active(), &plain).unwrap();
     let sealed_now = seal(both.active(), &plain).unwrap();
     assert_eq!(sealed_now.metadata[KEY_ID], b"2026");
-    assert_eq!(open(&both, sealed_before).unwrap(), plain);
-    assert!(matches!(open(&old, sealed_now), Err(OpenError::UnknownKey { .. })));
+    assert_eq!(open(both.keys(), sealed_before).unwrap(), plain);
+    assert!(matches!(open(old.keys(), sealed_now), Err(OpenError::UnknownKey { .. })));
+}
+
+/// What is not sealed, or names no key, asks for none.
+#[test]
+fn the_key_ids_are_those_of_sealed_payloads_each_once() {
+    let keyring = Keyring::test_key();
+    let sealed = seal(keyring.active(), &Payload::default()).unwrap();
+    let mut unnamed = sealed.clone();
+    unnamed.metadata.remove(KEY_ID);
+    let mut not_text = sealed.clone();
+    not_text.metadata.insert(KEY_ID.to_owned(), vec![0xff]);
+    let plain =
+        Payload { metadata: [(KEY_ID.to_owned(), b"a".to_vec())].into(), ..Default::default() };
+    let ids = key_ids(&[sealed.clone(), plain, unnamed, sealed, not_text]);
+    assert_eq!(ids.into_iter().collect::<Vec<_>>(), ["test-key-id"]);
+    assert!(key_ids(&[]).is_empty());
 }
 
 /// Any payload: metadata of any keys and values, any data.
@@ -90,7 +106,7 @@ fn any_payload_survives() {
         let sealed = seal(keyring.active(), &plain).unwrap();
         assert_eq!(sealed.metadata[ENCODING], ENCRYPTED);
         assert_eq!(sealed.metadata[KEY_ID], b"test-key-id");
-        assert_eq!(open(&keyring, sealed).unwrap(), plain);
+        assert_eq!(open(keyring.keys(), sealed).unwrap(), plain);
         Ok(())
     });
 }
@@ -111,7 +127,7 @@ fn any_changed_bit_is_refused() {
         let mut sealed = seal(keyring.active(), &plain).unwrap();
         let at = u.choose_index(sealed.data.len())?;
         sealed.data[at] ^= 1 << u.int_in_range(0..=7)?;
-        let refused = matches!(open(&keyring, sealed), Err(OpenError::Authentication { .. }));
+        let refused = matches!(open(keyring.keys(), sealed), Err(OpenError::Authentication { .. }));
         assert!(refused);
         Ok(())
     });
@@ -126,7 +142,7 @@ fn any_bytes_are_refused_and_never_a_panic() {
         ];
         let payload =
             Payload { metadata: metadata.into(), data: u.arbitrary()?, ..Default::default() };
-        assert!(open(&Keyring::test_key(), payload).is_err());
+        assert!(open(Keyring::test_key().keys(), payload).is_err());
         Ok(())
     });
 }

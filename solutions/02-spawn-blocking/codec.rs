@@ -1,8 +1,9 @@
-//! Encrypts every payload with the data key that the key service hands out.
+//! Encrypts every payload with the data key that the key service hands out, and decrypts with those
+//! that the payloads name.
 
 use codec_kit::{
-    CodecFuture, KeyService, Observed, Payload, PayloadCodec, SerializationContextData,
-    codec_future, open_all, seal_all,
+    CodecFuture, DataKeys, KeyService, Observed, Payload, PayloadCodec, SerializationContextData,
+    codec_future, key_ids, open_all, seal_all,
 };
 use tokio::task::spawn_blocking;
 
@@ -25,6 +26,14 @@ impl PayloadCodec for Encryption {
 
     fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
         let keys = self.keys.clone();
-        codec_future(async move { open_all(keys.keyring(), payloads) })
+        codec_future(async move {
+            let mut found = DataKeys::default();
+            for id in key_ids(&payloads) {
+                let keys = keys.clone();
+                let key = spawn_blocking(move || keys.data_key_by_id_blocking(&id));
+                found.insert(key.await??);
+            }
+            open_all(&found, payloads)
+        })
     }
 }

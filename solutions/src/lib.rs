@@ -2,7 +2,7 @@
 //!
 //! Each codec stands in a folder of its own beside this package's `src`, in the form in which an
 //! attendee meets it: one `codec.rs` with one entry, `codec`. They differ only where they wait for
-//! the key, and solution N is byte for byte the start of exercise N+1.
+//! a key, and solution N is byte for byte the start of exercise N+1.
 
 use codec_kit::{AnyCodec, KeyService};
 
@@ -10,6 +10,8 @@ pub mod judge;
 
 #[path = "../03-async-codec/codec.rs"]
 mod async_codec;
+#[path = "../04-beyond-async/codec.rs"]
+mod beyond_async;
 #[path = "../01-blocking-codec/codec.rs"]
 mod blocking_codec;
 #[path = "../02-spawn-blocking/codec.rs"]
@@ -17,8 +19,18 @@ mod spawn_blocking;
 #[path = "../00-start/codec.rs"]
 mod start;
 
+/// A number that is no exercise's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no exercise {0}: they are 1 to {last}", last = Step::EXERCISES.len())]
+pub struct NoSuchExercise(u8);
+
+/// A number that is no solution's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no solution {0}: they are 0 to {last}", last = Step::EXERCISES.len())]
+pub struct NoSuchSolution(u8);
+
 /// A step of the workshop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// 00-start: the codec as it was found, blocking and unobserved.
     Start,
@@ -28,15 +40,35 @@ pub enum Step {
     SpawnBlocking,
     /// 03-async-codec: waits without a thread.
     Async,
+    /// 04-beyond-async: keeps keys, and seldom waits.
+    BeyondAsync,
 }
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Self; 4] = [Self::Start, Self::Blocking, Self::SpawnBlocking, Self::Async];
+    pub const ALL: [Self; 5] =
+        [Self::Start, Self::Blocking, Self::SpawnBlocking, Self::Async, Self::BeyondAsync];
+
+    /// The steps that are exercises, in order.
+    pub const EXERCISES: [Self; 4] =
+        [Self::Blocking, Self::SpawnBlocking, Self::Async, Self::BeyondAsync];
 
     /// The step of that number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.number() == number)
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn solution(number: u8) -> Result<Self, NoSuchSolution> {
+        let step = Self::ALL.into_iter().find(|step| step.number() == number);
+        step.ok_or(NoSuchSolution(number))
+    }
+
+    /// The exercise of that number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn exercise(number: u8) -> Result<Self, NoSuchExercise> {
+        let exercise = Self::EXERCISES.into_iter().find(|step| step.number() == number);
+        exercise.ok_or(NoSuchExercise(number))
     }
 
     /// Its number, as in `--solution N`.
@@ -46,6 +78,7 @@ impl Step {
             Self::Blocking => 1,
             Self::SpawnBlocking => 2,
             Self::Async => 3,
+            Self::BeyondAsync => 4,
         }
     }
 
@@ -56,6 +89,7 @@ impl Step {
             Self::Blocking => "01-blocking-codec",
             Self::SpawnBlocking => "02-spawn-blocking",
             Self::Async => "03-async-codec",
+            Self::BeyondAsync => "04-beyond-async",
         }
     }
 
@@ -66,6 +100,7 @@ impl Step {
             Self::Blocking => AnyCodec::new(blocking_codec::codec(keys)),
             Self::SpawnBlocking => AnyCodec::new(spawn_blocking::codec(keys)),
             Self::Async => AnyCodec::new(async_codec::codec(keys)),
+            Self::BeyondAsync => AnyCodec::new(beyond_async::codec(keys)),
         }
     }
 }

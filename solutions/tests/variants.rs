@@ -4,8 +4,9 @@
 //! | --- | --- |
 //! | `variants/right.rs` | codecs that keep a step's promise, some at a cost |
 //! | `variants/wrong.rs` | codecs that break it, each in a way that somebody may think of |
+//! | `variants/keeping.rs` | both, for the last step: codecs that keep keys |
 //!
-//! To add one, write a [`Variant`] into one of the two: its codec in the few lines in which it
+//! To add one, write a [`Variant`] into one of them: its codec in the few lines in which it
 //! differs, and the verdict that is due. [`encodes`] and [`codec`] do the rest.
 //!
 //! | variable | what it does |
@@ -29,8 +30,8 @@ use std::{
 };
 
 use codec_kit::{
-    AnyCodec, CodecFuture, KeyService, Payload, PayloadCodec, PayloadConversionError,
-    SerializationContextData, open_all,
+    AnyCodec, CodecFuture, DataKeys, KeyService, Payload, PayloadCodec, PayloadConversionError,
+    SerializationContextData, key_ids, open_all,
 };
 use futures::FutureExt;
 use solutions::{
@@ -38,6 +39,8 @@ use solutions::{
     judge::{Check, Outcome, Promise},
 };
 
+#[path = "variants/keeping.rs"]
+mod keeping;
 #[path = "variants/right.rs"]
 mod right;
 #[path = "variants/wrong.rs"]
@@ -72,7 +75,9 @@ fn each(two: Verdict, three: Verdict) -> Vec<(Step, Verdict)> {
 }
 
 /// What the work of a variant comes to: any error will do.
-type Done = Result<Vec<Payload>, Box<dyn Error + Send + Sync>>;
+type Done = Result<Vec<Payload>, AnyError>;
+
+type AnyError = Box<dyn Error + Send + Sync>;
 
 /// A codec of two closures.
 struct Codec<E, D> {
@@ -123,7 +128,16 @@ fn encodes<F>(
 where
     F: Future<Output = Done> + Send + 'static,
 {
-    codec(keys, encode, |keys, payloads| async move { Ok(open_all(keys.keyring(), payloads)?) })
+    codec(keys, encode, opens)
+}
+
+/// Decodes as it should.
+async fn opens(keys: KeyService, payloads: Vec<Payload>) -> Done {
+    let mut found = DataKeys::default();
+    for id in key_ids(&payloads) {
+        found.insert(keys.data_key_by_id(&id).await?);
+    }
+    Ok(open_all(&found, payloads)?)
 }
 
 /// What the judge said.
@@ -179,7 +193,8 @@ const ONE: &str = "VARIANT_CASE";
 
 #[test]
 fn the_judge_agrees_about_every_variant() {
-    let variants: Vec<_> = right::variants().into_iter().chain(wrong::variants()).collect();
+    let variants: Vec<_> =
+        [right::variants(), wrong::variants(), keeping::variants()].into_iter().flatten().collect();
     if let Ok(case) = env::var(ONE) {
         return judge_one(&variants, &case);
     }

@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure the three codecs side by side on a real Temporal server
+    /// Measure the codecs side by side on a real Temporal server
     Compare(Box<CompareArgs>),
     /// Judge your codec of an exercise by what it does
     Verify(VerifyArgs),
@@ -52,8 +52,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Stack(args) => stack::command::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Worker { solution, worker } => {
-            let step = Step::from_number(solution)
-                .ok_or_else(|| Failure::usage(format!("there is no solution {solution}")))?;
+            let step = Step::solution(solution).map_err(Failure::usage)?;
             worker::run(&worker, CodecFile::solution(step), |keys| step.codec(keys))
         }
     }

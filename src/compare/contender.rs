@@ -22,6 +22,9 @@ pub enum Contender {
     /// Waits without a thread
     #[value(name = "async")]
     Async,
+    /// Keeps keys, and seldom waits
+    #[value(name = "beyond_async")]
+    BeyondAsync,
     /// The async codec with a key service that always answers at once: what there is to reach
     #[value(name = "never_stalls")]
     NeverStalls,
@@ -34,6 +37,7 @@ impl Contender {
             Self::Blocking => "blocking",
             Self::SpawnBlocking => "spawn_blocking",
             Self::Async => "async",
+            Self::BeyondAsync => "beyond_async",
             Self::NeverStalls => "never_stalls",
         }
     }
@@ -43,6 +47,7 @@ impl Contender {
             Self::Blocking => Step::Blocking,
             Self::SpawnBlocking => Step::SpawnBlocking,
             Self::Async | Self::NeverStalls => Step::Async,
+            Self::BeyondAsync => Step::BeyondAsync,
         }
     }
 }
@@ -82,12 +87,7 @@ impl Entry {
     /// # Errors
     /// When there is no such exercise, or it does not compile: the compiler's words are on stderr.
     pub async fn mine(number: u8) -> anyhow::Result<Self> {
-        let step = Step::from_number(number).filter(|step| *step != Step::Start);
-        let step = step.ok_or_else(|| {
-            Failure::usage(format!(
-                "there is no exercise {number} to set beside them: they are 1 to 3"
-            ))
-        })?;
+        let step = Step::exercise(number).map_err(Failure::usage)?;
         let program = build_worker(step).await?.ok_or_else(|| {
             Failure::usage(format!(
                 "the worker does not compile, so there is nothing to measure: the compiler's words \

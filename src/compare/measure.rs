@@ -121,7 +121,7 @@ impl Course<'_> {
 
     fn worker(&self, entry: &Entry, server: &ServerArgs, load: &Load) -> Command {
         let scenario = self.scenario;
-        let stall_probability = if entry.stalls { scenario.stall_probability } else { 0.0 };
+        let stalls = |probability: f64| if entry.stalls { probability } else { 0.0 }.to_string();
         let mut command = entry.command();
         let mut flag = |name: &str, value: String| {
             command.arg(format!("--{name}={value}"));
@@ -130,7 +130,8 @@ impl Course<'_> {
         flag("metrics-address", "127.0.0.1:0".to_owned());
         flag("threads", scenario.threads.to_string());
         flag("blocking-threads", scenario.blocking_threads.to_string());
-        flag("stall-probability", stall_probability.to_string());
+        flag("stall-probability", stalls(scenario.stall_probability));
+        flag("decode-stall-probability", stalls(scenario.decode_stall_probability));
         flag("stall-seconds", scenario.stall_seconds.to_string());
         flag("seed", self.seed.to_string());
         for (name, value) in [

@@ -19,12 +19,14 @@ pub enum ScenarioName {
     Original,
     /// More waits at once than the blocking pool has threads: only waiting asynchronously keeps up
     Pool,
+    /// Decoding waits for keys, too, one payload after another: only keeping keys keeps up
+    Decode,
 }
 
 /// The numbers of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scenario {
-    /// `quick`, `original` or `pool`, before anything was overridden.
+    /// Its name on the command line, before anything was overridden.
     pub name: &'static str,
     /// Workflows, all started at once.
     pub workflows: u32,
@@ -34,8 +36,10 @@ pub struct Scenario {
     pub activity_seconds: f64,
     /// How long a worker may take for a workflow task.
     pub workflow_task_timeout_seconds: f64,
-    /// Share of the key service's calls that stall.
+    /// Share of the calls for the key to encode with that stall.
     pub stall_probability: f64,
+    /// Share of the calls for a key to decode with that stall.
+    pub decode_stall_probability: f64,
     /// How long a stalled call takes.
     pub stall_seconds: f64,
     /// Threads of the worker's runtime; 0: current_thread.
@@ -57,6 +61,7 @@ impl ScenarioName {
             activity_seconds: 0.5,
             workflow_task_timeout_seconds: 10.0,
             stall_probability: 0.1,
+            decode_stall_probability: 0.0,
             stall_seconds: 0.4,
             threads: 0,
             blocking_threads: 512,
@@ -83,6 +88,15 @@ impl ScenarioName {
                 limit_seconds: 180.0,
                 ..original
             },
+            Self::Decode => Scenario {
+                name: "decode",
+                workflows: 60,
+                activities: 2,
+                activity_seconds: 0.1,
+                decode_stall_probability: 0.3,
+                limit_seconds: 120.0,
+                ..original
+            },
         }
     }
 
@@ -94,6 +108,7 @@ impl ScenarioName {
             }
             // Where every call stalls, blocking has nothing to add but minutes.
             Self::Pool => &[Contender::SpawnBlocking, Contender::Async],
+            Self::Decode => &[Contender::Async, Contender::BeyondAsync],
         }
     }
 }
@@ -114,9 +129,12 @@ pub struct Overrides {
     /// How long a worker may take for a workflow task, in seconds
     #[arg(long, value_parser = seconds)]
     workflow_task_timeout: Option<Duration>,
-    /// Share of the calls to the key service that stall, 0 to 1
+    /// Share of the calls for the key to encode with that stall, 0 to 1
     #[arg(long, value_parser = share)]
     stall_probability: Option<f64>,
+    /// Share of the calls for a key to decode with that stall, 0 to 1
+    #[arg(long, value_parser = share)]
+    decode_stall_probability: Option<f64>,
     /// How long a stalled call takes, in seconds
     #[arg(long, value_parser = seconds)]
     stall_seconds: Option<Duration>,
@@ -145,6 +163,9 @@ impl Overrides {
                 scenario.workflow_task_timeout_seconds,
             ),
             stall_probability: self.stall_probability.unwrap_or(scenario.stall_probability),
+            decode_stall_probability: self
+                .decode_stall_probability
+                .unwrap_or(scenario.decode_stall_probability),
             stall_seconds: seconds(self.stall_seconds, scenario.stall_seconds),
             threads: self.threads.unwrap_or(scenario.threads),
             blocking_threads: self

@@ -59,7 +59,9 @@ pub fn ratio(all: &Comparison, run: &Run) -> String {
         None => "1".to_owned(),
         Some(ratio) => {
             let sign = if ratio.lower_bound { "≥ " } else { "" };
-            number(ratio.end_to_end_p95.map(|ratio| format!("{sign}{ratio:.1}")))
+            // Two digits of what is faster as well.
+            let digits = |ratio: f64| if ratio < 1.0 { 2 } else { 1 };
+            number(ratio.end_to_end_p95.map(|p95| format!("{sign}{p95:.0$}", digits(p95))))
         }
     }
 }

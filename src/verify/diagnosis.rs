@@ -21,6 +21,12 @@ pub fn promises(promise: Promise) -> &'static str {
         Promise::StallsTogether => "many stalls at once take as long as one",
         Promise::NeedsNoThread => "needs no thread for a wait",
         Promise::LeavesNothing => "leaves nothing behind when it is given up",
+        Promise::KeepsKeys => "has a key at hand that it has had before",
+        Promise::SharesCalls => "asks once for a key that many want",
+        Promise::KeepsKeysApart => {
+            "a key that is waited for keeps nobody waiting who needs another"
+        }
+        Promise::LetsKeysExpire => "uses no key beyond its lifetime",
     }
 }
 
@@ -78,6 +84,27 @@ fn meaning(promise: Promise) -> [&'static str; 2] {
         Promise::LeavesNothing => [
             "The SDK gives up futures, when a worker stops for one. What goes on all the same adds up.",
             "Look at what was started and is not owned by the future: tasks and threads.",
+        ],
+        Promise::KeepsKeys => [
+            "Payloads are decoded in line: whoever asks for a key each time waits for all stalls, one \
+             after another, however asynchronously.",
+            "Which key did the last call have, and the one before it? Look at encode and at decode.",
+        ],
+        Promise::SharesCalls => [
+            "When a key is missing, all who want it ask at that moment, or lose it with the one who \
+             asked: a slow key service gets fifty calls instead of one.",
+            "What does the second one do who misses a key that is asked for already? And if the first \
+             is given up?",
+        ],
+        Promise::KeepsKeysApart => [
+            "One slow key stops those who have theirs at hand: the line stands still again.",
+            "Look for a lock, or a place, that all keys share.",
+        ],
+        Promise::LetsKeysExpire => [
+            "A key that was withdrawn is used on: what is sealed with it should not be, and what it \
+             opens should not open.",
+            "KeyService::key_lifetime says how long a key may be used. From when, and what happens \
+             when the next one can't be had?",
         ],
     }
 }

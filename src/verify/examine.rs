@@ -50,7 +50,7 @@ pub fn run(
         return Ok(Exit::Environment);
     }
     for promise in Promise::of(step) {
-        write(&mut file, &Line::Judging(*promise))?;
+        write(&mut file, &Line::Judging(promise))?;
         let check = promise.judge(step, &codec, seed)?;
         if !check.is_kept()
             && let Some(seen) = overloaded()?

@@ -9,18 +9,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::measure::{self, JudgeError, MakeCodec};
+use super::measure::{self, JudgeError, MakeCodec, Way};
 use crate::Step;
 
 /// Long against what else a busy machine does to a thread.
 const STALL: Duration = Duration::from_millis(200);
 /// Longer than anybody's deadline for a call that takes 400 ms in the workshop.
 const LONG_STALL: Duration = Duration::from_millis(1200);
-/// Encodings at once.
+/// Calls at once.
 const AT_ONCE: usize = 12;
-/// Encodings at once where nothing need limit them.
+/// Calls at once where nothing need limit them.
 const A_HUNDRED: usize = 100;
-/// Encodings at once where each may take its turn.
+/// Calls at once where each may take its turn.
 const SOME_AT_ONCE: usize = 6;
 /// Threads of a small blocking pool.
 const FEW_THREADS: usize = 2;
@@ -32,6 +32,14 @@ const MANY: usize = 300;
 const POLLS: u64 = 50;
 /// Stalls at once are together if they take less than this many in a row.
 const TOGETHER: f64 = 2.5;
+/// Callers that want the same key at once.
+const FIFTY: usize = 50;
+/// Calls one after another.
+const A_LINE: usize = 20;
+/// How long a key may be used, where it is judged that it is used no longer.
+const LIFETIME: Duration = Duration::from_millis(300);
+/// A key that is at hand is there in this share of a stall.
+const AT_HAND: f64 = 0.5;
 /// Calls to the key service for one encoding that fails: a client may try again, a few times.
 const TRIES: u64 = 3;
 /// Threads that many stalls may need beyond those of one, and calls that may go on when many were
@@ -62,6 +70,14 @@ pub enum Promise {
     StallsTogether,
     /// It needs no thread for a wait.
     NeedsNoThread,
+    /// A key that it has had is at hand for the next call.
+    KeepsKeys,
+    /// Many who want the same key share one call.
+    SharesCalls,
+    /// A key that is waited for keeps nobody waiting who needs another.
+    KeepsKeysApart,
+    /// A key is not used beyond its lifetime.
+    LetsKeysExpire,
     /// What is given up leaves nothing behind.
     LeavesNothing,
 }
@@ -103,37 +119,27 @@ impl Check {
 impl Promise {
     /// What a step promises, in the order in which it is judged: what is wrong with a codec shows
     /// first where it is plainest.
-    pub fn of(step: Step) -> &'static [Self] {
+    pub fn of(step: Step) -> Vec<Self> {
         use Promise::*;
-        match step {
-            // Encrypted, correct, and blocking: that is what these two are there to show.
-            Step::Start => &[WireFormat, Payloads, WaitsForKey, PassesErrorsOn],
-            Step::Blocking => &[WireFormat, Payloads, WaitsForKey, PassesErrorsOn, IsObserved],
-            Step::SpawnBlocking => &[
-                WireFormat,
-                Payloads,
-                WaitsForKey,
-                PassesErrorsOn,
-                ReleasesThread,
-                ReleasesItAlways,
-                WaitsQuietly,
-                StallsTogether,
-                LeavesNothing,
-            ],
-            Step::Async => &[
-                WireFormat,
-                Payloads,
-                WaitsForKey,
-                PassesErrorsOn,
-                ReleasesThread,
-                ReleasesItAlways,
-                WaitsQuietly,
-                // First: with threads, stalls wait for each other where the pool ends.
-                NeedsNoThread,
-                StallsTogether,
-                LeavesNothing,
-            ],
+        let mut promises = vec![WireFormat, Payloads, WaitsForKey, PassesErrorsOn];
+        // Encrypted, correct, and blocking: that is what the first two are there to show.
+        if step == Step::Blocking {
+            promises.push(IsObserved);
         }
+        if step >= Step::SpawnBlocking {
+            promises.extend([ReleasesThread, ReleasesItAlways, WaitsQuietly]);
+        }
+        if step >= Step::Async {
+            // Before the stalls at once: with threads, they wait for each other where the pool ends.
+            promises.push(NeedsNoThread);
+        }
+        if step >= Step::SpawnBlocking {
+            promises.extend([StallsTogether, LeavesNothing]);
+        }
+        if step >= Step::BeyondAsync {
+            promises.extend([KeepsKeys, SharesCalls, KeepsKeysApart, LetsKeysExpire]);
+        }
+        promises
     }
 
     /// Whether the codec keeps this promise of that step. A panic of the codec breaks it.
@@ -165,14 +171,15 @@ impl Promise {
                 &measure::payloads(make, seed)?,
                 "none, empty, 2 MiB, 1,000 in a call",
             )),
-            Self::WaitsForKey => waits_for_key(make),
+            Self::WaitsForKey => waits_for_key(step, make),
             Self::PassesErrorsOn => {
                 let seen = measure::failure(make)?;
                 let calls = seen.calls;
                 let (kept, said) = if !seen.answered {
                     (false, format!("no answer, and {calls} calls to a key service that fails"))
                 } else if !seen.is_passed_on {
-                    (false, "the key service failed, and something was encoded".to_owned())
+                    let seen = "the key service failed, and something was encoded or decoded";
+                    (false, seen.to_owned())
                 } else if calls > TRIES {
                     (false, format!("an error after {calls} calls to a key service that fails"))
                 } else if !seen.recovers {
@@ -202,22 +209,14 @@ impl Promise {
             Self::ReleasesItAlways => {
                 let seen = measure::many_calls(make, MANY, STALL)?;
                 let said = format!(
-                    "{MANY} calls, stalls of {}: longest poll {} to encode, {} to decode; thread held \
-                     for {}; longest decoding {}",
+                    "{MANY} calls of each kind, stalls of {}: longest poll {} to encode, {} to decode; \
+                     thread held for {}",
                     ms(STALL),
                     ms(seen.encode),
                     ms(seen.decode),
-                    ms(seen.held),
-                    ms(seen.decode_wall)
+                    ms(seen.held)
                 );
-                let outcome = if !seen.release_thread() {
-                    Outcome::Broken
-                } else if seen.decode_wall >= STALL {
-                    Outcome::KeptAtACost("decoding waits for the key service, too".to_owned())
-                } else {
-                    Outcome::Kept
-                };
-                Ok((outcome, said))
+                Ok((kept_if(seen.release_thread()), said))
             }
             Self::WaitsQuietly => {
                 let polls = measure::polls_of_one_stall(make, STALL)?;
@@ -236,23 +235,53 @@ impl Promise {
             Self::LeavesNothing => {
                 let seen = measure::given_up(make, SOME_AT_ONCE, STALL)?;
                 let mut said = format!(
-                    "of {} encodings given up, {} more tasks and {} more threads stay, {} calls to \
+                    "of {} calls given up, {} more tasks and {} more threads stay, {} calls to \
                      the key service went on",
-                    seen.encodings, seen.tasks, seen.threads, seen.went_on
+                    seen.calls, seen.tasks, seen.threads, seen.went_on
                 );
                 if !seen.still_works {
-                    said.push_str("; nothing was encoded after that");
+                    said.push_str("; nothing was encoded, or decoded, after that");
                 }
                 // Nobody can end a blocking call: with threads, it goes on until its key comes.
-                let goes_on = step == Step::Async && seen.went_on > OWN as u64;
+                let goes_on = step >= Step::Async && seen.went_on > OWN as u64;
                 let grows = seen.tasks > OWN || seen.threads > OWN;
                 Ok((kept_if(seen.still_works && !goes_on && !grows), said))
             }
+            Self::KeepsKeys => {
+                let row = measure::calls_in_a_row(make, A_LINE, STALL)?;
+                let said = format!("{A_LINE} calls one after another took {row:.1} stalls");
+                Ok((kept_if(row < TOGETHER), said))
+            }
+            Self::SharesCalls => shares_calls(make),
+            Self::KeepsKeysApart => {
+                let seen = measure::keys_apart(make, STALL)?;
+                let said = format!(
+                    "{} of {} other keys at once took {:.1} stalls, a key at hand meanwhile {:.1}",
+                    seen.could, seen.keys, seen.others, seen.at_hand
+                );
+                let all = seen.could == seen.keys;
+                let kept = all && seen.at_hand < AT_HAND && seen.others < TOGETHER;
+                Ok((kept_if(kept), said))
+            }
+            Self::LetsKeysExpire => Ok(match measure::expiry(make, LIFETIME, STALL / 2)? {
+                None => {
+                    (Outcome::Kept, format!("no key was used for longer than its {}", ms(LIFETIME)))
+                }
+                Some(seen) => {
+                    let then = if seen.failing { ", while the key service failed" } else { "" };
+                    let (age, limit) = (ms(seen.age), ms(LIFETIME));
+                    let done = seen.way.done();
+                    (
+                        Outcome::Broken,
+                        format!("{done} with a key of {age} that may be used for {limit}{then}"),
+                    )
+                }
+            }),
         }
     }
 }
 
-fn waits_for_key(make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
+fn waits_for_key(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
     let seen = measure::one_stall(make, STALL)?;
     let mut said = format!("the key took {}, encoding {}", ms(seen.stall), ms(seen.wall));
     if !seen.waits() {
@@ -281,10 +310,11 @@ fn waits_for_key(make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
             );
             return Ok((Outcome::Broken, said));
         }
-        if many.keys < many.sealed as u64 {
+        // The last step promises it, and when they end.
+        if step < Step::BeyondAsync && many.keys < many.done as u64 {
             costs.push(format!(
                 "keys are shared: {} for {} calls; when they end is not judged here",
-                many.keys, many.sealed
+                many.keys, many.done
             ));
         }
     }
@@ -292,13 +322,19 @@ fn waits_for_key(make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
 }
 
 fn stalls_together(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
-    // Step 2 may use a thread for each; step 3 has to do without.
-    let pool = if step == Step::Async { 1 } else { AT_ONCE };
-    let row = measure::at_once(make, AT_ONCE, pool, STALL)?.stalls_in_a_row();
-    let said = format!("{AT_ONCE} stalls at once took as long as {row:.1}");
+    // Step 2 may use a thread for each; from step 3 on it has to do without.
+    let without_threads = step >= Step::Async;
+    let pool = if without_threads { 1 } else { AT_ONCE };
+    let row = |way, calls| {
+        measure::at_once(make, way, calls, pool, STALL).map(|seen| seen.stalls_in_a_row())
+    };
+    let (encode, decode) = (row(Way::Encode, AT_ONCE)?, row(Way::Decode, AT_ONCE)?);
+    let said = format!(
+        "{AT_ONCE} stalls at once took as long as {encode:.1} to encode, {decode:.1} to decode"
+    );
     let mut costs = Vec::new();
-    if row >= TOGETHER {
-        if step == Step::Async {
+    if encode.max(decode) >= TOGETHER {
+        if without_threads {
             return Ok((Outcome::Broken, said));
         }
         // One thread with a queue also lets the worker go.
@@ -308,8 +344,8 @@ fn stalls_together(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String),
     if of_one >= TOGETHER {
         costs.push(format!("a call with {AT_ONCE} payloads waits for {of_one:.0} stalls"));
     }
-    if step == Step::Async {
-        let row = measure::at_once(make, A_HUNDRED, pool, STALL)?.stalls_in_a_row();
+    if without_threads {
+        let row = row(Way::Encode, A_HUNDRED)?;
         if row >= TOGETHER {
             costs.push(format!("{A_HUNDRED} stalls at once take as long as {row:.1}"));
         }
@@ -324,16 +360,44 @@ fn stalls_together(step: Step, make: MakeCodec<'_>) -> Result<(Outcome, String),
     Ok((at_a_cost(costs), said))
 }
 
-/// The threads that one stall needs, and that `encodings` at once need; `None` where nobody counts
-/// them.
+fn shares_calls(make: MakeCodec<'_>) -> Result<(Outcome, String), JudgeError> {
+    let seen = measure::one_call_for_many(make, FIFTY, STALL)?;
+    let mut said = format!("{FIFTY} who wanted the same key made {} call(s)", seen.calls);
+    if seen.calls > OWN as u64 || seen.could < seen.callers {
+        said.push_str(&format!(", and {} of them got it", seen.could));
+        return Ok((Outcome::Broken, said));
+    }
+    let (could, followers) = measure::when_the_first_gives_up(make, STALL)?;
+    if could < followers {
+        said =
+            format!("the first who asked gave up, and {could} of {followers} others got the key");
+        return Ok((Outcome::Broken, said));
+    }
+    let failure = measure::shared_failure(make, AT_ONCE, STALL)?;
+    let mut costs = Vec::new();
+    if failure.calls > TRIES {
+        costs.push(format!(
+            "a call that fails is made again by each who waited for it: {} for {}",
+            failure.calls, failure.callers
+        ));
+    }
+    Ok((at_a_cost(costs), said))
+}
+
+/// The threads that one stall needs, and that `calls` at once need, in the way that needs more;
+/// `None` where nobody counts them.
 fn threads(
     make: MakeCodec<'_>,
-    encodings: usize,
+    calls: usize,
     pool: usize,
 ) -> Result<Option<(usize, usize)>, JudgeError> {
-    let one = measure::threads_at_once(make, 1, pool, STALL)?;
-    let many = measure::threads_at_once(make, encodings, pool, STALL)?;
-    Ok(one.zip(many))
+    let mut seen = Vec::new();
+    for way in Way::BOTH {
+        let one = measure::threads_at_once(make, way, 1, pool, STALL)?;
+        let many = measure::threads_at_once(make, way, calls, pool, STALL)?;
+        seen.extend(one.zip(many));
+    }
+    Ok(seen.into_iter().max_by_key(|(_, many)| *many))
 }
 
 fn at_a_cost(costs: Vec<String>) -> Outcome {

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use codec_kit::{
-    AnyCodec, DataKey, KeyService, KeyServiceError, Payload, open_all, seal, seal_all,
-};
+use codec_kit::{AnyCodec, DataKey, KeyService, KeyServiceError, Payload, seal, seal_all};
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
     future::{BoxFuture, Shared, select_ok, try_join_all},
@@ -26,7 +24,7 @@ use tokio::{
 use crate::{
     Variant,
     Verdict::{self, AtACost, Right, Wrong},
-    both, codec, each, encodes,
+    both, each, encodes,
 };
 
 const WAITING: &str = "stalls wait for each other";
@@ -292,19 +290,6 @@ pub(crate) fn variants() -> Vec<Variant> {
                 })
             },
             expected: both(Right),
-        },
-        Variant {
-            name: "decode awaits a key it does not need",
-            make: |keys| {
-                let encode = |keys: KeyService, payloads: Vec<Payload>| async move {
-                    Ok(seal_all(&keys.data_key().await?, payloads)?)
-                };
-                codec(keys, encode, |keys, payloads| async move {
-                    keys.data_key().await?;
-                    Ok(open_all(keys.keyring(), payloads)?)
-                })
-            },
-            expected: both(AtACost("decoding waits")),
         },
         // Something of its own that lives on.
         Variant {

@@ -10,23 +10,29 @@ use std::{
     time::Duration,
 };
 
-use codec_kit::{AnyCodec, DataKey, KeyService, Keyring, Payload, open, open_all, seal, seal_all};
+use codec_kit::{
+    AnyCodec, DataKey, DataKeys, KeyService, Keyring, Payload, key_ids, open_all, seal, seal_all,
+};
 use futures::{StreamExt, executor, stream::FuturesUnordered};
 use solutions::{
     Step,
     judge::Promise::{
-        IsObserved, LeavesNothing, PassesErrorsOn, Payloads, ReleasesItAlways, ReleasesThread,
-        WaitsForKey, WaitsQuietly, WireFormat,
+        IsObserved, LeavesNothing, NeedsNoThread, PassesErrorsOn, Payloads, ReleasesItAlways,
+        ReleasesThread, StallsTogether, WaitsForKey, WaitsQuietly, WireFormat,
     },
 };
 use tokio::{
     runtime,
-    sync::{Notify, OnceCell},
+    sync::{Mutex, Notify, OnceCell},
     task::{JoinSet, spawn_blocking, yield_now},
     time::{sleep, timeout},
 };
 
-use crate::{Done, Variant, Verdict::Wrong, both, codec, encodes};
+use crate::{
+    Done, Variant,
+    Verdict::{AtACost, Wrong},
+    both, codec, encodes, opens,
+};
 
 pub(crate) fn variants() -> Vec<Variant> {
     [blocks(), does_not_wait(), treats_payloads_wrongly(), hides_errors(), leaves_something()]
@@ -231,18 +237,43 @@ fn blocks() -> Vec<Variant> {
             name: "decode asks for a key with the blocking call",
             make: |keys| {
                 codec(keys, good, |keys, payloads| async move {
-                    keys.data_key_blocking()?;
-                    Ok(open_all(keys.keyring(), payloads)?)
+                    let mut found = DataKeys::default();
+                    for id in key_ids(&payloads) {
+                        found.insert(keys.data_key_by_id_blocking(&id)?);
+                    }
+                    Ok(open_all(&found, payloads)?)
                 })
             },
             expected: both(Wrong(&[ReleasesItAlways])),
+        },
+        Variant {
+            name: "decode asks for a key on the blocking pool",
+            make: |keys| codec(keys, good, opens_on_the_pool),
+            expected: vec![(Step::Async, Wrong(&[NeedsNoThread]))],
+        },
+        Variant {
+            name: "decode asks for keys behind one lock",
+            make: |keys| {
+                let lock = Arc::new(Mutex::new(()));
+                codec(keys, good, move |keys, payloads| {
+                    let lock = Arc::clone(&lock);
+                    async move {
+                        let _held = lock.lock().await;
+                        opens(keys, payloads).await
+                    }
+                })
+            },
+            expected: vec![
+                (Step::SpawnBlocking, AtACost("stalls wait for each other")),
+                (Step::Async, Wrong(&[StallsTogether])),
+            ],
         },
         Variant {
             name: "decode sleeps on its thread",
             make: |keys| {
                 codec(keys, good, |keys, payloads| {
                     thread::sleep(Duration::from_millis(100));
-                    async move { Ok(open_all(keys.keyring(), payloads)?) }
+                    opens(keys, payloads)
                 })
             },
             expected: both(Wrong(&[ReleasesItAlways])),
@@ -250,81 +281,75 @@ fn blocks() -> Vec<Variant> {
     ]
 }
 
-/// They seal before their key has come.
+/// They seal before their key has come, with one that they have from elsewhere.
 fn does_not_wait() -> Vec<Variant> {
     vec![
         Variant {
             name: "never asks for a key",
             make: |keys| {
-                encodes(keys, |keys, payloads| async move {
-                    Ok(seal_all(keys.keyring().active(), payloads)?)
-                })
+                encodes(keys, |_, payloads| async move { Ok(seal_all(&test_key(), payloads)?) })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[WireFormat])),
         },
         Variant {
             name: "sleeps on its thread instead of asking",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     thread::sleep(keys.stalls().duration.mul_f64(keys.stalls().probability));
-                    Ok(seal_all(keys.keyring().active(), payloads)?)
+                    Ok(seal_all(&test_key(), payloads)?)
                 })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[WireFormat])),
         },
         Variant {
             name: "sleeps without a thread instead of asking",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     sleep(keys.stalls().duration.mul_f64(keys.stalls().probability)).await;
-                    Ok(seal_all(keys.keyring().active(), payloads)?)
+                    Ok(seal_all(&test_key(), payloads)?)
                 })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[WireFormat])),
         },
         Variant {
             name: "spawn_blocking that nobody awaits",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
-                    let active = keys.keyring().active().clone();
                     spawn_blocking(move || keys.data_key_blocking());
-                    Ok(seal_all(&active, payloads)?)
+                    Ok(seal_all(&test_key(), payloads)?)
                 })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[WireFormat])),
         },
         Variant {
             name: "tokio::spawn that nobody awaits",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
-                    let active = keys.keyring().active().clone();
                     tokio::spawn(async move { keys.data_key().await });
-                    Ok(seal_all(&active, payloads)?)
+                    Ok(seal_all(&test_key(), payloads)?)
                 })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[WireFormat])),
         },
         Variant {
             name: "a call that nobody awaits, and a sleep that lasts as long",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
-                    let active = keys.keyring().active().clone();
                     let stall = keys.stalls().duration.mul_f64(keys.stalls().probability);
                     spawn_blocking(move || keys.data_key_blocking());
                     sleep(stall + Duration::from_millis(5)).await;
-                    Ok(seal_all(&active, payloads)?)
+                    Ok(seal_all(&test_key(), payloads)?)
                 })
             },
-            // It looks as if it waited: what it does not see is that the call fails.
-            expected: both(Wrong(&[WaitsForKey, PassesErrorsOn])),
+            expected: both(Wrong(&[WireFormat])),
         },
         Variant {
-            name: "the active key if the call takes longer than 50 ms",
+            name: "another key if the call takes longer than 50 ms",
             make: |keys| falls_back(keys, Duration::from_millis(50)),
             expected: both(Wrong(&[WaitsForKey])),
         },
         Variant {
-            name: "the active key if the call takes longer than 1 s",
+            name: "another key if the call takes longer than 1 s",
             make: |keys| falls_back(keys, Duration::from_secs(1)),
             expected: both(Wrong(&[WaitsForKey])),
         },
@@ -338,14 +363,14 @@ fn does_not_wait() -> Vec<Variant> {
                         if waits {
                             return good(keys, payloads).await;
                         }
-                        Ok(seal_all(keys.keyring().active(), payloads)?)
+                        Ok(seal_all(&test_key(), payloads)?)
                     }
                 })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[Payloads])),
         },
         Variant {
-            name: "asks for a key in the background, uses the active one until then",
+            name: "asks for a key in the background, uses another until then",
             make: |keys| {
                 let cache = Arc::new(OnceCell::new());
                 encodes(keys, move |keys, payloads| {
@@ -354,15 +379,14 @@ fn does_not_wait() -> Vec<Variant> {
                         if let Some(key) = cache.get() {
                             return Ok(seal_all(key, payloads)?);
                         }
-                        let active = keys.keyring().active().clone();
                         tokio::spawn(async move {
                             cache.get_or_try_init(|| keys.data_key()).await.cloned()
                         });
-                        Ok(seal_all(&active, payloads)?)
+                        Ok(seal_all(&test_key(), payloads)?)
                     }
                 })
             },
-            expected: both(Wrong(&[WaitsForKey])),
+            expected: both(Wrong(&[WireFormat])),
         },
     ]
 }
@@ -614,10 +638,14 @@ fn treats_payloads_wrongly() -> Vec<Variant> {
             name: "decode passes on what it can't open",
             make: |keys| {
                 codec(keys, good, |keys, payloads| async move {
-                    let opened = payloads
-                        .into_iter()
-                        .map(|payload| open(keys.keyring(), payload.clone()).unwrap_or(payload));
-                    Ok(opened.collect())
+                    let mut opened = Vec::new();
+                    for payload in payloads {
+                        match opens(keys.clone(), vec![payload.clone()]).await {
+                            Ok(one) => opened.extend(one),
+                            Err(_) => opened.push(payload),
+                        }
+                    }
+                    Ok(opened)
                 })
             },
             expected: both(Wrong(&[WireFormat])),
@@ -626,8 +654,11 @@ fn treats_payloads_wrongly() -> Vec<Variant> {
             name: "decode drops what it can't open",
             make: |keys| {
                 codec(keys, good, |keys, payloads| async move {
-                    let opened = payloads.into_iter().filter_map(|p| open(keys.keyring(), p).ok());
-                    Ok(opened.collect())
+                    let mut opened = Vec::new();
+                    for payload in payloads {
+                        opened.extend(opens(keys.clone(), vec![payload]).await.unwrap_or_default());
+                    }
+                    Ok(opened)
                 })
             },
             expected: both(Wrong(&[WireFormat])),
@@ -638,10 +669,10 @@ fn treats_payloads_wrongly() -> Vec<Variant> {
                 codec(keys, good, |keys, mut payloads| async move {
                     for payload in &mut payloads {
                         if let Some(id) = payload.metadata.get_mut(codec_kit::KEY_ID) {
-                            *id = keys.keyring().active().id().into();
+                            *id = keys.data_key().await?.id().into();
                         }
                     }
-                    Ok(open_all(keys.keyring(), payloads)?)
+                    opens(keys, payloads).await
                 })
             },
             expected: both(Wrong(&[WireFormat])),
@@ -653,7 +684,7 @@ fn treats_payloads_wrongly() -> Vec<Variant> {
                     if payloads.iter().any(|p| !p.metadata.contains_key(codec_kit::KEY_ID)) {
                         return Err("not encrypted".into());
                     }
-                    Ok(open_all(keys.keyring(), payloads)?)
+                    opens(keys, payloads).await
                 })
             },
             expected: both(Wrong(&[WireFormat])),
@@ -675,11 +706,11 @@ fn hides_errors() -> Vec<Variant> {
             expected: both(Wrong(&[PassesErrorsOn])),
         },
         Variant {
-            name: "an error: the active key",
+            name: "an error: another key",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     let key = keys.data_key().await;
-                    let key = key.unwrap_or_else(|_| keys.keyring().active().clone());
+                    let key = key.unwrap_or_else(|_| test_key());
                     Ok(seal_all(&key, payloads)?)
                 })
             },
@@ -716,6 +747,19 @@ fn hides_errors() -> Vec<Variant> {
             expected: both(Wrong(&[PassesErrorsOn])),
         },
         Variant {
+            name: "an error: decode passes on what it has no key for",
+            make: |keys| {
+                codec(keys, good, |keys, payloads| async move {
+                    let key_service = opens(keys, payloads.clone()).await;
+                    Ok(match key_service {
+                        Err(error) if error.to_string().contains("key service failed") => payloads,
+                        opened => opened?,
+                    })
+                })
+            },
+            expected: both(Wrong(&[PassesErrorsOn])),
+        },
+        Variant {
             name: "an error: a panic",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
@@ -726,14 +770,14 @@ fn hides_errors() -> Vec<Variant> {
             expected: both(Wrong(&[PassesErrorsOn])),
         },
         Variant {
-            name: "an error: every 100th time the active key",
+            name: "an error: every 100th time another key",
             make: |keys| {
                 let calls = Arc::new(AtomicUsize::new(1));
                 encodes(keys, move |keys, payloads| {
                     let hides = calls.fetch_add(1, Relaxed).is_multiple_of(100);
                     async move {
                         let key = match keys.data_key().await {
-                            Err(_) if hides => keys.keyring().active().clone(),
+                            Err(_) if hides => test_key(),
                             key => key?,
                         };
                         Ok(seal_all(&key, payloads)?)
@@ -859,6 +903,20 @@ fn leaves_something() -> Vec<Variant> {
     ]
 }
 
+/// The key that the judge's key services give most of the time, without asking any of them.
+fn test_key() -> DataKey {
+    Keyring::test_key().active().clone()
+}
+
+async fn opens_on_the_pool(keys: KeyService, payloads: Vec<Payload>) -> Done {
+    let mut found = DataKeys::default();
+    for id in key_ids(&payloads) {
+        let keys = keys.clone();
+        found.insert(spawn_blocking(move || keys.data_key_by_id_blocking(&id)).await??);
+    }
+    Ok(open_all(&found, payloads)?)
+}
+
 /// As it should be.
 async fn good(keys: KeyService, payloads: Vec<Payload>) -> Done {
     Ok(seal_all(&keys.data_key().await?, payloads)?)
@@ -877,7 +935,7 @@ fn falls_back(keys: KeyService, after: Duration) -> AnyCodec {
     encodes(keys, move |keys, payloads| async move {
         let key = match timeout(after, keys.data_key()).await {
             Ok(key) => key?,
-            Err(_) => keys.keyring().active().clone(),
+            Err(_) => test_key(),
         };
         Ok(seal_all(&key, payloads)?)
     })

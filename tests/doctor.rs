@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{Group, Stage, free_ports, json, program, stderr, stdout, wait_for};
+use common::{Group, Stage, free_ports, json, program, stderr, stdout, typed, wait_for};
 use serde_json::Value;
 use solutions::Step;
 
@@ -197,12 +197,8 @@ fn the_readmes_commands_start_and_end_the_stack() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("exercises");
     let ports = free_ports();
     let typed = |command: &str| {
-        let mut words = command.split_whitespace();
-        let mut command = program(words.next().unwrap());
-        command
-            .args(words)
-            .current_dir(&here)
-            .envs(ports.iter().map(|(name, port)| (name, port.to_string())));
+        let mut command = typed(command);
+        command.current_dir(&here).envs(ports.iter().map(|(name, port)| (name, port.to_string())));
         command
     };
 

@@ -123,6 +123,21 @@ pub fn program(path: &str) -> Command {
     command
 }
 
+/// A command as somebody types it, at the root unless told otherwise.
+pub fn typed(command: &str) -> Command {
+    let mut shell = program("sh");
+    shell.args(["-c", command]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // Set by cargo for this test. The build script of ring watches them, and would have half of the
+    // SDK built anew.
+    for (name, _) in std::env::vars_os() {
+        let named = name.to_string_lossy();
+        if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
+            shell.env_remove(&name);
+        }
+    }
+    shell
+}
+
 /// A free port for each port of the stack, by the variable that moves it.
 pub fn free_ports() -> Vec<(&'static str, u16)> {
     let settings = Settings::from_env().unwrap();

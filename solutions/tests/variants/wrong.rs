@@ -24,7 +24,7 @@ use solutions::{
 use tokio::{
     runtime,
     sync::{Mutex, Notify, OnceCell},
-    task::{JoinSet, spawn_blocking, yield_now},
+    task::{JoinSet, block_in_place, spawn_blocking, yield_now},
     time::{sleep, timeout},
 };
 
@@ -137,6 +137,18 @@ fn blocks() -> Vec<Variant> {
                     Ok(seal_all(&key, payloads)?)
                 })
             },
+            expected: both(Wrong(&[WireFormat])),
+        },
+        Variant {
+            name: "block_in_place",
+            make: |keys| {
+                encodes(keys, |keys, payloads| async move {
+                    let key = block_in_place(|| keys.data_key_blocking())?;
+                    Ok(seal_all(&key, payloads)?)
+                })
+            },
+            // tokio panics on a runtime of one thread. On several it would block all the same: the
+            // worker is one task.
             expected: both(Wrong(&[WireFormat])),
         },
         Variant {

@@ -39,6 +39,9 @@ struct Cli {
     /// Judges the codec into this file, and polls nothing: `workshop verify` asks for it
     #[arg(long, value_name = "FILE", hide = true)]
     judge: Option<PathBuf>,
+    /// With --solution and --judge: as if it were the codec of this step
+    #[arg(long, value_name = "N", requires_all = ["solution", "judge"], hide = true)]
+    as_step: Option<u8>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -68,7 +71,11 @@ fn start(
     codec: impl Fn(KeyService) -> AnyCodec,
 ) -> anyhow::Result<Exit> {
     match &cli.judge {
-        Some(judged) => examine::run(step, codec, cli.worker.seed(), judged),
+        Some(judged) => {
+            let step = cli.as_step.map_or(Some(step), Step::from_number);
+            let step = step.ok_or_else(|| Failure::usage("--as-step names no step"))?;
+            examine::run(step, codec, cli.worker.seed(), judged)
+        }
         None => worker::run(&cli.worker, file, codec),
     }
 }

@@ -1,20 +1,23 @@
 //! What `workshop verify` asks of the worker: the reference codec of each step keeps the step's
-//! promises, and the one before it does not.
+//! promises, and the one before it, with which its exercise starts, breaks the one that the exercise is
+//! about.
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
 
 use std::{fs, process::Command};
 
-use solutions::judge::Promise;
+use solutions::{Step, judge::Promise};
 use workshop::verify::examine::Line;
 
-/// The promises that the codec broke, as the worker wrote them down.
-fn broken(solution: u8) -> Vec<Promise> {
+/// The promises of that step that the reference codec of `solution` broke, as the worker wrote them
+/// down.
+fn broken(solution: Step, step: Step) -> Vec<Promise> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("judged.jsonl");
     let output = Command::new(env!("CARGO_BIN_EXE_worker"))
-        .args(["--solution", &solution.to_string(), "--judge"])
+        .args(["--solution", &solution.number().to_string()])
+        .args(["--as-step", &step.number().to_string(), "--judge"])
         .arg(&file)
         .output()
         .unwrap();
@@ -34,7 +37,22 @@ fn broken(solution: u8) -> Vec<Promise> {
 
 #[test]
 fn the_reference_codecs_keep_their_promises() {
-    for solution in 1..=3 {
-        assert_eq!(broken(solution), [], "solution {solution}");
+    for step in &Step::ALL[1..] {
+        assert_eq!(broken(*step, *step), [], "{step:?}");
+    }
+}
+
+#[test]
+fn every_exercise_starts_with_the_symptom_that_it_is_about() {
+    for steps in Step::ALL.windows(2) {
+        let [start, step] = steps else { unreachable!("windows of two") };
+        let broken = broken(*start, *step);
+        match step {
+            // Encrypted and correct from the beginning: nothing else is wrong with it.
+            Step::Blocking => assert_eq!(broken, [Promise::IsObserved]),
+            Step::SpawnBlocking => assert_eq!(broken.first(), Some(&Promise::ReleasesThread)),
+            Step::Async => assert_eq!(broken.first(), Some(&Promise::NeedsNoThread)),
+            step => panic!("say here what the start of {step:?} breaks: {broken:?}"),
+        }
     }
 }

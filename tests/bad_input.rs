@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Group, json, program, stderr, stdout};
+use common::{Group, Process, json, program, stderr, stdout, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use solutions::Step;
@@ -317,6 +317,21 @@ fn a_program_that_a_codec_starts_ends_with_it() {
         assert_eq!(output.status.code(), Some(0), "{misbehaves}: {report:#}");
         assert_eq!(report["solved"], true, "{misbehaves}: {report:#}");
     }
+}
+
+#[test]
+fn a_verify_that_is_killed_takes_the_codec_with_it() {
+    let room = Room::enter();
+    room.writes(Step::Blocking, MISBEHAVING);
+    let mut verify = room.verify(&["1"]);
+    let mut verify = Process::new(verify.env("MISBEHAVES", "loops made").spawn().unwrap());
+    let workers = room.0.join(".workshop/workers");
+    wait_for("the codec to be judged", || {
+        room.processes().iter().any(|(_, program)| program.starts_with(&workers)).then_some(())
+    });
+    verify.signal(Signal::KILL);
+    verify.wait();
+    room.nothing_is_left("killed");
 }
 
 /// Otherwise, each of them solves exercise 1.

@@ -48,6 +48,7 @@ pub fn run(
     file: &Path,
 ) -> anyhow::Result<Exit> {
     limits::impose();
+    limits::end_with_parent()?;
     // All that a codec logs counts as its output, whoever asks for which level.
     tracing_subscriber::fmt()
         .with_max_level(Level::TRACE)

@@ -1,7 +1,17 @@
 //! What a codec may take while it is judged. The system keeps some of it, and is faster than anybody
 //! who looks now and then.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::{io, process, thread, time::Duration};
+
+use rustix::process::{
+    Resource, Rlimit, Signal, getpgrp, getpid, getppid, getrlimit, kill_current_process_group,
+    setrlimit,
+};
+
+use crate::exit::Exit;
+
+/// How often a judge looks whether it is still asked for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Bytes of memory in use; a right codec needs a tenth of it.
 pub const MEMORY: u64 = 1 << 30;
@@ -23,4 +33,24 @@ pub fn impose() {
         let most = current.map_or(most, |current| current.min(most));
         setrlimit(resource, Rlimit { current: Some(most), maximum }).ok();
     }
+}
+
+/// Ends this process, and what the codec has started, when whoever asked for it is gone: a `verify`
+/// that was killed can't end a codec that loops.
+///
+/// # Errors
+/// When there is no thread for it.
+pub fn end_with_parent() -> io::Result<()> {
+    let parent = getppid();
+    thread::Builder::new().name("parent".to_owned()).spawn(move || {
+        while getppid() == parent {
+            thread::sleep(LOOK);
+        }
+        // By hand, it may be in the group of something else.
+        if getpgrp() == getpid() {
+            kill_current_process_group(Signal::KILL).ok();
+        }
+        process::exit(Exit::Interrupted as i32);
+    })?;
+    Ok(())
 }

@@ -47,7 +47,9 @@ fn misbehave(now: &str, payloads: &[Payload]) {
     }
     match what {
         "panics" => panic!("enough of this"),
-        "panics-at-length" => panic!("{}\n\u{1b}[31m{}", "word ".repeat(200_000), "x".repeat(100_000)),
+        "panics-at-length" => {
+            panic!("{}\n\u{1b}[31m{}", "word ".repeat(200_000), "x".repeat(100_000))
+        }
         "overflows" => overflow(1),
         "loops" => loop {
             std::hint::spin_loop();

@@ -42,6 +42,9 @@ struct Cli {
     /// Judges the codec into this file, and polls nothing: `workshop verify` asks for it
     #[arg(long, value_name = "FILE", hide = true)]
     judge: Option<PathBuf>,
+    /// With --solution and --judge: as if it were the codec of this step
+    #[arg(long, value_name = "N", requires_all = ["solution", "judge"], hide = true)]
+    as_step: Option<u8>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -71,7 +74,10 @@ fn start(
     codec: impl Fn(KeyService) -> AnyCodec,
 ) -> anyhow::Result<Exit> {
     match &cli.judge {
-        Some(judged) => examine::run(step, codec, cli.worker.seed(), judged),
+        Some(judged) => {
+            let step = cli.as_step.map_or(Ok(step), Step::exercise).map_err(Failure::usage)?;
+            examine::run(step, codec, cli.worker.seed(), judged)
+        }
         None => worker::run(&cli.worker, file, codec),
     }
 }

@@ -1,5 +1,6 @@
 //! What `workshop verify` asks of the worker: the reference codec of each step keeps the step's
-//! promises, and the one before it does not.
+//! promises, and the one before it, with which its exercise starts, breaks the one that the exercise is
+//! about.
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
@@ -9,12 +10,14 @@ use std::{fs, process::Command};
 use solutions::{Step, judge::Promise};
 use workshop::verify::examine::Line;
 
-/// The promises that the codec broke, as the worker wrote them down.
-fn broken(solution: u8) -> Vec<Promise> {
+/// The promises of that step that the reference codec of `solution` broke, as the worker wrote them
+/// down.
+fn broken(solution: Step, step: Step) -> Vec<Promise> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("judged.jsonl");
     let output = Command::new(env!("CARGO_BIN_EXE_worker"))
-        .args(["--solution", &solution.to_string(), "--judge"])
+        .args(["--solution", &solution.number().to_string()])
+        .args(["--as-step", &step.number().to_string(), "--judge"])
         .arg(&file)
         .output()
         .unwrap();
@@ -35,6 +38,21 @@ fn broken(solution: u8) -> Vec<Promise> {
 #[test]
 fn the_reference_codecs_keep_their_promises() {
     for step in Step::EXERCISES {
-        assert_eq!(broken(step.number()), [], "solution {}", step.folder());
+        assert_eq!(broken(step, step), [], "{step:?}");
+    }
+}
+
+#[test]
+fn every_exercise_starts_with_the_symptom_that_it_is_about() {
+    for step in Step::EXERCISES {
+        let broken = broken(step.start(), step);
+        match step {
+            // Encrypted and correct from the beginning: nothing else is wrong with it.
+            Step::Blocking => assert_eq!(broken, [Promise::IsObserved]),
+            Step::SpawnBlocking => assert_eq!(broken.first(), Some(&Promise::ReleasesThread)),
+            Step::Async => assert_eq!(broken.first(), Some(&Promise::NeedsNoThread)),
+            Step::BeyondAsync => assert_eq!(broken.first(), Some(&Promise::KeepsKeys)),
+            Step::Start => unreachable!("no exercise"),
+        }
     }
 }

@@ -82,6 +82,16 @@ impl Step {
         }
     }
 
+    /// The step whose solution its exercise starts with.
+    pub fn start(self) -> Self {
+        match self {
+            Self::Start | Self::Blocking => Self::Start,
+            Self::SpawnBlocking => Self::Blocking,
+            Self::Async => Self::SpawnBlocking,
+            Self::BeyondAsync => Self::Async,
+        }
+    }
+
     /// The folder of its codec, under `solutions/` and, from 1 on, `exercises/`.
     pub fn folder(self) -> &'static str {
         match self {

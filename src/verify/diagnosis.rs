@@ -2,10 +2,13 @@
 
 use solutions::{
     Step,
-    judge::{Check, Outcome, Promise},
+    judge::{Outcome, Promise},
 };
 
-use super::{examination::Ended, live::Live};
+use super::{
+    examination::{Ended, Examination, Leak},
+    live::Live,
+};
 
 /// What a promise says, for the list.
 pub fn promises(promise: Promise) -> &'static str {
@@ -115,8 +118,35 @@ const NEVER_ENDS: [&str; 2] = [
     "Look for what is waited for and never comes: a loop, a lock, a channel.",
 ];
 
+/// When there is nothing to judge: the file is none, by that fault, or the compiler has said what is
+/// wrong with it.
+pub fn of_no_program(step: Step, codec: &str, fault: Option<String>) -> Vec<String> {
+    let Some(fault) = fault else {
+        return vec![
+            format!("Not solved: {codec} does not compile, so there is nothing to judge yet."),
+            "Seen:  the compiler's words are above.".to_owned(),
+            "Means: an exercise needs its `pub fn codec(keys: KeyService) -> impl PayloadCodec`; what \
+             is beside it is yours."
+                .to_owned(),
+            "Next:  begin with the compiler's first error.".to_owned(),
+        ];
+    };
+    let start = step.start();
+    vec![
+        format!("Not solved: {codec} {fault}, so there is nothing to judge yet."),
+        format!("Next:  it starts as solutions/{}/codec.rs: copy that there.", start.folder()),
+    ]
+}
+
+/// What a leak is, in the list.
+pub fn seen_in_output(leak: Option<Leak>) -> String {
+    let Some(Leak { what, form }) = leak else { return "nothing of them in its output".to_owned() };
+    format!("{what} can be read in its output, {form}")
+}
+
 /// At most six lines.
-pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> Vec<String> {
+pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<String> {
+    let Examination { checks, ended, leak } = examination;
     if let Some(broken) = checks.iter().find(|check| !check.is_kept()) {
         let [means, next] = match broken.outcome {
             Outcome::Panicked => [
@@ -163,6 +193,8 @@ pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> V
                 "Next:  look for what grows with each call.".to_owned(),
             ];
         }
+        // It is too loud because it prints what it should not.
+        Ended::TooLoud(_) if leak.is_some() => {}
         Ended::TooLoud(promise) => {
             return vec![
                 "Not solved: the codec prints more than 16 MiB.".to_owned(),
@@ -173,6 +205,16 @@ pub fn of(step: Step, checks: &[Check], ended: &Ended, live: Option<&Live>) -> V
             ];
         }
         Ended::Whole | Ended::Overloaded(_) => {}
+    }
+    if leak.is_some() {
+        return vec![
+            "Not solved: the codec prints what only it may read.".to_owned(),
+            format!("Seen:  {}: .workshop/verify/output.log.", seen_in_output(*leak)),
+            "Means: whoever may read a worker's log reads what the codec is there to protect."
+                .to_owned(),
+            "Next:  look for what prints or logs payloads. How many there are may be known to all."
+                .to_owned(),
+        ];
     }
     if let Some(live) = live.filter(|live| !live.is_well()) {
         return vec![

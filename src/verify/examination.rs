@@ -2,16 +2,19 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    io,
+    os::unix::process::ExitStatusExt,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Serialize;
 use solutions::{
     Step,
-    judge::{Check, Promise},
+    judge::{Check, Promise, measure::MARKER},
 };
 use sysinfo::{ProcessesToUpdate, System};
 use tokio::{
@@ -19,16 +22,20 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::examine::Line;
+use super::{
+    examine::Line,
+    limits::{MEMORY, OUTPUT},
+    secrets::{Form, Printed},
+};
 
 /// The slowest right codec needs a third of it.
 const TIME: Duration = Duration::from_secs(25);
-/// Bytes; a right codec needs a tenth of it.
-const MEMORY: u64 = 1 << 30;
-/// Bytes; a line of debugging for each call is well below.
-const OUTPUT: u64 = 16 << 20;
 /// How often the limits are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// Characters of what was seen that are told: a codec's panic or error may be of any length.
+const TOLD: usize = 300;
+/// What the judge's key services hand out, but for a key that nobody knows.
+const TEST_KEY: &[u8] = b"test-key-test-key-test-key-test!";
 
 /// What was found.
 pub struct Examination {
@@ -36,6 +43,17 @@ pub struct Examination {
     pub checks: Vec<Check>,
     /// How it ended.
     pub ended: Ended,
+    /// What could be read in its output and should not.
+    pub leak: Option<Leak>,
+}
+
+/// Something secret in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Leak {
+    /// What it is.
+    pub what: &'static str,
+    /// How it can be read.
+    pub form: Form,
 }
 
 /// How an examination ended.
@@ -77,10 +95,18 @@ impl Examination {
             .stderr(output)
             .process_group(0)
             .kill_on_drop(true);
-        let mut process = Group(command.spawn().context("the worker can't be started")?);
-        let limit = process.within_limits(&words).await?;
-        drop(process);
-        read(&file, limit)
+        let mut process = Group::of(command.spawn().context("the worker can't be started")?);
+        let limit = process.within_limits(&words).await;
+        process.end().await?;
+        let limit = limit?;
+        let output = fs::read(&words)?;
+        let (checks, ended) = read(&fs::read(&file).unwrap_or_default(), limit, &output);
+        Ok(Self { checks, ended, leak: leak(&output) })
+    }
+
+    /// Whether the codec, by itself, is all that it should be.
+    pub fn is_well(&self) -> bool {
+        self.ended == Ended::Whole && self.checks.iter().all(Check::is_kept) && self.leak.is_none()
     }
 }
 
@@ -92,22 +118,44 @@ enum Limit {
 }
 
 /// A process and all that it starts; killed when dropped.
-struct Group(Child);
+struct Group {
+    leader: Child,
+    /// Its number, also when the leader is gone: what it has started may still be there.
+    id: Option<Pid>,
+}
 
 impl Group {
+    fn of(leader: Child) -> Self {
+        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Self { leader, id }
+    }
+
+    /// Kills all of it, and waits for the leader's end: then nothing more is written.
+    async fn end(&mut self) -> io::Result<()> {
+        self.kill();
+        self.leader.wait().await?;
+        Ok(())
+    }
+
+    fn kill(&self) {
+        if let Some(id) = self.id {
+            kill_process_group(id, Signal::KILL).ok();
+        }
+    }
+
     /// Waits for its end, or for the limit that it reaches.
     async fn within_limits(&mut self, words: &Path) -> anyhow::Result<Limit> {
         let began = Instant::now();
-        let pid = self.0.id().map(sysinfo::Pid::from_u32);
+        let pid = self.leader.id().map(sysinfo::Pid::from_u32);
         let mut system = System::new();
         loop {
-            if let Some(status) = self.0.try_wait()? {
+            if let Some(status) = self.leader.try_wait()? {
                 return Ok(Limit::Ended(status));
             }
             if began.elapsed() > TIME {
                 return Ok(Limit::Time);
             }
-            if fs::metadata(words)?.len() > OUTPUT {
+            if fs::metadata(words)?.len() >= OUTPUT {
                 return Ok(Limit::Output);
             }
             if let Some(pid) = pid {
@@ -123,35 +171,97 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-            kill_process_group(pid, Signal::KILL).ok();
-        }
+        self.kill();
     }
 }
 
-fn read(file: &PathBuf, limit: Limit) -> anyhow::Result<Examination> {
-    let text = fs::read_to_string(file).unwrap_or_default();
+/// What the file of the judge says, and if it says nothing of the end, how the process ended.
+fn read(file: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
     let mut checks = Vec::new();
     let mut judging = None;
     let mut ended = None;
-    for line in text.lines() {
+    for line in String::from_utf8_lossy(file).lines() {
         // The last line of a process that was killed may be half a one.
         let Ok(line) = serde_json::from_str(line) else { break };
         match line {
             Line::Judging(promise) => judging = Some(promise),
             Line::Judged(check) => {
                 judging = None;
-                checks.push(check);
+                checks.push(Check { seen: in_a_line(&check.seen), ..check });
             }
             Line::Overloaded(seen) => ended = Some(Ended::Overloaded(seen)),
             Line::Done => ended = Some(Ended::Whole),
         }
     }
-    let ended = ended.unwrap_or(match limit {
+    let ended = ended.unwrap_or_else(|| match limit {
+        Limit::Ended(status) if status.signal() == Some(Signal::XFSZ.as_raw()) => {
+            Ended::TooLoud(judging)
+        }
+        Limit::Ended(status)
+            if status.signal() == Some(Signal::ABORT.as_raw()) && had_no_memory(output) =>
+        {
+            Ended::TooLarge(judging)
+        }
         Limit::Ended(status) => Ended::Exited(judging, status.to_string()),
         Limit::Time => Ended::TooLong(judging),
         Limit::Memory => Ended::TooLarge(judging),
         Limit::Output => Ended::TooLoud(judging),
     });
-    Ok(Examination { checks, ended })
+    (checks, ended)
+}
+
+/// Whether these are the last words of a program of Rust that asked for memory and got none.
+fn had_no_memory(output: &[u8]) -> bool {
+    let last = &output[output.len().saturating_sub(1000)..];
+    String::from_utf8_lossy(last).contains("memory allocation of ")
+}
+
+/// What a codec says of itself may be long, and hold new lines or a terminal's commands.
+fn in_a_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .take(TOLD)
+        .collect();
+    if text.chars().nth(TOLD).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+fn leak(output: &[u8]) -> Option<Leak> {
+    let printed = Printed::new(output);
+    [("a payload", MARKER.as_bytes()), ("the data key", TEST_KEY)]
+        .into_iter()
+        .find_map(|(what, secret)| Some(Leak { what, form: printed.shows(secret)? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use codec_kit::{Keyring, Payload, open, seal};
+
+    use super::*;
+
+    #[test]
+    fn the_key_that_is_looked_for_is_the_judges() {
+        let sealed = seal(Keyring::test_key().active(), &Payload::default()).unwrap();
+        let same = format!("test-key-id={}", STANDARD.encode(TEST_KEY));
+        assert!(open(Keyring::parse(&same, None).unwrap().keys(), sealed).is_ok());
+    }
+
+    #[test]
+    fn what_a_codec_says_of_itself_is_one_short_line() {
+        assert_eq!(in_a_line("a panic\nin \u{1b}[31mred"), "a panic in  [31mred");
+        let long = in_a_line(&"é".repeat(1 << 20));
+        assert_eq!((long.chars().count(), long.chars().last()), (TOLD + 1, Some('…')));
+    }
+
+    #[test]
+    fn rubbish_in_the_judges_file_takes_nothing_away() {
+        let judging = serde_json::to_string(&Line::Judging(Promise::WireFormat)).unwrap();
+        let file = [judging.as_bytes(), b"\n\xff{\n"].concat();
+        let (checks, ended) = read(&file, Limit::Time, b"");
+        assert_eq!((checks.len(), ended), (0, Ended::TooLong(Some(Promise::WireFormat))));
+    }
 }

@@ -3,18 +3,21 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write,
+    io::{self, Write},
     path::Path,
     time::Duration,
 };
 
+use anyhow::anyhow;
 use codec_kit::{AnyCodec, KeyService};
 use serde::{Deserialize, Serialize};
 use solutions::{
     Step,
     judge::{Check, Outcome, Promise, measure},
 };
+use tracing::Level;
 
+use super::limits;
 use crate::exit::Exit;
 
 /// The stall that the machine is tried with.
@@ -44,6 +47,15 @@ pub fn run(
     seed: u64,
     file: &Path,
 ) -> anyhow::Result<Exit> {
+    limits::impose();
+    limits::end_with_parent()?;
+    // All that a codec logs counts as its output, whoever asks for which level.
+    tracing_subscriber::fmt()
+        .with_max_level(Level::TRACE)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .try_init()
+        .map_err(|error| anyhow!(error))?;
     let mut file = OpenOptions::new().create(true).append(true).open(file)?;
     if let Some(seen) = overloaded()? {
         write(&mut file, &Line::Overloaded(seen))?;

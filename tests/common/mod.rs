@@ -210,6 +210,11 @@ impl Worker {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// What it wrote to stdout.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap()
+    }
+
     /// Where it serves its metrics.
     pub fn address(&self) -> SocketAddr {
         let url = wait_for("the worker's first line", || {

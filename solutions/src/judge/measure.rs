@@ -44,6 +44,9 @@ use running::{encode, on_one_thread, small};
 /// Builds the codec under judgement around a key service.
 pub type MakeCodec<'a> = &'a dyn Fn(KeyService) -> AnyCodec;
 
+/// The payloads' data begins with it, so that it is known again where nobody should be able to read it.
+pub const MARKER: &str = "judge-8Rk2vQ7mXw5d";
+
 /// How often a measure is taken that only noise can spoil.
 const TRIES: usize = 3;
 /// The largest payload that is tried: Temporal's limit.

@@ -9,7 +9,7 @@ use codec_kit::{
 use futures::future::join_all;
 
 use super::{
-    CALLS, JudgeError, LARGE, LATE, MakeCodec,
+    CALLS, JudgeError, LARGE, LATE, MARKER, MakeCodec,
     running::{decode, encode, on_one_thread},
 };
 
@@ -149,6 +149,7 @@ pub fn payloads(make: MakeCodec<'_>, seed: u64) -> Result<Vec<String>, JudgeErro
 fn payload(random: &mut fastrand::Rng, size: usize) -> Payload {
     let mut bytes = vec![0; size];
     random.fill(&mut bytes);
+    bytes.iter_mut().zip(MARKER.bytes()).for_each(|(byte, mark)| *byte = mark);
     let metadata = [
         (ENCODING.to_owned(), b"json/plain".to_vec()),
         ("tenant".to_owned(), format!("tenant-{}", random.u32(..)).into_bytes()),
@@ -194,7 +195,7 @@ fn one_payload(
     if sealed.metadata.get(ENCODING).is_none_or(|encoding| encoding != ENCRYPTED) {
         return Err("was not encrypted".to_owned());
     }
-    // The first bytes of random data are unlike any others.
+    // The first bytes are unlike any others.
     let shows = |secret: &[u8]| {
         let mut places = sealed.metadata.values().chain([&sealed.data]);
         !secret.is_empty()

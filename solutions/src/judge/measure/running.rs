@@ -18,7 +18,7 @@ use codec_kit::{
 };
 use tokio::{runtime, task::JoinSet, time::sleep};
 
-use super::{JudgeError, LOOK, PATIENCE};
+use super::{JudgeError, LOOK, MARKER, PATIENCE};
 
 /// What a codec is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub(super) async fn all_at_once(codec: &AnyCodec, way: Way, calls: Vec<Vec<Paylo
 
 /// A payload like most.
 pub(super) fn small() -> Payload {
-    Payload { data: b"small".to_vec(), ..Payload::default() }
+    Payload { data: MARKER.into(), ..Payload::default() }
 }
 
 /// A key service that stalls whenever it is asked.

@@ -1,0 +1,388 @@
+//! `workshop verify` with a file that is no codec, and with codecs that do harm: it survives, says
+//! which it was, ends in time and leaves nothing running.
+//!
+//! All of it happens in a copy of the workshop, in which a test may break what it likes. Cargo builds
+//! the copy in the build folder of the workshop itself, where the SDK is compiled already, and puts the
+//! programs into a folder of the copy's own.
+
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    env,
+    fs::{self, File, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{Group, Process, json, program, stderr, stdout, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use solutions::Step;
+use tempfile::NamedTempFile;
+
+/// The judge's own limit is 25 s. The rest is for cargo, and for a busy machine.
+const IN_TIME: Duration = Duration::from_secs(50);
+/// Bytes that `verify` may print, whatever a codec does.
+const SANE: usize = 16 << 10;
+/// Bytes of a codec's output that it may keep in a file.
+const KEPT: u64 = 17 << 20;
+/// What was killed needs a moment to be gone.
+const A_MOMENT: Duration = Duration::from_secs(5);
+
+/// Solves exercise 1, unless the variable `MISBEHAVES` says otherwise.
+const MISBEHAVING: &str = include_str!("bad_input/codec.rs");
+
+/// The copy. The same folder each time, so that what did not change is not built again.
+struct Room(PathBuf);
+
+impl Room {
+    /// The copy, with the start of each exercise in place; one test at a time.
+    fn enter() -> MutexGuard<'static, Self> {
+        static ROOM: LazyLock<Mutex<Room>> = LazyLock::new(|| Mutex::new(Room::copy()));
+        // What a test that failed has left behind is put right.
+        let room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+        for step in Step::EXERCISES {
+            room.writes(step, room.start(step));
+        }
+        room
+    }
+
+    fn copy() -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bad_input");
+        fs::create_dir_all(&root).unwrap();
+        for entry in fs::read_dir(&root).unwrap() {
+            let path = entry.unwrap().path();
+            if path.ends_with("target") {
+                continue;
+            }
+            if path.is_dir() {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        copy_folder(Path::new(env!("CARGO_MANIFEST_DIR")), &root);
+        let room = Self(root);
+        // What is not built yet takes its time, whatever that is.
+        let mut build = room.program(env!("CARGO"));
+        build.args(["build", "--package", "exercises", "--bin", "worker"]);
+        build.args(["--no-default-features", "--features", "exercise-1"]);
+        let built = build.output().unwrap();
+        assert!(built.status.success(), "{}", stderr(&built));
+        room
+    }
+
+    fn start(&self, step: Step) -> String {
+        let before = step.start();
+        fs::read_to_string(self.0.join("solutions").join(before.folder()).join("codec.rs")).unwrap()
+    }
+
+    fn codec(&self, step: Step) -> PathBuf {
+        self.0.join("exercises").join(step.folder()).join("codec.rs")
+    }
+
+    /// The attendee writes this into the exercise's codec.rs, whatever was there.
+    fn writes(&self, step: Step, codec: impl AsRef<[u8]>) {
+        let path = self.codec(step);
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+        if !is_file || fs::read(&path).unwrap() != codec.as_ref() {
+            self.removes(step);
+            fs::write(path, codec).unwrap();
+        }
+    }
+
+    fn removes(&self, step: Step) {
+        let path = self.codec(step);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => fs::remove_dir(path).unwrap(),
+            Ok(_) => fs::remove_file(path).unwrap(),
+            Err(_) => {}
+        }
+    }
+
+    /// A program that runs here, and has cargo build here.
+    fn program(&self, path: &str) -> Command {
+        // This test is in `<build folder>/debug/deps`.
+        let build_folder = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
+        let mut command = program(path);
+        // Set by `cargo test`. The build script of ring watches some, and would have half of the SDK
+        // built anew.
+        for (name, _) in env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"CARGO_PKG_")
+                || name.as_encoded_bytes().starts_with(b"CARGO_MANIFEST_")
+            {
+                command.env_remove(name);
+            }
+        }
+        command
+            .current_dir(&self.0)
+            .env("CARGO_BUILD_BUILD_DIR", build_folder)
+            // Cargo tells the packages of a workspace apart by their path within it: the copy's would
+            // take the place of the workshop's. Those that are compiled through a wrapper, whatever it
+            // is, have names of their own.
+            .env("CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER", "env")
+            .env("CARGO_TARGET_DIR", self.0.join("target"));
+        command
+    }
+
+    fn verify(&self, flags: &[&str]) -> Command {
+        let mut command = self.program(env!("CARGO_BIN_EXE_workshop"));
+        command.args(["verify", "--quick"]).args(flags);
+        command
+    }
+
+    /// Runs it to its end, and sees to it that it ends in time and leaves nothing running.
+    fn run(&self, what: &str, mut command: Command) -> Output {
+        let [printed, said] = [(); 2].map(|()| NamedTempFile::new().unwrap());
+        command.stdout(printed.reopen().unwrap()).stderr(said.reopen().unwrap());
+        let began = Instant::now();
+        let status = Group::start(command).wait_until_gone();
+        let took = began.elapsed();
+        println!("{what}: {} s", took.as_secs());
+        self.nothing_is_left(what);
+        assert!(took < IN_TIME, "{what}: {took:?}");
+        Output { status, stdout: fs::read(printed).unwrap(), stderr: fs::read(said).unwrap() }
+    }
+
+    /// `verify 1 --quick --json`, with a codec that is asked to misbehave so.
+    fn judges(&self, misbehaves: &str) -> (Output, Value) {
+        let mut verify = self.verify(&["1", "--json"]);
+        verify.env("MISBEHAVES", misbehaves);
+        let output = self.run(misbehaves, verify);
+        let length = output.stdout.len() + output.stderr.len();
+        assert!(length < SANE, "{misbehaves}: {length} bytes were printed");
+        let kept = fs::metadata(self.0.join(".workshop/verify/output.log")).unwrap().len();
+        assert!(kept < KEPT, "{misbehaves}: {kept} bytes are kept");
+        let report = json(&output);
+        (output, report)
+    }
+
+    /// No process whose program is one of the copy's, or which was started in its folder.
+    fn nothing_is_left(&self, what: &str) {
+        let began = Instant::now();
+        let mut left = self.processes();
+        while !left.is_empty() && began.elapsed() < A_MOMENT {
+            thread::sleep(Duration::from_millis(20));
+            left = self.processes();
+        }
+        for (pid, _) in &left {
+            kill_process(*pid, Signal::KILL).ok();
+        }
+        assert!(left.is_empty(), "{what}: these were left running: {left:?}");
+    }
+
+    /// None where the system does not tell (it does on Linux).
+    fn processes(&self) -> Vec<(Pid, PathBuf)> {
+        let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+        let here = |entry: fs::DirEntry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            let link = |name| fs::read_link(entry.path().join(name)).ok();
+            let (program, folder) = (link("exe")?, link("cwd")?);
+            [&program, &folder]
+                .iter()
+                .any(|path| path.starts_with(&self.0))
+                .then_some((pid, program))
+        };
+        all.flatten().filter_map(here).collect()
+    }
+}
+
+/// Copies what a clone of the workshop holds: nothing hidden but cargo's settings, nothing built. With
+/// the times of the files, by which cargo knows what it has built already.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (name, kind) = (entry.file_name(), entry.file_type().unwrap());
+        let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".cargo";
+        let copy = to.join(&name);
+        if hidden || name == "target" {
+            continue;
+        } else if kind.is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &copy).unwrap();
+            let changed = entry.metadata().unwrap().modified().unwrap();
+            File::options().append(true).open(&copy).unwrap().set_modified(changed).unwrap();
+        }
+    }
+}
+
+fn diagnosis(report: &Value) -> String {
+    let lines = report["diagnosis"].as_array().unwrap();
+    assert!(lines.len() <= 6, "{report:#}");
+    lines.iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_file_that_is_no_codec_is_told() {
+    let room = Room::enter();
+    let path = room.codec(Step::Blocking);
+    let elsewhere = |to: &str| {
+        room.removes(Step::Blocking);
+        symlink(to, &path).unwrap();
+    };
+    let cases: [(&str, &dyn Fn()); 9] = [
+        ("codec.rs is not there", &|| room.removes(Step::Blocking)),
+        ("codec.rs is not there", &|| elsewhere("no/such/file.rs")),
+        ("codec.rs is no file", &|| {
+            room.removes(Step::Blocking);
+            fs::create_dir(&path).unwrap();
+        }),
+        ("codec.rs is no file", &|| elsewhere("/dev/zero")),
+        ("codec.rs is empty", &|| room.writes(Step::Blocking, "")),
+        ("codec.rs is empty", &|| room.writes(Step::Blocking, "\n \n")),
+        ("codec.rs is not text", &|| room.writes(Step::Blocking, b"fn codec\xff\xfe() {}")),
+        ("codec.rs does not compile", &|| room.writes(Step::Blocking, "This is no Rust. { ( [")),
+        ("pub fn codec(keys: KeyService)", &|| room.writes(Step::Blocking, "pub fn other() {}")),
+    ];
+    for (told, attendee) in cases {
+        attendee();
+        let output = room.run(told, room.verify(&["1", "--json"]));
+        let report = json(&output);
+        let said = diagnosis(&report);
+        assert_eq!(output.status.code(), Some(1), "{told}: {said}{}", stderr(&output));
+        assert!(said.contains(told), "{told}: {said}");
+        assert!(said.contains("exercises/01-blocking-codec/codec.rs"), "{told}: {said}");
+        assert!(output.stderr.len() < SANE, "{told}: {}", stderr(&output));
+        // The same as text.
+        let text = stdout(&room.run(told, room.verify(&["1"])));
+        assert_eq!(text.trim(), said.trim(), "{told}");
+    }
+    room.removes(Step::Blocking);
+}
+
+#[test]
+fn a_link_to_a_codec_in_a_folder_that_is_read_only_is_judged() {
+    let room = Room::enter();
+    let kept = room.0.join("exercises/kept-elsewhere.rs");
+    fs::write(&kept, MISBEHAVING).unwrap();
+    room.removes(Step::Blocking);
+    symlink("../kept-elsewhere.rs", room.codec(Step::Blocking)).unwrap();
+    let folder = room.0.join("exercises/01-blocking-codec");
+    fs::set_permissions(&folder, Permissions::from_mode(0o555)).unwrap();
+    let output = room.run("a link", room.verify(&["1", "--json"]));
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(json(&output)["solved"], true);
+}
+
+#[test]
+fn a_codec_that_does_harm_is_survived() {
+    let room = Room::enter();
+    room.writes(Step::Blocking, MISBEHAVING);
+    for (misbehaves, told) in [
+        ("panics made", "it panicked: enough of this"),
+        ("panics called", "it panicked: enough of this"),
+        ("panics polled", "it panicked: enough of this"),
+        ("panics-at-length polled", "it panicked: word word"),
+        ("overflows polled", "the codec ended the whole program"),
+        ("loops made", "does not come to an end"),
+        ("loops called", "did not come to an end"),
+        ("loops polled", "did not come to an end"),
+        ("eats polled", "takes more than 1 GiB of memory"),
+        ("asks-for-memory polled", "takes more than 1 GiB of memory"),
+        // A panic, or an abort: whatever the system makes of the last thread that it can't start.
+        ("starts-threads polled", "Seen: "),
+        ("exits-0 polled", "the codec ended the whole program.\nSeen:  exit status: 0,"),
+        ("exits-7 polled", "the codec ended the whole program.\nSeen:  exit status: 7,"),
+        ("exits-0 made", "the codec ended the whole program.\nSeen:  exit status: 0,"),
+        ("aborts polled", "the codec ended the whole program.\nSeen:  signal: 6"),
+        ("prints-a-gigabyte polled", "prints more than 16 MiB"),
+        ("complains-for-a-gigabyte polled", "prints more than 16 MiB"),
+        ("starts-a-program-and-exits polled", "the codec ended the whole program"),
+    ] {
+        let (output, report) = room.judges(misbehaves);
+        let said = diagnosis(&report);
+        assert_eq!(output.status.code(), Some(1), "{misbehaves}: {said}");
+        assert!(said.starts_with("Not solved: ") && said.contains(told), "{misbehaves}: {said}");
+        assert!(said.lines().all(|line| line.len() < 600), "{misbehaves}: {said}");
+    }
+}
+
+/// One that does no harm is judged as always, and what it has started ends with it.
+#[test]
+fn a_program_that_a_codec_starts_ends_with_it() {
+    let room = Room::enter();
+    room.writes(Step::Blocking, MISBEHAVING);
+    for misbehaves in ["", "starts-a-program polled"] {
+        let (output, report) = room.judges(misbehaves);
+        assert_eq!(output.status.code(), Some(0), "{misbehaves}: {report:#}");
+        assert_eq!(report["solved"], true, "{misbehaves}: {report:#}");
+    }
+}
+
+#[test]
+fn a_verify_that_is_killed_takes_the_codec_with_it() {
+    let room = Room::enter();
+    room.writes(Step::Blocking, MISBEHAVING);
+    let mut verify = room.verify(&["1"]);
+    let mut verify = Process::new(verify.env("MISBEHAVES", "loops made").spawn().unwrap());
+    let workers = room.0.join(".workshop/workers");
+    wait_for("the codec to be judged", || {
+        room.processes().iter().any(|(_, program)| program.starts_with(&workers)).then_some(())
+    });
+    verify.signal(Signal::KILL);
+    verify.wait();
+    room.nothing_is_left("killed");
+}
+
+/// Otherwise, each of them solves exercise 1.
+#[test]
+fn a_codec_that_prints_what_it_encrypts_is_not_solved() {
+    let room = Room::enter();
+    room.writes(Step::Blocking, MISBEHAVING);
+    for (misbehaves, what, form) in [
+        // So the SDK has it, and not in full.
+        ("prints-payloads polled", "a payload", "base64"),
+        ("prints-bytes polled", "a payload", "numbers"),
+        ("prints-text polled", "a payload", "text"),
+        ("prints-hex polled", "a payload", "hexadecimal"),
+        ("logs-payloads polled", "a payload", "base64"),
+        ("prints-the-key made", "the data key", "numbers"),
+    ] {
+        let (output, report) = room.judges(misbehaves);
+        let said = diagnosis(&report);
+        assert_eq!(output.status.code(), Some(1), "{misbehaves}: {report:#}");
+        assert_eq!(report["leak"]["what"], what, "{misbehaves}: {report:#}");
+        assert_eq!(report["leak"]["form"], form, "{misbehaves}: {report:#}");
+        let sentence = "Not solved: the codec prints what only it may read.";
+        assert!(said.starts_with(sentence) && said.contains(what), "{misbehaves}: {said}");
+    }
+    let (output, report) = room.judges("logs-decently polled");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert!(report["leak"].is_null(), "{report:#}");
+}
+
+#[test]
+fn code_that_does_not_compile_stops_its_own_exercise_only() {
+    let room = Room::enter();
+    room.writes(Step::SpawnBlocking, "pub fn codec(");
+    room.writes(Step::Blocking, MISBEHAVING);
+    let (output, report) = room.judges("");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+
+    // Through cargo's alias: the program `workshop` is built, too.
+    let cargo = |flags: &str| {
+        let mut command = room.program(env!("CARGO"));
+        // What is not built yet takes its time.
+        let output = command.arg("workshop").args(flags.split(' ')).output().unwrap();
+        room.nothing_is_left(flags);
+        output
+    };
+    let doctor = cargo("doctor --no-stack --json");
+    assert!(json(&doctor).is_array(), "{}", stderr(&doctor));
+    let output = cargo("verify 2 --quick --json");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = diagnosis(&json(&output));
+    assert!(said.contains("exercises/02-spawn-blocking/codec.rs does not compile"), "{said}");
+    let compiler = stderr(&output);
+    assert!(compiler.contains("exercises/02-spawn-blocking/codec.rs:1:"), "{compiler}");
+}

@@ -12,14 +12,17 @@
 //! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`verify`] | `workshop verify`: is an exercise solved |
+//! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod compare;
 pub mod connection;
 pub mod doctor;
+pub mod exercise;
 pub use stack::exit;
 pub mod load;
 pub mod logging;
+mod process_group;
 pub mod quantiles;
 pub mod starter;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! `workshop verify N`: is the exercise solved?
+//! `workshop verify`: is an exercise solved?
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -6,54 +6,67 @@
 //! | `examination` | starts that process, keeps it within limits, and reads what it wrote |
 //! | `live` | a real server and a small load, against the blocking codec in the same run |
 //! | `diagnosis` | what the first broken promise means, and where to look next |
+//! | `report` | all of that, as JSON and as text |
 
 pub mod diagnosis;
 mod examination;
 pub mod examine;
 mod live;
+mod report;
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    time::Duration,
+};
 
-use clap::Args;
-use serde::Serialize;
-use solutions::{Step, judge::Check};
+use clap::{ArgGroup, Args};
+use console::style;
+use solutions::Step;
 use stack::root;
+use tokio::time::sleep;
+
+pub use live::has_one as has_live_run;
+pub use report::Report;
 
 use crate::{
     compare::{self, TemporalCli},
+    exercise,
     exit::{Exit, Failure},
     logging::LogArgs,
 };
 use examination::{Ended, Examination};
-use live::Live;
 
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["exercise", "all"]))]
 pub struct VerifyArgs {
-    /// The exercise: 1 to 3
-    exercise: u8,
+    /// The number of the exercise
+    #[arg(value_name = "N")]
+    exercise: Option<u8>,
+    /// Every exercise, one after another
+    #[arg(long)]
+    all: bool,
     /// Only judge the codec by itself; leave out the run on a real server
     #[arg(long)]
     quick: bool,
     /// The same seed makes the same payloads and deals the same stalls
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print JSON instead of text
+    /// Print JSON instead of text; with --all, an array
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     log: LogArgs,
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Report {
-    exercise: u8,
-    solved: bool,
-    checks: Vec<Check>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live: Option<Live>,
-    diagnosis: Vec<String>,
+/// How far a judgement goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The codec by itself.
+    Quick,
+    /// Then on a real server, too.
+    Live,
 }
 
 /// Builds the worker with the exercise's codec, judges it, and says what was seen.
@@ -62,71 +75,99 @@ struct Report {
 /// When there is no such exercise, or this machine can't judge: no cargo, no server, too busy.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
-    let step = Step::from_number(args.exercise).filter(|step| *step != Step::Start);
-    let step = step.ok_or_else(|| {
-        Failure::usage(format!("there is no exercise {}: they are 1 to 3", args.exercise))
-    })?;
-    let ours = root::require()?.join(root::OURS);
+    let steps = match args.exercise {
+        Some(number) => vec![exercise::numbered(number)?],
+        None => exercise::all().collect(),
+    };
+    let root = root::require()?;
     compare::until_interrupted(
-        verify(args, step, &ours),
-        "what was started is stopped, and nothing is judged",
+        verify(args, &steps, &root),
+        "what was started is stopped, and nothing more is judged",
     )
 }
 
-async fn verify(args: &VerifyArgs, step: Step, ours: &Path) -> anyhow::Result<Exit> {
-    let Some(program) = compare::build_worker(step).await? else {
-        println!(
-            "exercises/{}/codec.rs does not compile, so there is nothing to judge yet: the compiler's \
-             words are above.",
-            step.folder()
-        );
-        return Ok(Exit::NotSolved);
-    };
+async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Result<Exit> {
+    let depth = if args.quick { Depth::Quick } else { Depth::Live };
+    let text = !args.json;
+    let mut reports = Vec::new();
+    for step in steps {
+        if text && args.all {
+            let codec = exercise::codec(*step);
+            let heading = format!("Exercise {}, {}", step.number(), codec.display());
+            println!("{}\n", style(heading).bold());
+        }
+        let report = judge(*step, depth, args.seed, root).await?;
+        if text {
+            report.print(*step, "left out, as --quick says");
+        }
+        if text && args.all {
+            println!();
+        }
+        reports.push(report);
+    }
+    if text && args.all {
+        for report in &reports {
+            println!("{}", report.summary());
+        }
+    }
+    if args.json {
+        let json = match &reports[..] {
+            [report] if !args.all => serde_json::to_string_pretty(report),
+            all => serde_json::to_string_pretty(all),
+        };
+        println!("{}", json?);
+    }
+    let solved = reports.iter().all(|report| report.solved);
+    Ok(if solved { Exit::Done } else { Exit::NotSolved })
+}
+
+/// Builds the worker with the codec of that step, and judges it. Whoever drops this gives it up:
+/// what it started is killed.
+///
+/// # Errors
+/// When this machine can't judge: no cargo, no server, too busy.
+pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::Result<Report> {
+    let ours = root.join(root::OURS);
     let folder = ours.join("verify");
     fs::create_dir_all(&folder)?;
-    let Examination { checks, ended } = Examination::of(&program, step, args.seed, &folder).await?;
-    if let Ended::Overloaded(seen) = &ended {
+    let _alone = alone(&folder).await?;
+    let Some(program) = compare::build_worker(step).await? else {
+        return Ok(Report::does_not_compile(step));
+    };
+    let examined = Examination::of(&program, step, seed, &folder).await?;
+    if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(
             "this machine is too busy to judge: {seen}. End what else runs, and try again"
         ))
         .into());
     }
-    let judged_well = ended == Ended::Whole && checks.iter().all(Check::is_kept);
     // A codec that is wrong by itself has nothing to show on a server.
-    let live = if judged_well && !args.quick && step != Step::Blocking {
-        let cli = TemporalCli::find_or_install(ours).await?;
-        Some(live::run(step, program, cli, args.seed, &folder).await?)
+    let live = if examined.is_well() && depth == Depth::Live && has_live_run(step) {
+        let cli = TemporalCli::find_or_install(&ours).await?;
+        Some(live::run(step, program, cli, seed, &folder).await?)
     } else {
         None
     };
-    let solved = judged_well && live.as_ref().is_none_or(Live::is_well);
-    let diagnosis = diagnosis::of(step, &checks, &ended, live.as_ref());
-    let report = Report { exercise: args.exercise, solved, checks, live, diagnosis };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report, args.quick, step);
-    }
-    Ok(if solved { Exit::Done } else { Exit::NotSolved })
+    Ok(Report::new(step, examined, live))
 }
 
-fn print(report: &Report, quick: bool, step: Step) {
-    for check in &report.checks {
-        let mark = if check.is_kept() { "ok " } else { "NO " };
-        println!("{mark} {}: {}", diagnosis::promises(check.promise), check.seen);
-    }
-    match &report.live {
-        Some(live) => {
-            let mark = if live.is_well() { "ok " } else { "NO " };
-            println!("{mark} on a real server: {}", live.seen());
+/// Waits until nobody else judges here. Two at a time, say a `verify` beside a `watch`, would write
+/// into each other's files, and each would be measured while the other uses the machine. Dropping
+/// what this returns lets the next one in.
+async fn alone(folder: &Path) -> anyhow::Result<File> {
+    const LOOK: Duration = Duration::from_millis(100);
+    let lock = File::create(folder.join("lock"))?;
+    let mut told = false;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::WouldBlock) => {}
         }
-        None if report.solved && quick && step != Step::Blocking => {
-            println!("-   on a real server: left out, as --quick says");
+        if !told {
+            eprintln!("another `verify` or `watch` is judging here: waiting until it is done");
+            told = true;
         }
-        None => {}
-    }
-    println!();
-    for line in &report.diagnosis {
-        println!("{line}");
+        sleep(LOOK).await;
     }
 }

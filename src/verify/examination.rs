@@ -8,18 +8,18 @@ use std::{
 };
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process_group};
 use solutions::{
     Step,
     judge::{Check, Promise},
 };
 use sysinfo::{ProcessesToUpdate, System};
 use tokio::{
-    process::{Child, Command},
+    process::Command,
     time::{Instant, sleep},
 };
 
 use super::examine::Line;
+use crate::process_group::ProcessGroup;
 
 /// The slowest right codec needs a third of it.
 const TIME: Duration = Duration::from_secs(25);
@@ -74,13 +74,15 @@ impl Examination {
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0)
-            .kill_on_drop(true);
-        let mut process = Group(command.spawn().context("the worker can't be started")?);
-        let limit = process.within_limits(&words).await?;
-        drop(process);
+            .stderr(output);
+        let process = ProcessGroup::start(&mut command).context("the worker can't be started")?;
+        let limit = within_limits(process, &words).await?;
         read(&file, limit)
+    }
+
+    /// Whether all was judged, and every promise is kept.
+    pub fn is_well(&self) -> bool {
+        self.ended == Ended::Whole && self.checks.iter().all(Check::is_kept)
     }
 }
 
@@ -91,41 +93,28 @@ enum Limit {
     Output,
 }
 
-/// A process and all that it starts; killed when dropped.
-struct Group(Child);
-
-impl Group {
-    /// Waits for its end, or for the limit that it reaches.
-    async fn within_limits(&mut self, words: &Path) -> anyhow::Result<Limit> {
-        let began = Instant::now();
-        let pid = self.0.id().map(sysinfo::Pid::from_u32);
-        let mut system = System::new();
-        loop {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(Limit::Ended(status));
-            }
-            if began.elapsed() > TIME {
-                return Ok(Limit::Time);
-            }
-            if fs::metadata(words)?.len() > OUTPUT {
-                return Ok(Limit::Output);
-            }
-            if let Some(pid) = pid {
-                system.refresh_processes(ProcessesToUpdate::Some(&[pid]), true);
-                if system.process(pid).is_some_and(|process| process.memory() > MEMORY) {
-                    return Ok(Limit::Memory);
-                }
-            }
-            sleep(LOOK).await;
+/// Waits for its end, or for the limit that it reaches. Then it is gone, with all that it started.
+async fn within_limits(mut process: ProcessGroup, words: &Path) -> anyhow::Result<Limit> {
+    let began = Instant::now();
+    let pid = process.id().map(sysinfo::Pid::from_u32);
+    let mut system = System::new();
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(Limit::Ended(status));
         }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-            kill_process_group(pid, Signal::KILL).ok();
+        if began.elapsed() > TIME {
+            return Ok(Limit::Time);
         }
+        if fs::metadata(words)?.len() > OUTPUT {
+            return Ok(Limit::Output);
+        }
+        if let Some(pid) = pid {
+            system.refresh_processes(ProcessesToUpdate::Some(&[pid]), true);
+            if system.process(pid).is_some_and(|process| process.memory() > MEMORY) {
+                return Ok(Limit::Memory);
+            }
+        }
+        sleep(LOOK).await;
     }
 }
 

@@ -1,0 +1,97 @@
+//! What came out of a judgement, as JSON and as text.
+
+use console::style;
+use serde::Serialize;
+use solutions::{Step, judge::Check};
+
+use super::{
+    diagnosis,
+    examination::Examination,
+    live::{self, Live},
+};
+use crate::exercise;
+
+/// One exercise's. `--json` prints it as it is.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    exercise: u8,
+    compiles: bool,
+    /// As far as it was judged.
+    pub solved: bool,
+    checks: Vec<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Live>,
+    diagnosis: Vec<String>,
+}
+
+impl Report {
+    /// Of a codec that was judged.
+    pub fn new(step: Step, examined: Examination, live: Option<Live>) -> Self {
+        let solved = examined.is_well() && live.as_ref().is_none_or(Live::is_well);
+        let diagnosis = diagnosis::of(step, &examined.checks, &examined.ended, live.as_ref());
+        let checks = examined.checks;
+        Self { exercise: step.number(), compiles: true, solved, checks, live, diagnosis }
+    }
+
+    /// Of one that the compiler refuses.
+    pub fn does_not_compile(step: Step) -> Self {
+        let diagnosis = vec![format!(
+            "Not solved: {} does not compile, so there is nothing to judge yet. The compiler's words \
+             are above.",
+            exercise::codec(step).display()
+        )];
+        let checks = Vec::new();
+        Self {
+            exercise: step.number(),
+            compiles: false,
+            solved: false,
+            checks,
+            live: None,
+            diagnosis,
+        }
+    }
+
+    /// The list and the diagnosis. `left_out` says why there is no live run, when there could be one.
+    pub fn print(&self, step: Step, left_out: &str) {
+        for check in &self.checks {
+            let promise = diagnosis::promises(check.promise);
+            println!("{} {promise}: {}", mark(check.is_kept()), check.seen);
+        }
+        match &self.live {
+            Some(live) => println!("{} on a real server: {}", mark(live.is_well()), live.seen()),
+            None if self.solved && live::has_one(step) => {
+                println!("-   on a real server: {left_out}");
+            }
+            None => {}
+        }
+        if self.compiles {
+            println!();
+        }
+        for (number, line) in self.diagnosis.iter().enumerate() {
+            match number {
+                0 => println!("{}", coloured(line, self.solved)),
+                _ => println!("{line}"),
+            }
+        }
+    }
+
+    /// Its line in the summary.
+    pub fn summary(&self) -> String {
+        let what = match self {
+            Self { compiles: false, .. } => "does not compile",
+            Self { solved: true, .. } => "solved",
+            _ => "not solved",
+        };
+        format!("exercise {}: {}", self.exercise, coloured(what, self.solved))
+    }
+}
+
+fn mark(well: bool) -> String {
+    coloured(if well { "ok " } else { "NO " }, well)
+}
+
+/// In green or red, on a terminal that may have colours.
+fn coloured(text: &str, well: bool) -> String {
+    let text = style(text);
+    if well { text.green() } else { text.red() }.to_string()
+}

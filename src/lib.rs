@@ -12,6 +12,7 @@
 //! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`verify`] | `workshop verify`: is an exercise solved |
+//! | [`hints`] | `workshop hint`: a nudge for an exercise, level by level |
 //! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
@@ -20,6 +21,7 @@ pub mod connection;
 pub mod doctor;
 pub mod exercise;
 pub use stack::exit;
+pub mod hints;
 pub mod load;
 pub mod logging;
 mod process_group;

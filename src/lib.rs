@@ -12,6 +12,7 @@
 //! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`verify`] | `workshop verify`: is an exercise solved |
+//! | [`watch`] | `workshop watch`: judges an exercise whenever it is saved |
 //! | [`hints`] | `workshop hint`: a nudge for an exercise, level by level |
 //! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
@@ -21,6 +22,7 @@ pub mod connection;
 pub mod doctor;
 pub mod exercise;
 pub use stack::exit;
+mod fold;
 pub mod hints;
 pub mod load;
 pub mod logging;
@@ -29,5 +31,6 @@ pub mod quantiles;
 pub mod starter;
 pub mod telemetry;
 pub mod verify;
+pub mod watch;
 pub mod worker;
 pub mod workflows;

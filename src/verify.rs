@@ -92,9 +92,7 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     let mut reports = Vec::new();
     for step in steps {
         if text && args.all {
-            let codec = exercise::codec(*step);
-            let heading = format!("Exercise {}, {}", step.number(), codec.display());
-            println!("{}\n", style(heading).bold());
+            println!("{}\n", heading(*step));
         }
         let report = judge(*step, depth, args.seed, root).await?;
         if text {
@@ -119,6 +117,12 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     }
     let solved = reports.iter().all(|report| report.solved);
     Ok(if solved { Exit::Done } else { Exit::NotSolved })
+}
+
+/// What stands above the report of one of several.
+pub fn heading(step: Step) -> String {
+    let heading = format!("Exercise {}, {}", step.number(), exercise::codec(step).display());
+    style(heading).bold().to_string()
 }
 
 /// Builds the worker with the codec of that step, and judges it. Whoever drops this gives it up:

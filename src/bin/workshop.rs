@@ -11,6 +11,7 @@ use workshop::{
     exit::{self, Exit, Failure},
     hints::{self, HintArgs},
     verify::{self, VerifyArgs},
+    watch::{self, WatchArgs},
     worker::{self, CodecFile, WorkerArgs},
 };
 
@@ -28,6 +29,8 @@ enum Command {
     Compare(Box<CompareArgs>),
     /// Judge your codec of an exercise by what it does
     Verify(VerifyArgs),
+    /// Judge an exercise each time that you save its codec
+    Watch(WatchArgs),
     /// Show a hint for an exercise
     Hint(HintArgs),
     /// Start Temporal, Prometheus and Grafana; see how they are; end them
@@ -52,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Hint(args) => hints::run(&args),
         Command::Stack(args) => stack::command::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -9,7 +9,7 @@ use super::{
     examination::Examination,
     live::{self, Live},
 };
-use crate::exercise;
+use crate::{exercise, fold::fold};
 
 /// One exercise's. `--json` prints it as it is.
 #[derive(Debug, Serialize)]
@@ -55,23 +55,24 @@ impl Report {
     pub fn print(&self, step: Step, left_out: &str) {
         for check in &self.checks {
             let promise = diagnosis::promises(check.promise);
-            println!("{} {promise}: {}", mark(check.is_kept()), check.seen);
+            item(Some(check.is_kept()), &format!("{promise}: {}", check.seen));
         }
         match &self.live {
-            Some(live) => println!("{} on a real server: {}", mark(live.is_well()), live.seen()),
+            Some(live) => item(Some(live.is_well()), &format!("on a real server: {}", live.seen())),
             None if self.solved && live::has_one(step) => {
-                println!("-   on a real server: {left_out}");
+                item(None, &format!("on a real server: {left_out}"));
             }
             None => {}
         }
         if self.compiles {
             println!();
         }
-        for (number, line) in self.diagnosis.iter().enumerate() {
-            match number {
-                0 => println!("{}", coloured(line, self.solved)),
-                _ => println!("{line}"),
-            }
+        let mut lines = self.diagnosis.iter();
+        if let Some(verdict) = lines.next() {
+            println!("{}", coloured(&fold(verdict, 0), self.solved));
+        }
+        for line in lines {
+            println!("{}", fold(line, "Means: ".len()));
         }
     }
 
@@ -86,8 +87,18 @@ impl Report {
     }
 }
 
-fn mark(well: bool) -> String {
-    coloured(if well { "ok " } else { "NO " }, well)
+/// A line of the list, with its mark: kept, broken, or not looked at.
+fn item(well: Option<bool>, text: &str) {
+    let mark = match well {
+        Some(true) => "ok ",
+        Some(false) => "NO ",
+        None => "-  ",
+    };
+    let line = fold(&format!("{mark} {text}"), mark.len() + 1);
+    match well {
+        Some(well) => println!("{}", line.replacen(mark, &coloured(mark, well), 1)),
+        None => println!("{line}"),
+    }
 }
 
 /// In green or red, on a terminal that may have colours.

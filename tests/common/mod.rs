@@ -240,6 +240,10 @@ impl Group {
         Self(Process::new(command.spawn().unwrap()))
     }
 
+    pub fn pid(&self) -> Pid {
+        self.0.pid()
+    }
+
     /// As from the keyboard: the whole group hears it.
     pub fn signal(&self, signal: Signal) {
         kill_process_group(self.0.pid(), signal).unwrap();

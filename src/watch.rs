@@ -232,8 +232,10 @@ impl<'a> Watch<'a> {
     /// An answer to a key that leaves a judgement alone.
     fn say(&self, text: &str) {
         println!("\n{text}");
-        if self.judging.is_none() {
-            self.bar();
+        match self.judging {
+            None => self.bar(),
+            // The bar of a live run is drawn over the line where the cursor is.
+            Some(_) => println!(),
         }
     }
 

@@ -40,6 +40,14 @@ impl Room {
         // Always in the same place, and written only where it differs: cargo builds what is in it once.
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("room");
         copy(Path::new(env!("CARGO_MANIFEST_DIR")), &root);
+        // Below, one folder is for what cargo builds of both. It tells packages by name, version and place
+        // in their workspace, and would take the worker of one for that of the other.
+        let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let manifest = manifest.lines().map(|line| match line.starts_with("version = ") {
+            true => "version = \"0.0.0-room\"",
+            false => line,
+        });
+        fs::write(root.join("Cargo.toml"), manifest.collect::<Vec<_>>().join("\n")).unwrap();
         let room = Self { root, _alone: alone };
         for step in exercise::all() {
             room.save(step, &before(step));
@@ -359,4 +367,9 @@ fn what_does_not_compile_stops_only_its_own_exercise() {
 
     let output = room.workshop(&["verify", "2", "--quick", "--json"]).output().unwrap();
     assert_eq!(common::json(&output)["compiles"], false);
+
+    // It was this copy's codec that was judged, and no other's.
+    let worker = room.root.join(".workshop/workers").join(Step::Blocking.folder());
+    let version = Command::new(worker).arg("--version").output().unwrap();
+    assert!(stdout(&version).contains("0.0.0-room"), "{}", stdout(&version));
 }

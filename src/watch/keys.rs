@@ -5,10 +5,14 @@ use std::{
     thread,
 };
 
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+use rustix::{
+    process::Signal,
+    termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc::UnboundedSender,
+};
 
 use super::Event;
 
@@ -58,6 +62,13 @@ impl Keys {
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&stdin, OptionalActions::Now, &modes).ok()?;
+        // A shell sets its own modes while a program is stopped, with Ctrl-Z, and not all put ours back.
+        let mut goes_on = signal(SignalKind::from_raw(Signal::CONT.as_raw())).ok()?;
+        tokio::spawn(async move {
+            while goes_on.recv().await.is_some() {
+                tcsetattr(io::stdin(), OptionalActions::Now, &modes).ok();
+            }
+        });
         // A thread, as a read of a terminal can't be given up. It ends with the program.
         thread::spawn(move || {
             for byte in stdin.lock().bytes().map_while(Result::ok) {

@@ -1,7 +1,6 @@
 //! The worker, with the codec of an exercise: `cargo run --bin worker [-- --exercise N]`.
 
 use std::{
-    env, fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -10,6 +9,7 @@ use clap::Parser;
 use codec_kit::{AnyCodec, KeyService};
 use solutions::Step;
 use workshop::{
+    exercise,
     exit::{self, Exit, Failure},
     verify::examine,
     worker::{self, CodecFile, WorkerArgs},
@@ -58,10 +58,13 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         let step = Step::solution(number).map_err(Failure::usage)?;
         return start(&cli, step, CodecFile::solution(step), |keys| step.codec(keys));
     }
-    let number = cli.exercise.map_or_else(current_exercise, Ok)?;
-    let step = Step::exercise(number).map_err(Failure::usage)?;
+    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let step = match cli.exercise {
+        Some(number) => Step::exercise(number).map_err(Failure::usage)?,
+        None => exercise::current(room)?,
+    };
     let codec = codec(step).ok_or_else(|| {
-        Failure::usage(format!("this worker was built without exercise {number}'s codec"))
+        Failure::usage(format!("this worker was built without the codec of {}", step.folder()))
     })?;
     start(&cli, step, CodecFile::exercise(step), codec)
 }
@@ -99,24 +102,4 @@ fn codec(step: Step) -> Option<MakeCodec> {
         _ => return None,
     };
     Some(codec)
-}
-
-/// The exercise whose folder this is, else the one that `exercises/current` names.
-fn current_exercise() -> anyhow::Result<u8> {
-    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let here = env::current_dir()?;
-    if let Some(step) =
-        Step::EXERCISES.into_iter().find(|step| here.starts_with(room.join(step.folder())))
-    {
-        return Ok(step.number());
-    }
-    let path = room.join("current");
-    let current = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-    current.ok_or_else(|| {
-        Failure::usage(format!(
-            "{} does not hold the number of an exercise: say which with --exercise N",
-            path.display()
-        ))
-        .into()
-    })
 }

@@ -266,7 +266,8 @@ impl Progress {
         if bar.is_hidden() {
             note(format!("{what}: starting"));
         }
-        let template = "{prefix:24} [{bar:30}] {pos}/{len} workflows, {elapsed} of at most {msg}";
+        // Within 80 columns: of a line that is folded, what stood above would go, too.
+        let template = "{prefix:24} [{bar:16}] {pos}/{len} workflows, {elapsed} of at most {msg}";
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");

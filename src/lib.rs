@@ -12,17 +12,25 @@
 //! | [`doctor`] | `workshop doctor`: what is here, what is wrong, what to do |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`verify`] | `workshop verify`: is an exercise solved |
+//! | [`watch`] | `workshop watch`: judges an exercise whenever it is saved |
+//! | [`hints`] | `workshop hint`: a nudge for an exercise, level by level |
+//! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod compare;
 pub mod connection;
 pub mod doctor;
+pub mod exercise;
 pub use stack::exit;
+mod fold;
+pub mod hints;
 pub mod load;
 pub mod logging;
+mod process_group;
 pub mod quantiles;
 pub mod starter;
 pub mod telemetry;
 pub mod verify;
+pub mod watch;
 pub mod worker;
 pub mod workflows;

@@ -1,4 +1,4 @@
-//! `workshop verify N`: is the exercise solved?
+//! `workshop verify`: is an exercise solved?
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -9,6 +9,7 @@
 //! | `file` | what is wrong with a `codec.rs` that no compiler need see |
 //! | `live` | a real server and a small load, against the blocking codec in the same run |
 //! | `diagnosis` | what the first broken promise means, and where to look next |
+//! | `report` | all of that, as JSON and as text |
 
 pub mod diagnosis;
 mod examination;
@@ -16,53 +17,62 @@ pub mod examine;
 mod file;
 mod limits;
 mod live;
+mod report;
 pub mod secrets;
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    time::Duration,
+};
 
-use clap::Args;
-use serde::Serialize;
-use solutions::{Step, judge::Check};
+use clap::{ArgGroup, Args};
+use console::style;
+use solutions::Step;
 use stack::root;
+use tokio::time::sleep;
+
+pub use live::has_one as has_live_run;
+pub use report::Report;
 
 use crate::{
     compare::{self, TemporalCli},
+    exercise,
     exit::{Exit, Failure},
     logging::LogArgs,
 };
-use examination::{Ended, Examination, Leak};
-use live::Live;
+use examination::{Ended, Examination};
 
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["exercise", "all"]))]
 pub struct VerifyArgs {
     /// The number of the exercise
-    exercise: u8,
+    #[arg(value_name = "N")]
+    exercise: Option<u8>,
+    /// Every exercise, one after another
+    #[arg(long)]
+    all: bool,
     /// Only judge the codec by itself; leave out the run on a real server
     #[arg(long)]
     quick: bool,
     /// The same seed makes the same payloads and deals the same stalls
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print JSON instead of text
+    /// Print JSON instead of text; with --all, an array
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     log: LogArgs,
 }
 
-/// What `--json` prints.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    exercise: u8,
-    solved: bool,
-    checks: Vec<Check>,
-    /// What can be read in the codec's output and should not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    leak: Option<Leak>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live: Option<Live>,
-    diagnosis: Vec<String>,
+/// How far a judgement goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The codec by itself.
+    Quick,
+    /// Then on a real server, too.
+    Live,
 }
 
 /// Builds the worker with the exercise's codec, judges it, and says what was seen.
@@ -71,90 +81,106 @@ struct Report {
 /// When there is no such exercise, or this machine can't judge: no cargo, no server, too busy.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
-    let step = Step::exercise(args.exercise).map_err(Failure::usage)?;
+    let steps = match args.exercise {
+        Some(number) => vec![Step::exercise(number).map_err(Failure::usage)?],
+        None => Step::EXERCISES.to_vec(),
+    };
     let root = root::require()?;
     compare::until_interrupted(
-        verify(args, step, &root),
-        "what was started is stopped, and nothing is judged",
+        verify(args, &steps, &root),
+        "what was started is stopped, and nothing more is judged",
     )
 }
 
-async fn verify(args: &VerifyArgs, step: Step, root: &Path) -> anyhow::Result<Exit> {
-    let codec = format!("exercises/{}/codec.rs", step.folder());
-    let fault = file::fault(&root.join(&codec));
+async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Result<Exit> {
+    let depth = if args.quick { Depth::Quick } else { Depth::Live };
+    let text = !args.json;
+    let mut reports = Vec::new();
+    for step in steps {
+        if text && args.all {
+            println!("{}\n", heading(*step));
+        }
+        let report = judge(*step, depth, args.seed, root).await?;
+        if text {
+            report.print(*step, "left out, as --quick says");
+        }
+        if text && args.all {
+            println!();
+        }
+        reports.push(report);
+    }
+    if text && args.all {
+        for report in &reports {
+            println!("{}", report.summary());
+        }
+    }
+    if args.json {
+        let json = match &reports[..] {
+            [report] if !args.all => serde_json::to_string_pretty(report),
+            all => serde_json::to_string_pretty(all),
+        };
+        println!("{}", json?);
+    }
+    let solved = reports.iter().all(|report| report.solved);
+    Ok(if solved { Exit::Done } else { Exit::NotSolved })
+}
+
+/// What stands above the report of one of several.
+pub fn heading(step: Step) -> String {
+    let heading = format!("Exercise {}, {}", step.number(), exercise::codec(step).display());
+    style(heading).bold().to_string()
+}
+
+/// Builds the worker with the codec of that step, and judges it. Whoever drops this gives it up:
+/// what it started is killed.
+///
+/// # Errors
+/// When this machine can't judge: no cargo, no server, too busy.
+pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::Result<Report> {
+    let ours = root.join(root::OURS);
+    let folder = ours.join("verify");
+    fs::create_dir_all(&folder)?;
+    let _alone = alone(&folder).await?;
+    let fault = file::fault(&root.join(exercise::codec(step)));
     let built = match fault {
         None => compare::build_worker(step).await?,
         Some(_) => None,
     };
-    let Some(program) = built else {
-        let diagnosis = diagnosis::of_no_program(step, &codec, fault);
-        return tell(
-            args,
-            step,
-            Report { exercise: args.exercise, diagnosis, ..Report::default() },
-        );
-    };
-    let ours = root.join(root::OURS);
-    let folder = ours.join("verify");
-    fs::create_dir_all(&folder)?;
-    let examination = Examination::of(&program, step, args.seed, &folder).await?;
-    if let Ended::Overloaded(seen) = &examination.ended {
+    let Some(program) = built else { return Ok(Report::of_no_program(step, fault)) };
+    let examined = Examination::of(&program, step, seed, &folder).await?;
+    if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(
             "this machine is too busy to judge: {seen}. End what else runs, and try again"
         ))
         .into());
     }
-    let judged_well = examination.is_well();
     // A codec that is wrong by itself has nothing to show on a server.
-    let live = if judged_well && !args.quick && step != Step::Blocking {
+    let live = if examined.is_well() && depth == Depth::Live && has_live_run(step) {
         let cli = TemporalCli::find_or_install(&ours).await?;
-        Some(live::run(step, program, cli, args.seed, &folder).await?)
+        Some(live::run(step, program, cli, seed, &folder).await?)
     } else {
         None
     };
-    let report = Report {
-        exercise: args.exercise,
-        solved: judged_well && live.as_ref().is_none_or(Live::is_well),
-        diagnosis: diagnosis::of(step, &examination, live.as_ref()),
-        checks: examination.checks,
-        leak: examination.leak,
-        live,
-    };
-    tell(args, step, report)
+    Ok(Report::new(step, examined, live))
 }
 
-fn tell(args: &VerifyArgs, step: Step, report: Report) -> anyhow::Result<Exit> {
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report, args.quick, step);
-    }
-    Ok(if report.solved { Exit::Done } else { Exit::NotSolved })
-}
-
-fn print(report: &Report, quick: bool, step: Step) {
-    for check in &report.checks {
-        let mark = if check.is_kept() { "ok " } else { "NO " };
-        println!("{mark} {}: {}", diagnosis::promises(check.promise), check.seen);
-    }
-    if !report.checks.is_empty() {
-        let mark = if report.leak.is_none() { "ok " } else { "NO " };
-        println!("{mark} prints no payload and no key: {}", diagnosis::seen_in_output(report.leak));
-    }
-    match &report.live {
-        Some(live) => {
-            let mark = if live.is_well() { "ok " } else { "NO " };
-            println!("{mark} on a real server: {}", live.seen());
+/// Waits until nobody else judges here. Two at a time, say a `verify` beside a `watch`, would write
+/// into each other's files, and each would be measured while the other uses the machine. Dropping
+/// what this returns lets the next one in.
+async fn alone(folder: &Path) -> anyhow::Result<File> {
+    const LOOK: Duration = Duration::from_millis(100);
+    let lock = File::create(folder.join("lock"))?;
+    let mut told = false;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::WouldBlock) => {}
         }
-        None if report.solved && quick && step != Step::Blocking => {
-            println!("-   on a real server: left out, as --quick says");
+        if !told {
+            eprintln!("another `verify` or `watch` is judging here: waiting until it is done");
+            told = true;
         }
-        None => {}
-    }
-    if !report.checks.is_empty() {
-        println!();
-    }
-    for line in &report.diagnosis {
-        println!("{line}");
+        sleep(LOOK).await;
     }
 }

@@ -1,9 +1,7 @@
 //! `workshop verify` with a file that is no codec, and with codecs that do harm: it survives, says
 //! which it was, ends in time and leaves nothing running.
 //!
-//! All of it happens in a copy of the workshop, in which a test may break what it likes. Cargo builds
-//! the copy in the build folder of the workshop itself, where the SDK is compiled already, and puts the
-//! programs into a folder of the copy's own.
+//! All of it happens in a copy of the workshop.
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
@@ -11,18 +9,15 @@
 mod common;
 
 use std::{
-    env,
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use common::{Group, Process, json, program, stderr, stdout, wait_for};
-use rustix::process::{Pid, Signal, kill_process};
+use common::{Group, Process, json, room::Room, stderr, stdout, wait_for};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use solutions::Step;
 use tempfile::NamedTempFile;
@@ -39,99 +34,8 @@ const A_MOMENT: Duration = Duration::from_secs(5);
 /// Solves exercise 1, unless the variable `MISBEHAVES` says otherwise.
 const MISBEHAVING: &str = include_str!("bad_input/codec.rs");
 
-/// The copy. The same folder each time, so that what did not change is not built again.
-struct Room(PathBuf);
-
+/// What these tests do in the copy.
 impl Room {
-    /// The copy, with the start of each exercise in place; one test at a time.
-    fn enter() -> MutexGuard<'static, Self> {
-        static ROOM: LazyLock<Mutex<Room>> = LazyLock::new(|| Mutex::new(Room::copy()));
-        // What a test that failed has left behind is put right.
-        let room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
-        for step in Step::EXERCISES {
-            room.writes(step, room.start(step));
-        }
-        room
-    }
-
-    fn copy() -> Self {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bad_input");
-        fs::create_dir_all(&root).unwrap();
-        for entry in fs::read_dir(&root).unwrap() {
-            let path = entry.unwrap().path();
-            if path.ends_with("target") {
-                continue;
-            }
-            if path.is_dir() {
-                fs::remove_dir_all(path).unwrap();
-            } else {
-                fs::remove_file(path).unwrap();
-            }
-        }
-        copy_folder(Path::new(env!("CARGO_MANIFEST_DIR")), &root);
-        let room = Self(root);
-        // What is not built yet takes its time, whatever that is.
-        let mut build = room.program(env!("CARGO"));
-        build.args(["build", "--package", "exercises", "--bin", "worker"]);
-        build.args(["--no-default-features", "--features", "exercise-1"]);
-        let built = build.output().unwrap();
-        assert!(built.status.success(), "{}", stderr(&built));
-        room
-    }
-
-    fn start(&self, step: Step) -> String {
-        let before = step.start();
-        fs::read_to_string(self.0.join("solutions").join(before.folder()).join("codec.rs")).unwrap()
-    }
-
-    fn codec(&self, step: Step) -> PathBuf {
-        self.0.join("exercises").join(step.folder()).join("codec.rs")
-    }
-
-    /// The attendee writes this into the exercise's codec.rs, whatever was there.
-    fn writes(&self, step: Step, codec: impl AsRef<[u8]>) {
-        let path = self.codec(step);
-        let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
-        if !is_file || fs::read(&path).unwrap() != codec.as_ref() {
-            self.removes(step);
-            fs::write(path, codec).unwrap();
-        }
-    }
-
-    fn removes(&self, step: Step) {
-        let path = self.codec(step);
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => fs::remove_dir(path).unwrap(),
-            Ok(_) => fs::remove_file(path).unwrap(),
-            Err(_) => {}
-        }
-    }
-
-    /// A program that runs here, and has cargo build here.
-    fn program(&self, path: &str) -> Command {
-        // This test is in `<build folder>/debug/deps`.
-        let build_folder = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
-        let mut command = program(path);
-        // Set by `cargo test`. The build script of ring watches some, and would have half of the SDK
-        // built anew.
-        for (name, _) in env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"CARGO_PKG_")
-                || name.as_encoded_bytes().starts_with(b"CARGO_MANIFEST_")
-            {
-                command.env_remove(name);
-            }
-        }
-        command
-            .current_dir(&self.0)
-            .env("CARGO_BUILD_BUILD_DIR", build_folder)
-            // Cargo tells the packages of a workspace apart by their path within it: the copy's would
-            // take the place of the workshop's. Those that are compiled through a wrapper, whatever it
-            // is, have names of their own.
-            .env("CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER", "env")
-            .env("CARGO_TARGET_DIR", self.0.join("target"));
-        command
-    }
-
     fn verify(&self, flags: &[&str]) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_workshop"));
         command.args(["verify", "--quick"]).args(flags);
@@ -158,7 +62,7 @@ impl Room {
         let output = self.run(misbehaves, verify);
         let length = output.stdout.len() + output.stderr.len();
         assert!(length < SANE, "{misbehaves}: {length} bytes were printed");
-        let kept = fs::metadata(self.0.join(".workshop/verify/output.log")).unwrap().len();
+        let kept = fs::metadata(self.root.join(".workshop/verify/output.log")).unwrap().len();
         assert!(kept < KEPT, "{misbehaves}: {kept} bytes are kept");
         let report = json(&output);
         (output, report)
@@ -176,42 +80,6 @@ impl Room {
             kill_process(*pid, Signal::KILL).ok();
         }
         assert!(left.is_empty(), "{what}: these were left running: {left:?}");
-    }
-
-    /// None where the system does not tell (it does on Linux).
-    fn processes(&self) -> Vec<(Pid, PathBuf)> {
-        let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-        let here = |entry: fs::DirEntry| {
-            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            let link = |name| fs::read_link(entry.path().join(name)).ok();
-            let (program, folder) = (link("exe")?, link("cwd")?);
-            [&program, &folder]
-                .iter()
-                .any(|path| path.starts_with(&self.0))
-                .then_some((pid, program))
-        };
-        all.flatten().filter_map(here).collect()
-    }
-}
-
-/// Copies what a clone of the workshop holds: nothing hidden but cargo's settings, nothing built. With
-/// the times of the files, by which cargo knows what it has built already.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (name, kind) = (entry.file_name(), entry.file_type().unwrap());
-        let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".cargo";
-        let copy = to.join(&name);
-        if hidden || name == "target" {
-            continue;
-        } else if kind.is_dir() {
-            copy_folder(&entry.path(), &copy);
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &copy).unwrap();
-            let changed = entry.metadata().unwrap().modified().unwrap();
-            File::options().append(true).open(&copy).unwrap().set_modified(changed).unwrap();
-        }
     }
 }
 
@@ -262,11 +130,11 @@ fn a_file_that_is_no_codec_is_told() {
 #[test]
 fn a_link_to_a_codec_in_a_folder_that_is_read_only_is_judged() {
     let room = Room::enter();
-    let kept = room.0.join("exercises/kept-elsewhere.rs");
+    let kept = room.root.join("exercises/kept-elsewhere.rs");
     fs::write(&kept, MISBEHAVING).unwrap();
     room.removes(Step::Blocking);
     symlink("../kept-elsewhere.rs", room.codec(Step::Blocking)).unwrap();
-    let folder = room.0.join("exercises/01-blocking-codec");
+    let folder = room.root.join("exercises/01-blocking-codec");
     fs::set_permissions(&folder, Permissions::from_mode(0o555)).unwrap();
     let output = room.run("a link", room.verify(&["1", "--json"]));
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
@@ -325,10 +193,7 @@ fn a_verify_that_is_killed_takes_the_codec_with_it() {
     room.writes(Step::Blocking, MISBEHAVING);
     let mut verify = room.verify(&["1"]);
     let mut verify = Process::new(verify.env("MISBEHAVES", "loops made").spawn().unwrap());
-    let workers = room.0.join(".workshop/workers");
-    wait_for("the codec to be judged", || {
-        room.processes().iter().any(|(_, program)| program.starts_with(&workers)).then_some(())
-    });
+    wait_for("the codec to be judged", || room.has_workers().then_some(()));
     verify.signal(Signal::KILL);
     verify.wait();
     room.nothing_is_left("killed");

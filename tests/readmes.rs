@@ -164,6 +164,9 @@ fn follow(step: Step) {
             // Solved or not: that is the attendee's.
             let printed = attendee.runs(command, &attendee.folder, &[0, 1]);
             assert!(printed.contains("olved: ") || printed.contains("Solved"), "{printed}");
+        } else if command.starts_with("cargo workshop hint ") {
+            let printed = attendee.runs(command, &attendee.folder, &[0]);
+            assert!(printed.contains("cargo workshop hint"), "{printed}");
         } else if command.starts_with("cargo workshop compare ") {
             let small = format!("{command} --workflows 4 --activities 1 --limit 60");
             let printed = attendee.runs(&small, &attendee.folder, &[0]);

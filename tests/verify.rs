@@ -6,6 +6,7 @@
 mod common;
 
 use common::{json, program, stderr, stdout};
+use solutions::Step;
 
 fn verify(flags: &[&str]) -> std::process::Command {
     let mut command = program(env!("CARGO_BIN_EXE_workshop"));
@@ -34,6 +35,29 @@ fn list_verdict_and_exit_code_agree() {
     }
 }
 
+/// One number, or all: neither both nor nothing.
+#[test]
+fn a_number_or_all_is_required() {
+    for (flags, said) in [(&["1", "--all"][..], "cannot be used with"), (&["--quick"], "required")]
+    {
+        let output = verify(flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn all_are_judged_one_after_another() {
+    let output = verify(&["--all", "--quick", "--json"]).output().unwrap();
+    let reports = json(&output);
+    let reports = reports.as_array().unwrap();
+    let numbers = reports.iter().map(|report| report["exercise"].as_u64().unwrap());
+    let expected = Step::EXERCISES.into_iter().map(|step| u64::from(step.number()));
+    assert!(numbers.eq(expected), "{reports:#?}");
+    let solved = reports.iter().all(|report| report["solved"] == true);
+    assert_eq!(output.status.code(), Some(if solved { 0 } else { 1 }), "{reports:#?}");
+}
+
 #[test]
 fn a_number_that_is_no_exercise_is_wrong_usage() {
     for number in ["0", "5", "99"] {
@@ -55,4 +79,13 @@ fn the_compilers_words_are_shown_as_they_are() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("/no/such/wrapper"), "{}", stderr(&output));
     assert!(stdout(&output).contains("does not compile"), "{}", stdout(&output));
+
+    // The same of all: each is tried.
+    let mut command = verify(&["--all", "--quick"]);
+    let output = command.env("CARGO_BUILD_RUSTC_WRAPPER", "/no/such/wrapper").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    for step in Step::EXERCISES {
+        let summary = format!("exercise {}: does not compile\n", step.number());
+        assert!(stdout(&output).contains(&summary), "{}", stdout(&output));
+    }
 }

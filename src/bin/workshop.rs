@@ -9,7 +9,9 @@ use workshop::{
     compare::{self, CompareArgs},
     doctor::{self, DoctorArgs},
     exit::{self, Exit, Failure},
+    hints::{self, HintArgs},
     verify::{self, VerifyArgs},
+    watch::{self, WatchArgs},
     worker::{self, CodecFile, WorkerArgs},
 };
 
@@ -27,6 +29,10 @@ enum Command {
     Compare(Box<CompareArgs>),
     /// Judge your codec of an exercise by what it does
     Verify(VerifyArgs),
+    /// Judge an exercise each time that you save its codec
+    Watch(WatchArgs),
+    /// Show a hint for an exercise
+    Hint(HintArgs),
     /// Start Temporal, Prometheus and Grafana; see how they are; end them
     Stack(StackArgs),
     /// Look at programs, ports, disk, memory, server, metrics and clock
@@ -49,6 +55,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Hint(args) => hints::run(&args),
         Command::Stack(args) => stack::command::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Worker { solution, worker } => {

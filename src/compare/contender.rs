@@ -8,7 +8,7 @@ use solutions::Step;
 use stack::root;
 use tokio::process::Command;
 
-use crate::exit::Failure;
+use crate::{exit::Failure, process_group::ProcessGroup};
 
 /// A reference codec, by the name it has in flags, tables and JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -132,8 +132,7 @@ pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(&root)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+        .stdout(Stdio::piped());
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
@@ -145,14 +144,15 @@ pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
             build.env_remove(&name);
         }
     }
-    // Not `output`: tokio's would take the compiler's words as well, which belong on stderr.
-    let cargo = build.spawn().context("cargo can't be run to build the worker")?;
-    let output = cargo.wait_with_output().await?;
-    if !output.status.success() {
+    // A build that is given up must not leave a compiler behind, which would write over the next one's.
+    let cargo =
+        ProcessGroup::start(&mut build).context("cargo can't be run to build the worker")?;
+    let (status, messages) = cargo.output().await?;
+    if !status.success() {
         return Ok(None);
     }
     // Cargo says where it put what it built, one JSON message a line.
-    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = String::from_utf8_lossy(&messages);
     let executable = messages.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         (message["target"]["name"] == "worker").then_some(())?;

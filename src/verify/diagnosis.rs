@@ -9,6 +9,7 @@ use super::{
     examination::{Ended, Examination, Leak},
     live::Live,
 };
+use crate::exercise;
 
 /// What a promise says, for the list.
 pub fn promises(promise: Promise) -> &'static str {
@@ -120,7 +121,9 @@ const NEVER_ENDS: [&str; 2] = [
 
 /// When there is nothing to judge: the file is none, by that fault, or the compiler has said what is
 /// wrong with it.
-pub fn of_no_program(step: Step, codec: &str, fault: Option<String>) -> Vec<String> {
+pub fn of_no_program(step: Step, fault: Option<String>) -> Vec<String> {
+    let codec = exercise::codec(step);
+    let codec = codec.display();
     let Some(fault) = fault else {
         return vec![
             format!("Not solved: {codec} does not compile, so there is nothing to judge yet."),
@@ -131,10 +134,12 @@ pub fn of_no_program(step: Step, codec: &str, fault: Option<String>) -> Vec<Stri
             "Next:  begin with the compiler's first error.".to_owned(),
         ];
     };
-    let start = step.start();
     vec![
         format!("Not solved: {codec} {fault}, so there is nothing to judge yet."),
-        format!("Next:  it starts as solutions/{}/codec.rs: copy that there.", start.folder()),
+        format!(
+            "Next:  it starts as solutions/{}/codec.rs: copy that there.",
+            step.start().folder()
+        ),
     ]
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    io,
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{ExitStatus, Stdio},
@@ -10,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde::Serialize;
 use solutions::{
     Step,
@@ -18,7 +17,7 @@ use solutions::{
 };
 use sysinfo::{ProcessesToUpdate, System};
 use tokio::{
-    process::{Child, Command},
+    process::Command,
     time::{Instant, sleep},
 };
 
@@ -27,6 +26,7 @@ use super::{
     limits::{MEMORY, OUTPUT},
     secrets::{Form, Printed},
 };
+use crate::process_group::ProcessGroup;
 
 /// The slowest right codec needs a third of it.
 const TIME: Duration = Duration::from_secs(25);
@@ -92,11 +92,10 @@ impl Examination {
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0)
-            .kill_on_drop(true);
-        let mut process = Group::of(command.spawn().context("the worker can't be started")?);
-        let limit = process.within_limits(&words).await;
+            .stderr(output);
+        let mut process =
+            ProcessGroup::start(&mut command).context("the worker can't be started")?;
+        let limit = within_limits(&mut process, &words).await;
         process.end().await?;
         let limit = limit?;
         let output = fs::read(&words)?;
@@ -104,7 +103,7 @@ impl Examination {
         Ok(Self { checks, ended, leak: leak(&output) })
     }
 
-    /// Whether the codec, by itself, is all that it should be.
+    /// Whether all was judged, every promise is kept, and nothing was printed that should not be.
     pub fn is_well(&self) -> bool {
         self.ended == Ended::Whole && self.checks.iter().all(Check::is_kept) && self.leak.is_none()
     }
@@ -117,61 +116,28 @@ enum Limit {
     Output,
 }
 
-/// A process and all that it starts; killed when dropped.
-struct Group {
-    leader: Child,
-    /// Its number, also when the leader is gone: what it has started may still be there.
-    id: Option<Pid>,
-}
-
-impl Group {
-    fn of(leader: Child) -> Self {
-        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Self { leader, id }
-    }
-
-    /// Kills all of it, and waits for the leader's end: then nothing more is written.
-    async fn end(&mut self) -> io::Result<()> {
-        self.kill();
-        self.leader.wait().await?;
-        Ok(())
-    }
-
-    fn kill(&self) {
-        if let Some(id) = self.id {
-            kill_process_group(id, Signal::KILL).ok();
+/// Waits for its end, or for the limit that it reaches.
+async fn within_limits(process: &mut ProcessGroup, words: &Path) -> anyhow::Result<Limit> {
+    let began = Instant::now();
+    let pid = process.id().map(sysinfo::Pid::from_u32);
+    let mut system = System::new();
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(Limit::Ended(status));
         }
-    }
-
-    /// Waits for its end, or for the limit that it reaches.
-    async fn within_limits(&mut self, words: &Path) -> anyhow::Result<Limit> {
-        let began = Instant::now();
-        let pid = self.leader.id().map(sysinfo::Pid::from_u32);
-        let mut system = System::new();
-        loop {
-            if let Some(status) = self.leader.try_wait()? {
-                return Ok(Limit::Ended(status));
-            }
-            if began.elapsed() > TIME {
-                return Ok(Limit::Time);
-            }
-            if fs::metadata(words)?.len() >= OUTPUT {
-                return Ok(Limit::Output);
-            }
-            if let Some(pid) = pid {
-                system.refresh_processes(ProcessesToUpdate::Some(&[pid]), true);
-                if system.process(pid).is_some_and(|process| process.memory() > MEMORY) {
-                    return Ok(Limit::Memory);
-                }
-            }
-            sleep(LOOK).await;
+        if began.elapsed() > TIME {
+            return Ok(Limit::Time);
         }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
+        if fs::metadata(words)?.len() >= OUTPUT {
+            return Ok(Limit::Output);
+        }
+        if let Some(pid) = pid {
+            system.refresh_processes(ProcessesToUpdate::Some(&[pid]), true);
+            if system.process(pid).is_some_and(|process| process.memory() > MEMORY) {
+                return Ok(Limit::Memory);
+            }
+        }
+        sleep(LOOK).await;
     }
 }
 
@@ -210,10 +176,11 @@ fn read(file: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
     (checks, ended)
 }
 
-/// Whether these are the last words of a program of Rust that asked for memory and got none.
+/// Whether a program of Rust said this that asked for memory and got none. With RUST_BACKTRACE, these
+/// are not its last words.
 fn had_no_memory(output: &[u8]) -> bool {
-    let last = &output[output.len().saturating_sub(1000)..];
-    String::from_utf8_lossy(last).contains("memory allocation of ")
+    let words = b"memory allocation of ";
+    output.windows(words.len()).any(|window| window == words)
 }
 
 /// What a codec says of itself may be long, and hold new lines or a terminal's commands.

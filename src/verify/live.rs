@@ -54,6 +54,11 @@ impl Live {
     }
 }
 
+/// Whether there is anything to be seen: exercise 1 ends with the codec that blocks.
+pub fn has_one(step: Step) -> bool {
+    step != Step::Blocking
+}
+
 /// Runs the load with the codec that is not cured, and with the exercise's.
 ///
 /// # Errors

@@ -4,6 +4,8 @@
 // Each test program uses a part of this; and a test that can't go on fails where it is.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod room;
+
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
@@ -127,15 +129,19 @@ pub fn program(path: &str) -> Command {
 pub fn typed(command: &str) -> Command {
     let mut shell = program("sh");
     shell.args(["-c", command]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    // Set by cargo for this test. The build script of ring watches them, and would have half of the
-    // SDK built anew.
+    without_cargos_variables(&mut shell);
+    shell
+}
+
+/// Without what cargo has set for this test. The build script of ring watches some of it, and would have
+/// half of the SDK built anew.
+pub fn without_cargos_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let named = name.to_string_lossy();
         if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
-            shell.env_remove(&name);
+            command.env_remove(&name);
         }
     }
-    shell
 }
 
 /// A free port for each port of the stack, by the variable that moves it.
@@ -258,6 +264,10 @@ impl Group {
     pub fn start(mut command: Command) -> Self {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         Self(Process::new(command.spawn().unwrap()))
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.0.pid()
     }
 
     /// As from the keyboard: the whole group hears it.

@@ -1,0 +1,111 @@
+//! What came out of a judgement, as JSON and as text.
+
+use console::style;
+use serde::Serialize;
+use solutions::{Step, judge::Check};
+
+use super::{
+    diagnosis,
+    examination::{Examination, Leak},
+    live::{self, Live},
+};
+use crate::fold::fold;
+
+/// One exercise's. `--json` prints it as it is.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    exercise: u8,
+    compiles: bool,
+    /// As far as it was judged.
+    pub solved: bool,
+    checks: Vec<Check>,
+    /// What can be read in the codec's output and should not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leak: Option<Leak>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Live>,
+    diagnosis: Vec<String>,
+}
+
+impl Report {
+    /// Of a codec that was judged.
+    pub fn new(step: Step, examined: Examination, live: Option<Live>) -> Self {
+        let solved = examined.is_well() && live.as_ref().is_none_or(Live::is_well);
+        let diagnosis = diagnosis::of(step, &examined, live.as_ref());
+        let Examination { checks, leak, .. } = examined;
+        Self { exercise: step.number(), compiles: true, solved, checks, leak, live, diagnosis }
+    }
+
+    /// Of one of which there is no program: the compiler refuses it, or the file has a fault that no
+    /// compiler need see.
+    pub fn of_no_program(step: Step, fault: Option<String>) -> Self {
+        Self {
+            exercise: step.number(),
+            compiles: false,
+            solved: false,
+            checks: Vec::new(),
+            leak: None,
+            live: None,
+            diagnosis: diagnosis::of_no_program(step, fault),
+        }
+    }
+
+    /// The list and the diagnosis. `left_out` says why there is no live run, when there could be one.
+    pub fn print(&self, step: Step, left_out: &str) {
+        for check in &self.checks {
+            let promise = diagnosis::promises(check.promise);
+            item(Some(check.is_kept()), &format!("{promise}: {}", check.seen));
+        }
+        if self.compiles {
+            let seen = diagnosis::seen_in_output(self.leak);
+            item(Some(self.leak.is_none()), &format!("prints no payload and no key: {seen}"));
+        }
+        match &self.live {
+            Some(live) => item(Some(live.is_well()), &format!("on a real server: {}", live.seen())),
+            None if self.solved && live::has_one(step) => {
+                item(None, &format!("on a real server: {left_out}"));
+            }
+            None => {}
+        }
+        if self.compiles {
+            println!();
+        }
+        let mut lines = self.diagnosis.iter();
+        if let Some(verdict) = lines.next() {
+            println!("{}", coloured(&fold(verdict, 0), self.solved));
+        }
+        for line in lines {
+            println!("{}", fold(line, "Means: ".len()));
+        }
+    }
+
+    /// Its line in the summary.
+    pub fn summary(&self) -> String {
+        let what = match self {
+            Self { compiles: false, .. } => "does not compile",
+            Self { solved: true, .. } => "solved",
+            _ => "not solved",
+        };
+        format!("exercise {}: {}", self.exercise, coloured(what, self.solved))
+    }
+}
+
+/// A line of the list, with its mark: kept, broken, or not looked at.
+fn item(well: Option<bool>, text: &str) {
+    let mark = match well {
+        Some(true) => "ok ",
+        Some(false) => "NO ",
+        None => "-  ",
+    };
+    let line = fold(&format!("{mark} {text}"), mark.len() + 1);
+    match well {
+        Some(well) => println!("{}", line.replacen(mark, &coloured(mark, well), 1)),
+        None => println!("{line}"),
+    }
+}
+
+/// In green or red, on a terminal that may have colours.
+fn coloured(text: &str, well: bool) -> String {
+    let text = style(text);
+    if well { text.green() } else { text.red() }.to_string()
+}

@@ -1,0 +1,295 @@
+//! `workshop watch`, and `verify --all` beside code that does not compile, in a copy of the workspace: an
+//! attendee's own files are never touched.
+
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    process::{Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use common::{
+    Group,
+    room::{self, Room, solution, start},
+    stderr, stdout, wait_for,
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+use solutions::Step;
+use sysinfo::{ProcessStatus, ProcessesToUpdate, System};
+use workshop::exercise;
+
+/// As many editors do it: a new file takes the old one's name.
+fn save(room: &Room, step: Step, content: &str) {
+    let new = room.codec(step).with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(new, room.codec(step)).unwrap();
+}
+
+fn workshop(room: &Room, arguments: &[&str]) -> Command {
+    let mut command = room.program(env!("CARGO_BIN_EXE_workshop"));
+    command.args(arguments);
+    command
+}
+
+/// What a program has written so far, and how far a test has read.
+struct Screen {
+    written: Arc<Mutex<String>>,
+    read: usize,
+}
+
+impl Screen {
+    fn of(mut source: impl Read + Send + 'static) -> Self {
+        let written = Arc::new(Mutex::new(String::new()));
+        let writes = Arc::clone(&written);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // A terminal that nobody writes to any more ends with an error.
+            while let Ok(count @ 1..) = source.read(&mut bytes) {
+                writes.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Self { written, read: 0 }
+    }
+
+    /// Waits until `text` appears, after what was waited for before; returns what is between.
+    fn expect(&mut self, text: &str) -> String {
+        let written = Arc::clone(&self.written);
+        let read = self.read;
+        let at = wait_for(&format!("{text:?}, after:\n{}", self.rest()), || {
+            written.lock().unwrap()[read..].find(text)
+        });
+        let between = self.written.lock().unwrap()[read..read + at].to_owned();
+        self.read += at + text.len();
+        between
+    }
+
+    fn rest(&self) -> String {
+        self.written.lock().unwrap()[self.read..].to_owned()
+    }
+}
+
+/// A program on a terminal of 80 columns.
+struct Terminal {
+    keyboard: File,
+    screen: Screen,
+    program: Group,
+}
+
+impl Terminal {
+    fn start(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let open =
+            || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&master, size).unwrap();
+        command.stdin(open()).stdout(open()).stderr(open());
+        command.env("TERM", "xterm").env_remove("NO_COLOR");
+        let program = Group::start(command);
+        let keyboard = File::from(master);
+        let screen = Screen::of(keyboard.try_clone().unwrap());
+        Self { keyboard, screen, program }
+    }
+
+    fn press(&mut self, key: &str) {
+        self.keyboard.write_all(key.as_bytes()).unwrap();
+    }
+
+    /// Whether it shows what is typed, and gives it a line at a time: as a shell expects it.
+    fn is_as_it_was(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits until the program waits itself, for a key or a save.
+    fn expect_bar(&mut self, step: Step) -> String {
+        let bar = format!("watching exercise {}  [l] live run", step.number());
+        let before = self.screen.expect(&bar);
+        self.screen.expect("[q] quit");
+        before
+    }
+
+    fn expect_heading(&mut self, step: Step) -> String {
+        let codec = exercise::codec(step);
+        self.screen.expect(&format!("Exercise {}, {}", step.number(), codec.display()))
+    }
+
+    /// What it started and still runs.
+    fn children(&self) -> Vec<String> {
+        let mut system = System::new();
+        system.refresh_processes(ProcessesToUpdate::All, true);
+        let pid = sysinfo::Pid::from_u32(self.program.pid().as_raw_nonzero().get().cast_unsigned());
+        let children = system.processes().values().filter(|process| {
+            // A thread is one of them there, and a dead one that nobody asked for yet is not.
+            process.parent() == Some(pid)
+                && process.thread_kind().is_none()
+                && process.status() != ProcessStatus::Zombie
+        });
+        children.map(|process| process.name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        self.program.wait_until_gone()
+    }
+}
+
+#[test]
+fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
+    let room = Room::enter();
+    let [first, second, third] = [Step::Blocking, Step::SpawnBlocking, Step::Async];
+    let mut terminal = Terminal::start(workshop(&room, &["watch", "2"]));
+    terminal.expect_heading(second);
+    let verdict = terminal.expect_bar(second);
+    assert!(verdict.contains("Not solved"), "{verdict}");
+    assert!(!terminal.is_as_it_was());
+    let long = verdict.lines().find(|line| console::measure_text_width(line) > 80);
+    assert_eq!(long, None);
+
+    for level in 1..=2 {
+        terminal.press("h");
+        terminal.screen.expect(&format!("Hint {level} of 3 for exercise 2:"));
+        terminal.expect_bar(second);
+    }
+
+    // What was right for a moment is not judged to the end.
+    save(&room, second, &solution(second));
+    terminal.expect_heading(second);
+    save(&room, second, &start(second));
+    terminal.screen.expect("Saved meanwhile");
+    let verdict = terminal.expect_bar(second);
+    assert!(verdict.contains("Not solved") && !verdict.contains("Solved:"), "{verdict}");
+
+    terminal.press("n");
+    terminal.screen.expect("Exercise 2 is not solved yet");
+    terminal.screen.expect("exercises/03-async-codec/README.md");
+    terminal.expect_heading(third);
+
+    // To another exercise in the middle of a judgement, by saving it.
+    save(&room, first, &solution(first));
+    terminal.screen.expect("Saved meanwhile");
+    terminal.expect_heading(first);
+    let verdict = terminal.expect_bar(first);
+    assert!(verdict.contains("Solved: exercise 1."), "{verdict}");
+    terminal.press("l");
+    terminal.screen.expect("Exercise 1 has no run on a real server");
+    terminal.press("n");
+    let said = terminal.expect_heading(second);
+    assert!(!said.contains("not solved yet"), "{said}");
+    assert!(said.contains("exercises/02-spawn-blocking/README.md"), "{said}");
+
+    terminal.press("q");
+    assert_eq!(terminal.end().code(), Some(0), "{}", terminal.screen.rest());
+    assert!(terminal.is_as_it_was());
+    wait_for("all workers to be gone", || (!room.has_workers()).then_some(()));
+}
+
+#[test]
+fn a_live_run_comes_on_request_and_a_save_ends_it() {
+    let room = Room::enter();
+    let second = Step::SpawnBlocking;
+    save(&room, second, &solution(second));
+    let mut terminal = Terminal::start(workshop(&room, &["watch", "2"]));
+    let verdict = terminal.expect_bar(second);
+    assert!(verdict.contains("Solved: exercise 2.") && verdict.contains("press l"), "{verdict}");
+
+    terminal.press("l");
+    terminal.screen.expect("live run, blocking");
+    wait_for("a server and a worker", || (terminal.children().len() >= 2).then_some(()));
+    save(&room, second, &format!("{}\n// Saved again.\n", solution(second)));
+    terminal.screen.expect("Saved meanwhile");
+    let verdict = terminal.expect_bar(second);
+    assert!(verdict.contains("Solved: exercise 2."), "{verdict}");
+    wait_for("server and workers to be gone", || terminal.children().is_empty().then_some(()));
+
+    terminal.press("l");
+    let verdict = terminal.expect_bar(second);
+    let of_the_server = verdict.lines().find(|line| line.contains("on a real server: "));
+    // How it ends is the machine's affair, too; that it was run, is not.
+    assert!(of_the_server.is_some_and(|line| line.contains("of 20 workflows")), "{verdict}");
+
+    // However it ends, the terminal is as it was.
+    terminal.program.signal(Signal::TERM);
+    assert_eq!(terminal.end().code(), Some(130), "{}", terminal.screen.rest());
+    assert!(terminal.is_as_it_was());
+}
+
+#[test]
+fn without_a_terminal_it_watches_until_a_signal() {
+    let room = Room::enter();
+    let first = Step::Blocking;
+    let mut command = workshop(&room, &["watch", "1"]);
+    command.stdin(Stdio::null());
+    let (reader, writer) = std::io::pipe().unwrap();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut watch = Group::start(command);
+    let mut screen = Screen::of(reader);
+    screen.expect("there is no terminal to read keys from");
+    let verdict = screen.expect("watching exercise 1\n");
+    assert!(verdict.contains("Not solved") && !verdict.contains("[q]"), "{verdict}");
+    assert!(!verdict.contains('\x1b'), "{verdict}");
+
+    // Written again as it was, then changed: one verdict more.
+    save(&room, first, &start(first));
+    fs::write(room.codec(first), start(first)).unwrap();
+    save(&room, first, &solution(first));
+    let verdict = screen.expect("watching exercise 1\n");
+    assert_eq!(verdict.matches("Exercise 1, ").count(), 1, "{verdict}");
+    assert!(verdict.contains("Solved: exercise 1."), "{verdict}");
+
+    // What does not compile is shown, and watched on.
+    save(&room, first, "pub fn codec() { half }");
+    let verdict = screen.expect("watching exercise 1\n");
+    assert!(verdict.contains("cannot find value `half`"), "{verdict}");
+    assert!(verdict.contains("does not compile"), "{verdict}");
+
+    save(&room, first, &solution(first));
+    screen.expect("Exercise 1, ");
+    wait_for("the judge to be at work", || room.has_workers().then_some(()));
+    watch.signal(Signal::TERM);
+    assert_eq!(watch.wait_until_gone().code(), Some(130));
+    screen.expect("terminated (SIGTERM); nothing is watched any more");
+    wait_for("all workers to be gone", || (!room.has_workers()).then_some(()));
+}
+
+#[test]
+fn what_does_not_compile_stops_only_its_own_exercise() {
+    let room = Room::enter();
+    save(&room, Step::Blocking, &solution(Step::Blocking));
+    save(&room, Step::SpawnBlocking, "pub fn codec() { half }");
+    let output = workshop(&room, &["verify", "--all", "--quick"]).output().unwrap();
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot find value `half`"), "{}", stderr(&output));
+    for step in Step::EXERCISES {
+        let number = step.number();
+        let codec = exercise::codec(step);
+        assert!(said.contains(&format!("Exercise {number}, {}\n", codec.display())), "{said}");
+        let expected = match step {
+            Step::Blocking => "solved",
+            Step::SpawnBlocking => "does not compile",
+            _ => "not solved",
+        };
+        assert!(said.contains(&format!("\nexercise {number}: {expected}\n")), "{said}");
+    }
+
+    let output = workshop(&room, &["verify", "2", "--quick", "--json"]).output().unwrap();
+    assert_eq!(common::json(&output)["compiles"], false);
+
+    // It was this copy's codec that was judged, and no other's.
+    let worker = room.root.join(".workshop/workers").join(Step::Blocking.folder());
+    let version = Command::new(worker).arg("--version").output().unwrap();
+    assert!(stdout(&version).contains(room::VERSION), "{}", stdout(&version));
+}

@@ -12,7 +12,7 @@
 //! | variable | what it does |
 //! | --- | --- |
 //! | `VARIANT_SEEDS` | how many seeds each is judged with (default 1) |
-//! | `VARIANT_JOBS` | how many are judged at a time (default 6) |
+//! | `VARIANT_JOBS` | how many are judged at a time (default 10) |
 //! | `VARIANT` | judges only those whose name contains this |
 
 use std::{
@@ -200,7 +200,7 @@ fn the_judge_agrees_about_every_variant() {
     }
     let number = |name, default| env::var(name).map_or(default, |text| text.parse().unwrap());
     let seeds = number("VARIANT_SEEDS", 1);
-    let jobs = number("VARIANT_JOBS", 6);
+    let jobs = number("VARIANT_JOBS", 10);
     let only = env::var("VARIANT").unwrap_or_default();
 
     let mut cases: Vec<Case> = Vec::new();

@@ -40,7 +40,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-pub use contender::{Contender, Entry, build_worker};
+pub use contender::{Contender, Entry};
 pub use dev_server::DevServer;
 pub use measure::{Course, Place};
 pub use results::{Comparison, Ratio, Run, Versions, Workflows};

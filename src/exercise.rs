@@ -1,13 +1,22 @@
-//! The exercises: where their files are, and which one is meant.
+//! The exercises: where their files are, which one is meant, and how its worker is built.
 
 use std::{
     env, fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
+    process::{self, Stdio},
 };
 
+use anyhow::Context;
 use solutions::Step;
+use stack::root;
+use tokio::process::Command;
 
-use crate::exit::Failure;
+use crate::{
+    compare,
+    exit::{Exit, Failure},
+    process_group::ProcessGroup,
+};
 
 /// The exercise that comes after this one.
 pub fn after(step: Step) -> Option<Step> {
@@ -45,6 +54,89 @@ pub fn current(room: &Path) -> anyhow::Result<Step> {
         ))
         .into()
     })
+}
+
+/// What to say of an exercise whose worker could not be built.
+pub fn does_not_compile(step: Step) -> Failure {
+    Failure::usage(format!(
+        "{} does not compile, so there is nothing to run: the compiler's words are above",
+        codec(step).display()
+    ))
+}
+
+/// Builds the program `worker`, with the attendee's codec of that step and no other: what is half-written
+/// in another exercise must not stop this one. `None` if it does not compile: the compiler's words are
+/// on stderr.
+///
+/// # Errors
+/// When cargo can't be run.
+pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = root::require()?;
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--package", "exercises", "--bin", "worker"])
+        .args(["--features", &format!("exercise-{}", step.number())])
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(&root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    // Set by `cargo run` for this program. The build script of ring watches them, and would have
+    // half of the SDK built anew.
+    for (name, _) in std::env::vars_os() {
+        let named = name.to_string_lossy();
+        if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
+    // A build that is given up must not leave a compiler behind, which would write over the next one's.
+    let cargo =
+        ProcessGroup::start(&mut build).context("cargo can't be run to build the worker")?;
+    let (status, messages) = cargo.output().await?;
+    if !status.success() {
+        return Ok(None);
+    }
+    // Cargo says where it put what it built, one JSON message a line.
+    let messages = String::from_utf8_lossy(&messages);
+    let executable = messages.lines().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        (message["target"]["name"] == "worker").then_some(())?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    let executable = executable.context("cargo built the worker but did not say where it is")?;
+    // A copy: cargo puts the worker of another exercise in the same place.
+    let folder = root.join(root::OURS).join("workers");
+    fs::create_dir_all(&folder)?;
+    let copy = folder.join(step.folder());
+    // A worker that still runs keeps the file it was started from.
+    if copy.exists() {
+        fs::remove_file(&copy)?;
+    }
+    fs::copy(&executable, &copy)
+        .with_context(|| format!("can't copy the worker to {}", copy.display()))?;
+    Ok(Some(copy))
+}
+
+/// Builds the worker of that exercise and becomes it, with the same flags: what is half-written in
+/// another exercise does not matter.
+///
+/// # Errors
+/// When it does not compile, or can't be started.
+pub fn become_worker(step: Step) -> anyhow::Result<Exit> {
+    let work = async {
+        let program = build_worker(step).await?.ok_or_else(|| does_not_compile(step))?;
+        let flags: Vec<_> = env::args_os().skip(1).collect();
+        let mut worker = process::Command::new(&program);
+        if !flags.iter().any(|flag| flag.as_encoded_bytes().starts_with(b"--exercise")) {
+            worker.arg("--exercise").arg(step.number().to_string());
+        }
+        let error = worker.args(flags).exec();
+        Err(error).with_context(|| format!("{} can't be started", program.display()))
+    };
+    compare::until_interrupted(work, "no worker was started")
 }
 
 #[cfg(test)]

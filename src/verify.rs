@@ -143,7 +143,7 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     let _alone = alone(&folder).await?;
     let fault = file::fault(&root.join(exercise::codec(step)));
     let built = match fault {
-        None => compare::build_worker(step).await?,
+        None => exercise::build_worker(step).await?,
         Some(_) => None,
     };
     let Some(program) = built else { return Ok(Report::of_no_program(step, fault)) };

@@ -1,14 +1,12 @@
 //! Who is compared: the reference codecs, one that never stalls, the attendee's own.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::ValueEnum;
 use solutions::Step;
-use stack::root;
 use tokio::process::Command;
 
-use crate::{exit::Failure, process_group::ProcessGroup};
+use crate::{exercise, exit::Failure};
 
 /// A reference codec, by the name it has in flags, tables and JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,14 +86,8 @@ impl Entry {
     /// When there is no such exercise, or it does not compile: the compiler's words are on stderr.
     pub async fn mine(number: u8) -> anyhow::Result<Self> {
         let step = Step::exercise(number).map_err(Failure::usage)?;
-        let program = build_worker(step).await?.ok_or_else(|| {
-            Failure::usage(format!(
-                "the worker does not compile, so there is nothing to measure: the compiler's words \
-                 are above; your codec is exercises/{}/codec.rs",
-                step.folder()
-            ))
-        })?;
-        Ok(Self::exercise(step, program))
+        let program = exercise::build_worker(step).await?;
+        Ok(Self::exercise(step, program.ok_or_else(|| exercise::does_not_compile(step))?))
     }
 
     /// The attendee's codec of that step, in a worker that is built.
@@ -114,62 +106,6 @@ impl Entry {
         command.args(&self.arguments);
         command
     }
-}
-
-/// Builds the program `worker`, with the attendee's codec of that step and no other: what is half-written
-/// in another exercise must not stop this one. `None` if it does not compile: the compiler's words are
-/// on stderr.
-///
-/// # Errors
-/// When cargo can't be run.
-pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let root = root::require()?;
-    let mut build = Command::new(cargo);
-    build
-        .args(["build", "--quiet", "--package", "exercises", "--bin", "worker"])
-        .args(["--no-default-features", "--features", &format!("exercise-{}", step.number())])
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(&root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    // Set by `cargo run` for this program. The build script of ring watches them, and would have
-    // half of the SDK built anew.
-    for (name, _) in std::env::vars_os() {
-        let named = name.to_string_lossy();
-        if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
-        }
-    }
-    // A build that is given up must not leave a compiler behind, which would write over the next one's.
-    let cargo =
-        ProcessGroup::start(&mut build).context("cargo can't be run to build the worker")?;
-    let (status, messages) = cargo.output().await?;
-    if !status.success() {
-        return Ok(None);
-    }
-    // Cargo says where it put what it built, one JSON message a line.
-    let messages = String::from_utf8_lossy(&messages);
-    let executable = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "worker").then_some(())?;
-        Some(PathBuf::from(message["executable"].as_str()?))
-    });
-    let executable = executable.context("cargo built the worker but did not say where it is")?;
-    // A copy: cargo puts the worker of another exercise in the same place.
-    let folder = root.join(root::OURS).join("workers");
-    fs::create_dir_all(&folder)?;
-    let copy = folder.join(step.folder());
-    // A worker that still runs keeps the file it was started from.
-    if copy.exists() {
-        fs::remove_file(&copy)?;
-    }
-    fs::copy(&executable, &copy)
-        .with_context(|| format!("can't copy the worker to {}", copy.display()))?;
-    Ok(Some(copy))
 }
 
 #[cfg(test)]

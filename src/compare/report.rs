@@ -77,8 +77,8 @@ fn command(all: &Comparison) -> String {
     });
     format!(
         "cargo workshop compare --scenario {}{} --seed {} --workflows {} --activities {} \
-         --activity-seconds {} --workflow-task-timeout {} --stall-probability {} --stall-seconds {} \
-         --threads {} --blocking-threads {} --limit {}",
+         --activity-seconds {} --workflow-task-timeout {} --stall-probability {} \
+         --decode-stall-probability {} --stall-seconds {} --threads {} --blocking-threads {} --limit {}",
         scenario.name,
         codecs.collect::<String>(),
         all.seed,
@@ -87,6 +87,7 @@ fn command(all: &Comparison) -> String {
         scenario.activity_seconds,
         scenario.workflow_task_timeout_seconds,
         scenario.stall_probability,
+        scenario.decode_stall_probability,
         scenario.stall_seconds,
         scenario.threads,
         scenario.blocking_threads,

@@ -55,7 +55,7 @@ impl Room {
         // What is not built yet takes its time, whatever that is.
         let mut build = room.program(env!("CARGO"));
         build.args(["build", "--package", "exercises", "--bin", "worker"]);
-        build.args(["--no-default-features", "--features", "exercise-1"]);
+        build.args(["--features", "exercise-1"]);
         let built = build.output().unwrap();
         assert!(built.status.success(), "{}", stderr(&built));
         room

@@ -83,6 +83,9 @@ pub struct CompareArgs {
     /// Write the HTML report to this file [default: .workshop/report.html]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write each plot to this folder as well, as an SVG file
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
@@ -131,6 +134,11 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     // Found out now, and not after the run.
     for file in [Some(&report), args.json.as_ref()].into_iter().flatten() {
         writable(file)?;
+    }
+    if let Some(folder) = &args.pictures {
+        fs::create_dir_all(folder).map_err(|error| {
+            Failure::usage(format!("{} can't be made: {error}", folder.display()))
+        })?;
     }
     let entries = entries(args).await?;
     let place = match &args.address {
@@ -210,6 +218,13 @@ fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Resul
     let html = report::html(all)?;
     fs::write(report, html).with_context(|| format!("can't write {}", report.display()))?;
     note(format!("the report, with plots over time: {}", report.display()));
+    if let Some(folder) = &args.pictures {
+        for (name, svg) in plots::pictures(&all.runs)? {
+            let file = folder.join(name);
+            fs::write(&file, svg).with_context(|| format!("can't write {}", file.display()))?;
+        }
+        note(format!("its pictures: {}", folder.display()));
+    }
     Ok(())
 }
 

@@ -19,6 +19,30 @@ const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 const DATA: RGBColor = RGBColor(3, 3, 3);
 
+/// What they are where there is no such page: legible on white and on black.
+const STANDALONE: [(&str, &str); 3] =
+    [("#010101", "#7d8590"), ("#020202", "#7d859044"), ("#030303", "#e5534b")];
+
+/// Every figure of every run, each as a file: its name, and what is in it.
+///
+/// # Errors
+/// When the plotting library gives up.
+pub fn pictures(runs: &[Run]) -> anyhow::Result<Vec<(String, String)>> {
+    let mut pictures = Vec::new();
+    for figure in &FIGURES {
+        let svgs =
+            figure.svgs(runs).map_err(|error| anyhow::anyhow!("plotting failed: {error}"))?;
+        for (run, mut svg) in runs.iter().zip(svgs) {
+            for (stand_in, colour) in STANDALONE {
+                svg = svg.replace(stand_in, colour);
+            }
+            let title = figure.title.to_lowercase().replace([' ', '\''], "-");
+            pictures.push((format!("{title}.{}.svg", run.codec), svg));
+        }
+    }
+    Ok(pictures)
+}
+
 /// A figure over time.
 pub struct Figure {
     /// Its heading.
@@ -166,6 +190,16 @@ mod tests {
         }
         let dots = FIGURES[0].svgs(&runs).unwrap().map_dots();
         assert_eq!(dots, [2, 0]);
+    }
+
+    #[test]
+    fn a_picture_has_colours_of_its_own_and_a_name_of_its_own() {
+        let runs = [Run { codec: "async".into(), ..Run::default() }, Run::default()];
+        let pictures = pictures(&runs).unwrap();
+        let names: std::collections::BTreeSet<_> = pictures.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), 2 * FIGURES.len(), "{names:?}");
+        assert!(names.contains(&"end-to-end-latency.async.svg".to_owned()), "{names:?}");
+        assert!(pictures.iter().all(|(_, svg)| !svg.contains("#010101")));
     }
 
     trait Dots {

@@ -206,16 +206,18 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
         Panel {
             title: "Codec calls in flight",
             shows: "Calls of the codec that have begun and are not done.",
-            healthy: "As many as wait for the key service at that moment.",
-            otherwise: "0 or 1 at all times, with a load: the calls wait one after the other. \
-                Growing without end: the key service, or the blocking pool, can't keep up.",
+            healthy: "Encode: as many as wait for the key service at that moment. Decode: 0, or for a \
+                moment one in each of the two loops that poll.",
+            otherwise: "Encode 0 or 1 at all times, with a load: the calls wait one after the other. \
+                Growing without end: the key service, or the blocking pool, can't keep up. Decode at 2 \
+                all the time: what is decoded waits in a line.",
             unit: "short",
             view: View::Lines,
             limit: None,
-            queries: vec![query(
-                or_unknown(format!("sum by (exercise, codec) (codec_in_flight{{{CHOSEN}}})")),
-                "{{codec}}",
-            )],
+            queries: vec![
+                query(in_flight("encode"), "{{codec}} encode"),
+                query(in_flight("decode"), "{{codec}} decode"),
+            ],
         },
         Panel {
             title: "Threads of the blocking pool",
@@ -277,6 +279,13 @@ fn variable(name: &'static str, label: &'static str) -> Variable {
 /// The highest value of `metric` for each codec.
 fn max_of(metric: &str) -> String {
     format!("max by (exercise, codec) ({metric}{{{CHOSEN}}})")
+}
+
+/// Calls under way; what is decoded stands in a line of its own.
+fn in_flight(operation: &str) -> String {
+    or_unknown(format!(
+        "sum by (exercise, codec) (codec_in_flight{{{CHOSEN}, operation=\"{operation}\"}})"
+    ))
 }
 
 /// A recording rule. Those of the codec have a value for each of its operations: the worse counts.

@@ -186,7 +186,8 @@ fn blocks() -> Vec<Variant> {
                     Ok(seal_all(&call.await??, payloads)?)
                 })
             },
-            expected: both(Wrong(&[WaitsQuietly])),
+            // It never rests, so a machine with other work takes its thread away in the middle of a poll.
+            expected: both(Wrong(&[WaitsQuietly, ReleasesThread, ReleasesItAlways])),
         },
         Variant {
             name: "blocks every 100th call",

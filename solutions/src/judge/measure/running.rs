@@ -13,8 +13,8 @@ use std::{
 };
 
 use codec_kit::{
-    AnyCodec, Calls, KeyService, Keyring, Payload, PayloadCodec, PayloadConversionError,
-    SerializationContextData, Stalls, seal_all,
+    AnyCodec, CallFigures, Calls, Figures, KeyService, Keyring, Payload, PayloadCodec,
+    PayloadConversionError, SerializationContextData, Stalls, seal_all,
 };
 use tokio::{runtime, task::JoinSet, time::sleep};
 
@@ -64,6 +64,14 @@ impl Way {
         match self {
             Self::Encode => keys.calls(),
             Self::Decode => keys.decode_calls(),
+        }
+    }
+
+    /// What was seen of these calls.
+    pub(super) fn figures(self, figures: &Figures) -> CallFigures {
+        match self {
+            Self::Encode => figures.encode(),
+            Self::Decode => figures.decode(),
         }
     }
 

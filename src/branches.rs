@@ -44,7 +44,10 @@ pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
         Some(folder) => folder.clone(),
         None => root::require()?,
     };
-    let git = Git::open(folder)?;
+    let mut git = Git::open(folder)?;
+    if args.check {
+        git = git.without_a_trace()?;
+    }
     let mut lines = Lines::of(&git);
     let head = git.head()?;
     // On one of these branches, HEAD's tree is what the branches' common base makes of it.

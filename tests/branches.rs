@@ -440,6 +440,21 @@ fn on_one_of_them_the_others_are_what_they_were() {
     }
 }
 
+/// Not even objects that nothing refers to. (The folder's name would be two places, unquoted.)
+#[test]
+fn check_writes_nothing_at_all() {
+    let repository = Repository::new();
+    let clone = repository.cloned("a:b \"c\"", &["--single-branch"]);
+    let objects = || git(&clone, &["count-objects", "--verbose"]);
+    let before = (objects(), state(&clone));
+    let output = branches(&clone, &["--check"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(stdout(&output).matches("missing ").count(), 8);
+    assert_eq!((objects(), state(&clone)), before);
+    written(&clone, &[]);
+    written(&clone, &["--check"]);
+}
+
 #[test]
 fn other_work_is_refused_and_kept_when_forced() {
     let repository = Repository::new();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     io::{ErrorKind, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use crate::exit::Failure;
 
@@ -20,6 +22,8 @@ const EMAIL: &str = "workshop@localhost";
 /// A repository.
 pub struct Git {
     folder: PathBuf,
+    /// Where objects go that nobody keeps, and where all others are.
+    scratch: Option<(TempDir, OsString)>,
 }
 
 /// A branch, by its name without `refs/heads/`.
@@ -62,7 +66,7 @@ impl Git {
     /// # Errors
     /// When it is in none, or there is no git.
     pub fn open(folder: PathBuf) -> anyhow::Result<Self> {
-        let git = Self { folder };
+        let git = Self { folder, scratch: None };
         let output = git.output(&["rev-parse", "--git-dir"], b"")?;
         if output.status.success() {
             return Ok(git);
@@ -80,6 +84,20 @@ impl Git {
         Err(Failure::usage(what).into())
     }
 
+    /// The same repository, as it is: whatever is made in it from now on is gone when this is dropped.
+    ///
+    /// # Errors
+    /// When there is no place for it.
+    pub fn without_a_trace(mut self) -> anyhow::Result<Self> {
+        let objects = self.line(&["rev-parse", "--git-path", "objects"], b"")?;
+        let objects = self.folder.join(objects).canonicalize()?;
+        // Quoted, as a colon would divide two places.
+        let quoted = objects.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        let scratch = tempfile::tempdir().context("there is no place for temporary files")?;
+        self.scratch = Some((scratch, format!("\"{quoted}\"").into()));
+        Ok(self)
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("git");
         // Set where a hook of git runs this; then it is another repository's, or another index.
@@ -93,6 +111,10 @@ impl Git {
             "GIT_SHALLOW_FILE",
         ] {
             command.env_remove(name);
+        }
+        if let Some((scratch, objects)) = &self.scratch {
+            command.env("GIT_OBJECT_DIRECTORY", scratch.path());
+            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects);
         }
         command
             .arg("-C")

@@ -180,14 +180,14 @@ fn plan(
             continue;
         }
         let state = state(lines, found, &name, commit);
-        if let State::Old(old) | State::OtherWork(old) = &state {
-            if let Some(place) = &old.checked_out {
-                refused.push(format!(
-                    "{name} is checked out in {place}, which would not be what it was: switch to another \
-                     branch there (`git switch --detach` leaves all files as they are)"
-                ));
-                continue;
-            }
+        if let State::Old(old) | State::OtherWork(old) = &state
+            && let Some(place) = &old.checked_out
+        {
+            refused.push(format!(
+                "{name} is checked out in {place}, which would not be what it was: switch to another \
+                 branch there (`git switch --detach` leaves all files as they are)"
+            ));
+            continue;
         }
         let change = match state {
             State::There => {

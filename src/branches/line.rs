@@ -142,9 +142,11 @@ fn make(git: &Git, base: &str) -> anyhow::Result<Vec<(Spot, String)>> {
 
     let mut exercises = tree("exercises")?;
     let mut root: Tree = git.tree(base, "")?;
-    let mut time = git.commit(base)?.time;
+    // Not of today, or each day had commits of its own. A second later each, for whoever sorts them by
+    // time.
+    let times = git.commit(base)?.time + 1..;
     let mut commits: Vec<(Spot, String)> = Vec::new();
-    for spot in Spot::all() {
+    for (spot, time) in Spot::all().zip(times) {
         for (step, start, solved) in &folders {
             let folder = if spot.has_solved(*step) { solved } else { start };
             exercises.insert(step.folder().into(), folder.clone());
@@ -152,9 +154,6 @@ fn make(git: &Git, base: &str) -> anyhow::Result<Vec<(Spot, String)>> {
         let current = git.keep_file(format!("{}\n", spot.step.number()).as_bytes())?;
         exercises.insert(b"current".to_vec(), current);
         root.insert(b"exercises".to_vec(), git.keep_tree(&exercises)?);
-        // Not of today, or each day had commits of its own. A second later each, for whoever sorts
-        // them by time.
-        time += 1;
         let readme = readmes.get(&spot.step.number()).map(String::as_str).unwrap_or_default();
         let message = spot.message(readme, base);
         let parent = commits.last().map_or(base, |(_, commit)| commit.as_str());

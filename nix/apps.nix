@@ -34,7 +34,7 @@ let
         export LIBRARY_PATH=${lib.makeLibraryPath [ pkgs.libiconv ]}''${LIBRARY_PATH:+:$LIBRARY_PATH}
       ''
       + ''
-        exec ${command} -- "$@"
+        exec ${command} "$@"
       '';
     };
 
@@ -49,13 +49,18 @@ let
 in
 {
   default = app "Compare the codecs: nix run . -- compare" workshop;
+  branches = app "Write the steps as branches of your repository" (
+    fromCheckout "branches" (
+      tools.rust ++ [ pkgs.git ]
+    ) "cargo run --quiet --package workshop --bin workshop -- branches"
+  );
   stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
-    fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --quiet --package stack"
+    fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --quiet --package stack --"
   );
   starter = app "Start workflows, and tell how long they took" (
-    fromCheckout "starter" tools.rust "cargo run --package workshop --bin starter"
+    fromCheckout "starter" tools.rust "cargo run --package workshop --bin starter --"
   );
   worker = app "Run the worker with your codec of the current exercise" (
-    fromCheckout "worker" tools.rust "cargo run --package exercises --bin worker"
+    fromCheckout "worker" tools.rust "cargo run --package exercises --bin worker --"
   );
 }

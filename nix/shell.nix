@@ -10,6 +10,7 @@ pkgs.mkShell {
     ++ tools.stack
     ++ [
       pkgs.clippy
+      pkgs.git
       pkgs.jq
       pkgs.rust-analyzer
       pkgs.rustfmt

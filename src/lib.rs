@@ -14,9 +14,11 @@
 //! | [`verify`] | `workshop verify`: is an exercise solved |
 //! | [`watch`] | `workshop watch`: judges an exercise whenever it is saved |
 //! | [`hints`] | `workshop hint`: a nudge for an exercise, level by level |
+//! | [`branches`] | `workshop branches`: the steps as branches of the local repository |
 //! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
+pub mod branches;
 pub mod compare;
 pub mod connection;
 pub mod doctor;

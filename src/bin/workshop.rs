@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use solutions::Step;
 use stack::command::StackArgs;
 use workshop::{
+    branches::{self, BranchesArgs},
     compare::{self, CompareArgs},
     doctor::{self, DoctorArgs},
     exit::{self, Exit, Failure},
@@ -33,6 +34,8 @@ enum Command {
     Watch(WatchArgs),
     /// Show a hint for an exercise
     Hint(HintArgs),
+    /// Write the steps as branches of your repository: exercise/01-…, solution/01-…
+    Branches(BranchesArgs),
     /// Start Temporal, Prometheus and Grafana; see how they are; end them
     Stack(StackArgs),
     /// Look at programs, ports, disk, memory, server, metrics and clock
@@ -57,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Verify(args) => verify::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Hint(args) => hints::run(&args),
+        Command::Branches(args) => branches::run(&args),
         Command::Stack(args) => stack::command::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Worker { solution, worker } => {

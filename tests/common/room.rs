@@ -37,18 +37,7 @@ impl Room {
     }
 
     fn copy() -> Self {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("room");
-        let original = Path::new(ORIGINAL);
-        copy(original, &root);
-        // In `program`, one folder is for what cargo builds of both. It tells packages by name, version
-        // and place in their workspace, and would take the worker of one for that of the other.
-        let manifest = fs::read_to_string(original.join("Cargo.toml")).unwrap();
-        let manifest = manifest.lines().map(|line| match line.starts_with("version = ") {
-            true => format!("version = \"{VERSION}\"\n"),
-            false => format!("{line}\n"),
-        });
-        write(&root.join("Cargo.toml"), manifest.collect::<String>().as_bytes());
-        let room = Self { root };
+        let room = Self { root: copied("room", VERSION) };
         for step in Step::EXERCISES {
             room.writes(step, start(step));
         }
@@ -87,14 +76,10 @@ impl Room {
 
     /// A program that runs here, and has cargo build here.
     pub fn program(&self, path: &str) -> Command {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let mut command = program(path);
         without_cargos_variables(&mut command);
-        command
-            .current_dir(&self.root)
-            // The SDK is not built once more; and no worker of this copy takes the other one's place.
-            .env("CARGO_BUILD_BUILD_DIR", target)
-            .env("CARGO_TARGET_DIR", self.root.join("target"));
+        command.current_dir(&self.root);
+        builds_in(&mut command, &self.root);
         command
     }
 
@@ -117,6 +102,31 @@ impl Room {
         let workers = self.root.join(".workshop/workers");
         self.processes().iter().any(|(_, program)| program.starts_with(&workers))
     }
+}
+
+/// A copy of the workshop in a folder of that name, the same each time. Its packages have that version.
+pub fn copied(name: &str, version: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let original = Path::new(ORIGINAL);
+    copy(original, &root);
+    // In `builds_in`, one folder is for what cargo builds of all. It tells packages by name, version
+    // and place in their workspace, and would take the worker of one for that of the other.
+    let manifest = fs::read_to_string(original.join("Cargo.toml")).unwrap();
+    let manifest = manifest.lines().map(|line| match line.starts_with("version = ") {
+        true => format!("version = \"{version}\"\n"),
+        false => format!("{line}\n"),
+    });
+    write(&root.join("Cargo.toml"), manifest.collect::<String>().as_bytes());
+    root
+}
+
+/// Has cargo build the copy beside the workshop.
+pub fn builds_in(command: &mut Command, copy: &Path) {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    command
+        // The SDK is not built once more; and no worker of this copy takes the other one's place.
+        .env("CARGO_BUILD_BUILD_DIR", target)
+        .env("CARGO_TARGET_DIR", copy.join("target"));
 }
 
 /// The reference codec.

@@ -81,6 +81,7 @@ in
     "cargo-clippy"
     "clippy-driver"
   ];
+  git = host "git" [ "git" ];
   grafana = host "grafana" [ "grafana" ];
   jq = host "jq" [ "jq" ];
   libiconv = build {

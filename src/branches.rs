@@ -1,0 +1,260 @@
+//! `workshop branches`: the workshop's steps as branches of the local repository.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `git` | the program git, and what is asked of it |
+//! | `line` | the commits: one line from `HEAD` on, exercise, solution, next exercise |
+//!
+//! The commits are made in the repository alone. No check-out, index or `HEAD` is touched, so it works
+//! in a bare clone as well, and beside unsaved work.
+
+mod git;
+mod line;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use stack::root;
+
+use crate::exit::{Exit, Failure};
+use git::{Change, Git, Reference, short};
+use line::{Lines, Spot};
+
+/// The flags of `workshop branches`.
+#[derive(Clone, Debug, Args)]
+pub struct BranchesArgs {
+    /// Write nothing: say whether the branches are what HEAD's tree makes of them (exit code 1: not)
+    #[arg(long, conflicts_with = "force")]
+    check: bool,
+    /// Overwrite branches that hold other work, too, and keep each of these as NAME-kept-COMMIT
+    #[arg(long)]
+    force: bool,
+    /// The repository to write them in, bare or not [default: the workshop's own]
+    #[arg(long, value_name = "DIR")]
+    repository: Option<PathBuf>,
+}
+
+/// Writes the branches, or looks at them.
+///
+/// # Errors
+/// Wrong usage: no repository, no commit of the workshop, a branch that must not be moved. A broken
+/// environment: no git, or git can't.
+pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
+    let folder = match &args.repository {
+        Some(folder) => folder.clone(),
+        None => root::require()?,
+    };
+    let mut git = Git::open(folder)?;
+    if args.check {
+        git = git.without_a_trace()?;
+    }
+    let mut lines = Lines::of(&git);
+    let head = git.head()?;
+    // On one of these branches, HEAD's tree is what the branches' common base makes of it.
+    let base = lines.base_of(&head).unwrap_or(head);
+    let commits = lines.from(&base)?;
+    tell_what_is_not_committed(&git, &base)?;
+    if args.check {
+        check(&git, &mut lines, &commits)
+    } else {
+        write(&git, &mut lines, &commits, args.force)
+    }
+}
+
+/// Somebody who just edited a file may expect it in the branches.
+fn tell_what_is_not_committed(git: &Git, base: &str) -> anyhow::Result<()> {
+    let changed = git.uncommitted(&["exercises", "solutions"])?;
+    if !changed.is_empty() {
+        eprintln!(
+            "note: the branches are made of what is committed ({}). This is not, so it is not in them, \
+             and stays as it is: {}",
+            short(base),
+            changed.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// How a branch is, beside the commit it should be at.
+enum State<'a> {
+    Missing,
+    There,
+    /// Written by an earlier run and left alone since.
+    Old(&'a Reference),
+    /// It has commits that are not ours, or is not a plain branch.
+    OtherWork(&'a Reference),
+}
+
+fn state<'a>(lines: &mut Lines, found: &'a [Reference], name: &str, commit: &str) -> State<'a> {
+    match found.iter().find(|found| found.name == name) {
+        None => State::Missing,
+        Some(found) if found.is_symbolic => State::OtherWork(found),
+        Some(found) if found.commit == commit => State::There,
+        Some(found) if lines.base_of(&found.commit).is_some() => State::Old(found),
+        Some(found) => State::OtherWork(found),
+    }
+}
+
+fn check(git: &Git, lines: &mut Lines, commits: &[(Spot, String)]) -> anyhow::Result<Exit> {
+    let found = git.branches()?;
+    let mut all = true;
+    for (spot, commit) in commits {
+        let name = spot.branch();
+        let state = state(lines, &found, &name, commit);
+        all &= matches!(state, State::There);
+        match state {
+            State::There => println!("matches  {name}"),
+            State::Missing => println!("missing  {name}"),
+            State::Old(_) => println!("differs  {name}: it was written from another commit"),
+            State::OtherWork(found) => {
+                println!("differs  {name}: it holds other work, {}", short(&found.commit));
+            }
+        }
+    }
+    if all {
+        return Ok(Exit::Done);
+    }
+    eprintln!("`cargo workshop branches` writes them anew");
+    Ok(Exit::NotSolved)
+}
+
+/// What there is to do, and to tell when it is done.
+struct Plan {
+    changes: Vec<Change>,
+    told: Vec<String>,
+}
+
+fn write(
+    git: &Git,
+    lines: &mut Lines,
+    commits: &[(Spot, String)],
+    force: bool,
+) -> anyhow::Result<Exit> {
+    let plan = loop {
+        let found = git.branches()?;
+        let plan = plan(lines, &found, commits, force)?;
+        if plan.changes.iter().all(|change| matches!(change, Change::Verify { .. })) {
+            break plan;
+        }
+        match git.change(&plan.changes) {
+            Ok(()) => break plan,
+            // Another run at the same time was faster. What is there now is looked at anew.
+            Err(error) if git.branches()? == found => return Err(error),
+            Err(_) => {}
+        }
+    };
+    for line in plan.told {
+        println!("{line}");
+    }
+    if let Some((last, _)) = commits.last() {
+        eprintln!(
+            "begin with `git switch {}`; `git log --graph --oneline {}` shows all",
+            commits[0].0.branch(),
+            last.branch()
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// All or nothing: whatever must not be moved is said before anything is written.
+fn plan(
+    lines: &mut Lines,
+    found: &[Reference],
+    commits: &[(Spot, String)],
+    force: bool,
+) -> Result<Plan, Failure> {
+    let mut plan = Plan { changes: Vec::new(), told: Vec::new() };
+    let mut refused = Vec::new();
+    for (spot, commit) in commits {
+        let name = spot.branch();
+        // Git keeps a branch as a file, and a folder can't be in its place.
+        let in_the_way = found.iter().find(|other| {
+            let (a, b) = (format!("{}/", other.name), format!("{name}/"));
+            a != b && (a.starts_with(&b) || b.starts_with(&a))
+        });
+        if let Some(Reference { name: other, .. }) = in_the_way {
+            refused.push(format!(
+                "{name} can't be beside the branch {other}: `git branch -m {other} NAME` gives that \
+                 another name"
+            ));
+            continue;
+        }
+        let state = state(lines, found, &name, commit);
+        if let State::Old(old) | State::OtherWork(old) = &state
+            && let Some(place) = &old.checked_out
+        {
+            refused.push(format!(
+                "{name} is checked out in {place}, which would not be what it was: switch to another \
+                 branch there (`git switch --detach` leaves all files as they are)"
+            ));
+            continue;
+        }
+        let change = match state {
+            State::There => {
+                plan.told.push(format!("unchanged  {name}"));
+                plan.changes.push(Change::Verify { name, commit: commit.clone() });
+                continue;
+            }
+            State::Missing => Change::Create { name: name.clone(), commit: commit.clone() },
+            State::OtherWork(old) if !force => {
+                refused.push(format!(
+                    "{name} holds other work, up to commit {}: --force keeps that as {}, and writes the \
+                     branch anew",
+                    short(&old.commit),
+                    kept(found, old)
+                ));
+                continue;
+            }
+            State::Old(old) => Change::moved(old, commit),
+            State::OtherWork(old) => {
+                let kept = kept(found, old);
+                plan.told.push(format!("kept       {name} as {kept}"));
+                // An earlier run has kept it already, if it came back to the same commit.
+                if !found.iter().any(|other| other.name == kept) {
+                    plan.changes.push(Change::Create { name: kept, commit: old.commit.clone() });
+                }
+                Change::moved(old, commit)
+            }
+        };
+        plan.told.push(format!("written    {name}  {}", short(commit)));
+        plan.changes.push(change);
+    }
+    if refused.is_empty() {
+        return Ok(plan);
+    }
+    Err(Failure::usage(format!("no branch was written:\n  {}", refused.join("\n  "))))
+}
+
+/// The name under which a branch's work is kept: one that is free, or holds that very commit.
+fn kept(found: &[Reference], old: &Reference) -> String {
+    let first = format!("{}-kept-{}", old.name, short(&old.commit));
+    let more = (2..).map(|number| format!("{first}-{number}"));
+    let free = |name: &String| {
+        let there = found.iter().find(|other| other.name == *name);
+        there.is_none_or(|there| there.commit == old.commit && !there.is_symbolic)
+    };
+    std::iter::once(first.clone()).chain(more).find(free).unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn branch(name: &str, commit: &str) -> Reference {
+        Reference {
+            name: name.to_owned(),
+            commit: commit.to_owned(),
+            is_symbolic: false,
+            checked_out: None,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_takes_no_others_name() {
+        let old = branch("exercise/a", "0123456789abcdef");
+        let first = "exercise/a-kept-0123456789ab";
+        assert_eq!(kept(&[], &old), first);
+        assert_eq!(kept(&[branch(first, &old.commit)], &old), first);
+        assert_eq!(kept(&[branch(first, "other")], &old), format!("{first}-2"));
+    }
+}

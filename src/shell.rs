@@ -22,7 +22,7 @@ const NAME: &str = "workshop";
   function workshop; cargo workshop $argv; end      # fish
 
 Examples:
-  cargo workshop completions bash > ~/.local/share/bash-completion/completions/workshop
+  cargo workshop completions bash > ~/.workshop.bash    # and source that
   cargo workshop completions zsh > ~/.zfunc/_workshop
   cargo workshop completions fish > ~/.config/fish/completions/workshop.fish"
 )]
@@ -71,7 +71,8 @@ pub fn man(args: &ManArgs, program: Command) -> anyhow::Result<Exit> {
         })?,
     };
     let mut page = Vec::new();
-    Man::new(command).render(&mut page)?;
+    let version = concat!("workshop ", env!("CARGO_PKG_VERSION"));
+    Man::new(command).source(version).render(&mut page)?;
     files::print(page)?;
     Ok(Exit::Done)
 }

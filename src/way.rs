@@ -195,19 +195,19 @@ fn now(place: &Place) -> Vec<String> {
     let readme = ("read", format!("{}/README.md", place.folder));
     let then = match place.state {
         _ if place.fault.is_some() => {
-            vec![("do", format!("cargo workshop reset {number}, which brings its start back"))]
+            vec![("do", format!("cargo workshop reset {number}    # brings its start back"))]
         }
         State::NotBegun => vec![
             readme,
             ("edit", exercise::codec(place.step).display().to_string()),
-            ("type", format!("cargo workshop watch {number}, which judges it at each save")),
+            ("type", format!("cargo workshop watch {number}    # judges it at each save")),
         ],
         State::Begun | State::Broken => vec![
-            ("type", format!("cargo workshop verify {number}, which says what is left to do")),
+            ("type", format!("cargo workshop verify {number}    # says what is left to do")),
             ("stuck?", format!("cargo workshop hint {number}")),
         ],
         State::SolvedAndChanged => {
-            vec![("type", format!("cargo workshop verify {number}, as it was changed"))]
+            vec![("type", format!("cargo workshop verify {number}    # as it was changed since"))]
         }
         State::Solved => vec![("type", "cargo workshop next".to_owned())],
     };
@@ -281,8 +281,7 @@ pub fn next() -> anyhow::Result<Exit> {
     ]));
     lines.push(String::new());
     lines.push(
-        "Worker and starter need a server: cargo workshop stack, in a terminal of its own."
-            .to_owned(),
+        "Before 2, start a server, in a terminal of its own: cargo workshop stack".to_owned(),
     );
     print(&lines)
 }

@@ -587,7 +587,7 @@ fn every_example_in_every_help_has_valid_flags() {
         let prefix = format!("  cargo workshop {}", words.join(" "));
         let examples = text.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{text}"));
         for example in examples.lines().filter(|line| !line.is_empty()) {
-            assert!(example.starts_with(&prefix) && example.len() <= 100, "{example}");
+            assert!(example.starts_with(&prefix) && example.len() <= 80, "{example}");
             let typed = example.split([' ', '\n']).skip_while(|word| *word != "workshop").skip(1);
             let typed: Vec<_> = typed
                 .take_while(|word| !["#", ">", "|"].contains(word))

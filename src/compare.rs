@@ -56,9 +56,9 @@ use crate::{
 /// The flags of `workshop compare`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop compare                        # three reference codecs
-  cargo workshop compare --mine 2               # your codec of exercise 2 beside them
-  cargo workshop compare --scenario pool        # where spawn_blocking ends
+  cargo workshop compare                    # three reference codecs
+  cargo workshop compare --mine 2           # your codec of exercise 2, too
+  cargo workshop compare --scenario pool    # where spawn_blocking ends
   cargo workshop compare --codec async --codec blocking --json -")]
 pub struct CompareArgs {
     /// What each codec is put through

@@ -55,6 +55,11 @@ use crate::{
 };
 /// The flags of `workshop compare`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop compare                    # three reference codecs
+  cargo workshop compare --mine 2           # your codec of exercise 2, too
+  cargo workshop compare --scenario pool    # where spawn_blocking ends
+  cargo workshop compare --codec async --codec blocking --json -")]
 pub struct CompareArgs {
     /// What each codec is put through
     #[arg(long, value_enum, default_value_t)]

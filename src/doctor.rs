@@ -36,6 +36,10 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// The flags of `workshop doctor`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop doctor
+  cargo workshop doctor --no-stack           # what worker and exercises need
+  cargo workshop doctor --without grafana")]
 pub struct DoctorArgs {
     /// Leave a service of the stack out; may be given several times
     #[arg(long, value_enum, value_name = "SERVICE")]

@@ -13,6 +13,9 @@ use crate::{
 
 /// The flags of `workshop hint`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop hint 1      # a nudge
+  cargo workshop hint 1 2    # the next one goes further")]
 pub struct HintArgs {
     /// The number of the exercise
     #[arg(value_name = "N")]

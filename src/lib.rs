@@ -15,24 +15,33 @@
 //! | [`watch`] | `workshop watch`: judges an exercise whenever it is saved |
 //! | [`hints`] | `workshop hint`: a nudge for an exercise, level by level |
 //! | [`branches`] | `workshop branches`: the steps as branches of the local repository |
+//! | [`way`], [`progress`] | `workshop status`, `next`: where an attendee is; what was solved |
+//! | [`codec_file`] | `workshop reset`, `solve`, `diff`: a codec, its start and its solution |
+//! | [`shell`] | `workshop completions`, `man` |
 //! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod branches;
+pub mod codec_file;
 pub mod compare;
 pub mod connection;
 pub mod doctor;
 pub mod exercise;
 pub use stack::exit;
+mod files;
 mod fold;
 pub mod hints;
 pub mod load;
 pub mod logging;
 mod process_group;
+pub mod progress;
 pub mod quantiles;
+pub mod shell;
 pub mod starter;
 pub mod telemetry;
+mod utc;
 pub mod verify;
 pub mod watch;
+pub mod way;
 pub mod worker;
 pub mod workflows;

@@ -32,6 +32,7 @@ use solutions::Step;
 use stack::root;
 use tokio::time::sleep;
 
+pub use file::fault;
 pub use live::has_one as has_live_run;
 pub use report::Report;
 
@@ -40,11 +41,16 @@ use crate::{
     exercise,
     exit::{Exit, Failure},
     logging::LogArgs,
+    progress::{self, Progress},
 };
 use examination::{Ended, Examination};
 
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop verify 1            # exit code 0: solved, 1: not yet
+  cargo workshop verify 2 --quick    # without the run on a real server
+  cargo workshop verify --all --json")]
 #[command(group = ArgGroup::new("which").required(true).args(["exercise", "all"]))]
 pub struct VerifyArgs {
     /// The number of the exercise
@@ -103,6 +109,9 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
         let report = judge(*step, depth, args.seed, root).await?;
         if text {
             report.print(*step, "left out, as --quick says");
+            if report.solved && !args.all && is_whole(*step, depth) {
+                println!("Next:  cargo workshop next");
+            }
         }
         if text && args.all {
             println!();
@@ -141,12 +150,17 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     let folder = ours.join("verify");
     fs::create_dir_all(&folder)?;
     let _alone = alone(&folder).await?;
-    let fault = file::fault(&root.join(exercise::codec(step)));
+    let codec = root.join(exercise::codec(step));
+    let fault = fault(&codec);
+    let digest = || fs::read(&codec).ok().map(|content| progress::digest(&content));
+    let before = digest();
     let built = match fault {
         None => exercise::build_worker(step).await?,
         Some(_) => None,
     };
     let Some(program) = built else { return Ok(Report::of_no_program(step, fault)) };
+    // The same before and after the build: this is what was built.
+    let judged = before.filter(|before| digest().as_ref() == Some(before));
     let examined = Examination::of(&program, step, seed, &folder).await?;
     if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(
@@ -161,7 +175,31 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     } else {
         None
     };
-    Ok(Report::new(step, examined, live))
+    let report = Report::new(step, examined, live);
+    if report.solved && is_whole(step, depth) {
+        note(step, judged, root);
+    }
+    Ok(report)
+}
+
+/// Whether a judgement of that depth leaves nothing out.
+fn is_whole(step: Step, depth: Depth) -> bool {
+    depth == Depth::Live || !has_live_run(step)
+}
+
+/// Notes that the codec of that digest solves the exercise. Where that can't be, the verdict stands.
+fn note(step: Step, judged: Option<String>, root: &Path) {
+    let number = step.number();
+    let noted = match judged {
+        Some(judged) => Progress::note(root, step, judged).map_err(|error| error.to_string()),
+        None => Err("its codec.rs was saved while it was built".to_owned()),
+    };
+    if let Err(why) = noted {
+        eprintln!(
+            "exercise {number} is solved, but `cargo workshop status` will not know it: {why}. `cargo \
+             workshop verify {number}` notes it when that is put right\n"
+        );
+    }
 }
 
 /// Waits until nobody else judges here. Two at a time, say a `verify` beside a `watch`, would write

@@ -32,6 +32,9 @@ use saves::Saves;
 
 /// The flags of `workshop watch`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop watch      # the exercise whose folder you are in
+  cargo workshop watch 2")]
 pub struct WatchArgs {
     /// The exercise to begin with [default: that of the folder you are in, else the number in
     /// exercises/current]

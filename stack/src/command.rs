@@ -23,12 +23,14 @@ pub struct StackArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum StackCommand {
     /// How the services are; exit code 3 if one is not well
+    #[command(after_help = "Examples:\n  cargo workshop stack status --json")]
     Status {
         /// Print JSON instead of text
         #[arg(long)]
         json: bool,
     },
     /// End the stack
+    #[command(after_help = "Examples:\n  cargo workshop stack down")]
     Down,
 }
 

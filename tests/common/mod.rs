@@ -5,6 +5,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod room;
+pub mod terminal;
 
 use std::{
     fs::{self, File},

@@ -1,0 +1,314 @@
+//! `workshop`, `workshop status`, `workshop next`: where an attendee is, and what to do.
+
+use std::{env, fs, path::Path};
+
+use clap::Args;
+use console::{measure_text_width, style};
+use serde::Serialize;
+use solutions::Step;
+use stack::root;
+
+use crate::{
+    codec_file, exercise,
+    exit::{Exit, Failure},
+    files,
+    fold::fold,
+    progress::{Progress, Solved, digest},
+    verify,
+};
+
+/// The flags of `workshop status`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop status
+  cargo workshop status --json    # for a program")]
+pub struct StatusArgs {
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// How far an exercise is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Solved,
+    SolvedAndChanged,
+    Begun,
+    NotBegun,
+    /// There is no codec that could be read; and it was never solved.
+    Broken,
+}
+
+/// One exercise. `--json` prints it as it is.
+#[derive(Debug, Serialize)]
+struct Place {
+    exercise: u8,
+    #[serde(skip)]
+    step: Step,
+    title: String,
+    folder: String,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solved_at: Option<String>,
+    /// What is wrong with its codec.rs that no compiler need see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+}
+
+impl Place {
+    fn of(step: Step, root: &Path, progress: &Progress) -> Result<Self, Failure> {
+        let codec = root.join(exercise::codec(step));
+        let fault = verify::fault(&codec);
+        // Read once more only where there is something to read.
+        let content = fault.is_none().then(|| fs::read(&codec).ok()).flatten();
+        let is_start = content.as_deref() == Some(&codec_file::start(root, step)?[..]);
+        let solved = progress.of(step);
+        let as_solved =
+            |solved: &Solved| content.as_deref().map(digest).as_ref() == Some(&solved.codec_sha256);
+        let state = match solved {
+            Some(solved) if as_solved(solved) => State::Solved,
+            Some(_) => State::SolvedAndChanged,
+            None if fault.is_some() => State::Broken,
+            None if is_start => State::NotBegun,
+            None => State::Begun,
+        };
+        Ok(Self {
+            exercise: step.number(),
+            step,
+            title: title(step, root),
+            folder: exercise::folder(step).display().to_string(),
+            state,
+            solved_at: solved.map(|solved| solved.at.clone()),
+            fault,
+        })
+    }
+
+    fn is_solved(&self) -> bool {
+        matches!(self.state, State::Solved | State::SolvedAndChanged)
+    }
+
+    /// In words.
+    fn state(&self) -> String {
+        // To the minute: 2026-11-24T10:19:01Z.
+        let at = self.solved_at.as_deref().map(|at| at.replace('T', " "));
+        let at = at.as_deref().map_or("", |at| at.get(..16).unwrap_or(at));
+        match (self.state, &self.fault) {
+            (State::Solved, _) => format!("solved {at} UTC"),
+            (State::SolvedAndChanged, None) => "solved, and changed since".to_owned(),
+            (State::SolvedAndChanged, Some(fault)) => format!("solved; its codec.rs {fault}"),
+            (State::Broken, fault) => {
+                format!("its codec.rs {}", fault.as_deref().unwrap_or("can't be read"))
+            }
+            (State::Begun, _) => "begun".to_owned(),
+            (State::NotBegun, _) => "not begun".to_owned(),
+        }
+    }
+
+    /// The same in its colour, on a terminal that may have colours.
+    fn coloured(&self) -> String {
+        let text = style(self.state());
+        match self.state {
+            State::Solved => text.green(),
+            State::SolvedAndChanged | State::Begun => text.yellow(),
+            State::Broken => text.red(),
+            State::NotBegun => text,
+        }
+        .to_string()
+    }
+
+    /// As in "exercise 2, Give the wait to another thread".
+    fn name(&self) -> String {
+        format!("exercise {}, {}", self.exercise, style(&self.title).bold())
+    }
+}
+
+/// All of them.
+#[derive(Debug, Serialize)]
+struct Way {
+    exercises: Vec<Place>,
+    /// The first one that is not solved.
+    next: Option<u8>,
+}
+
+impl Way {
+    fn of(root: &Path) -> Result<Self, Failure> {
+        let progress = Progress::read(root)?;
+        let places = Step::EXERCISES.into_iter().map(|step| Place::of(step, root, &progress));
+        let exercises = places.collect::<Result<Vec<_>, _>>()?;
+        let next = exercises.iter().find(|place| !place.is_solved()).map(|place| place.exercise);
+        Ok(Self { exercises, next })
+    }
+
+    fn next(&self) -> Option<&Place> {
+        self.exercises.iter().find(|place| Some(place.exercise) == self.next)
+    }
+
+    /// As in "1 of 4 exercises is solved".
+    fn count(&self) -> String {
+        let (solved, all) =
+            (self.exercises.iter().filter(|place| place.is_solved()).count(), self.exercises.len());
+        match solved {
+            0 => format!("None of {all} exercises is solved yet."),
+            1 => format!("1 of {all} exercises is solved."),
+            _ if solved == all => format!("All {all} exercises are solved."),
+            _ => format!("{solved} of {all} exercises are solved."),
+        }
+    }
+}
+
+/// The bare `cargo workshop`: a few lines for whoever has just come, or comes back.
+///
+/// # Errors
+/// When this is not the workshop's folder, or its files can't be read.
+pub fn greet() -> anyhow::Result<Exit> {
+    let root = root::require()?;
+    let way = Way::of(&root)?;
+    let mut lines = vec![
+        "Unblock: what a blocking codec does to a Temporal worker, and how to cure it.".to_owned(),
+        String::new(),
+        way.count(),
+    ];
+    // Who stands in an exercise's folder is at that one.
+    let here = env::current_dir()?;
+    let in_folder = way.exercises.iter().find(|place| here.starts_with(root.join(&place.folder)));
+    match in_folder.or(way.next()) {
+        Some(place) => {
+            lines.push(format!("You are at {}: {}.", place.name(), place.coloured()));
+            lines.push(String::new());
+            lines.extend(now(place));
+        }
+        None => lines.extend(afterwards()),
+    }
+    lines.push(String::new());
+    lines.extend(table(&[
+        ("cargo workshop next", "the next exercise, and its commands"),
+        ("cargo workshop status", "all exercises"),
+        ("cargo workshop --help", "all commands"),
+    ]));
+    print(&lines)
+}
+
+/// What to do in an exercise.
+fn now(place: &Place) -> Vec<String> {
+    let number = place.exercise;
+    let readme = ("read", format!("{}/README.md", place.folder));
+    let then = match place.state {
+        _ if place.fault.is_some() => {
+            vec![("do", format!("cargo workshop reset {number}    # brings its start back"))]
+        }
+        State::NotBegun => vec![
+            readme,
+            ("edit", exercise::codec(place.step).display().to_string()),
+            ("type", format!("cargo workshop watch {number}    # judges it at each save")),
+        ],
+        State::Begun | State::Broken => vec![
+            ("type", format!("cargo workshop verify {number}    # says what is left to do")),
+            ("stuck?", format!("cargo workshop hint {number}")),
+        ],
+        State::SolvedAndChanged => {
+            vec![("type", format!("cargo workshop verify {number}    # as it was changed since"))]
+        }
+        State::Solved => vec![("type", "cargo workshop next".to_owned())],
+    };
+    let rows: Vec<_> = then.iter().map(|(what, how)| (*what, how.as_str())).collect();
+    table(&rows)
+}
+
+/// What to do when all are solved.
+fn afterwards() -> Vec<String> {
+    let last = Step::EXERCISES.len();
+    let mut lines = vec![String::new()];
+    lines.extend(table(&[
+        (&format!("cargo workshop compare --mine {last}"), "yours beside the reference codecs"),
+        ("solutions/NN-…/README.md", "why each is so, and what else would be right"),
+        ("README.md, \"Your own worker\"", "the same for a codec of your own"),
+    ]));
+    lines
+}
+
+/// Prints how far each exercise is.
+///
+/// # Errors
+/// When this is not the workshop's folder, or its files can't be read.
+pub fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let way = Way::of(&root::require()?)?;
+    if args.json {
+        files::print(serde_json::to_string_pretty(&way)? + "\n")?;
+        return Ok(Exit::Done);
+    }
+    let widest = way.exercises.iter().map(|place| measure_text_width(&place.title)).max();
+    let mut lines: Vec<_> = way
+        .exercises
+        .iter()
+        .map(|place| {
+            let mark = if Some(place.exercise) == way.next { ">" } else { " " };
+            let gap = widest.unwrap_or(0) - measure_text_width(&place.title);
+            let gap = " ".repeat(gap + 2);
+            format!("{mark} {}. {}{gap}{}", place.exercise, place.title, place.coloured())
+        })
+        .collect();
+    lines.push(String::new());
+    lines.push(match way.next() {
+        Some(_) => format!("{} Go on: cargo workshop next", way.count()),
+        None => way.count(),
+    });
+    print(&lines)
+}
+
+/// Prints which exercise is next, and the commands for it.
+///
+/// # Errors
+/// When this is not the workshop's folder, or its files can't be read.
+pub fn next() -> anyhow::Result<Exit> {
+    let way = Way::of(&root::require()?)?;
+    let Some(place) = way.next() else {
+        let mut lines = vec![way.count()];
+        lines.extend(afterwards());
+        return print(&lines);
+    };
+    let number = place.exercise;
+    let mut lines = vec![format!("Next is {}: {}.", place.name(), place.coloured()), String::new()];
+    if place.fault.is_some() {
+        lines.extend(now(place));
+        lines.push(String::new());
+    }
+    lines.extend(table(&[
+        ("1. read", &format!("{}/README.md", place.folder)),
+        ("2. see it run", &format!("cargo run --bin worker -- --exercise {number}")),
+        ("   meanwhile", "cargo run --bin starter -- --workflows 50"),
+        ("3. judge it", &format!("cargo workshop verify {number}")),
+    ]));
+    lines.push(String::new());
+    lines.push(
+        "Before 2, start a server, in a terminal of its own: cargo workshop stack".to_owned(),
+    );
+    print(&lines)
+}
+
+/// Two columns.
+fn table(rows: &[(&str, &str)]) -> Vec<String> {
+    let widest = rows.iter().map(|(left, _)| measure_text_width(left)).max().unwrap_or(0);
+    let row = |(left, right): &(&str, &str)| {
+        let gap = " ".repeat(widest - measure_text_width(left) + 2);
+        format!("  {left}{gap}{right}")
+    };
+    rows.iter().map(row).collect()
+}
+
+fn print(lines: &[String]) -> anyhow::Result<Exit> {
+    let lines: String = lines.iter().map(|line| fold(line, 0) + "\n").collect();
+    files::print(lines)?;
+    Ok(Exit::Done)
+}
+
+/// The heading of its README without the number, else the name of its folder.
+fn title(step: Step, root: &Path) -> String {
+    let readme = fs::read_to_string(root.join(exercise::folder(step)).join("README.md"));
+    let heading = format!("# {}. ", step.number());
+    let title = readme.ok().and_then(|text| {
+        let title = text.lines().next()?.strip_prefix(&heading)?.trim().to_owned();
+        (!title.is_empty()).then_some(title)
+    });
+    title.unwrap_or_else(|| step.folder().to_owned())
+}

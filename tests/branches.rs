@@ -440,6 +440,32 @@ fn on_one_of_them_the_others_are_what_they_were() {
     }
 }
 
+/// Also where the workshop's folder can't be told from another by its files. (It was seen to write into the
+/// repository that the program was built in.)
+#[test]
+fn without_a_flag_it_is_the_repository_that_one_is_in() {
+    let repository = Repository::new();
+    let sparse = repository.cloned("sparse", &["--single-branch", "--sparse"]);
+    let bare = repository.cloned("bare", &["--bare", "--single-branch"]);
+    let empty = repository.beside("empty");
+    fs::create_dir(&empty).unwrap();
+    // `--check` all along: the failure to be found would write where nobody wants it.
+    let run = |folder: &Path| {
+        let mut command = program(env!("CARGO_BIN_EXE_workshop"));
+        command.args(["branches", "--check"]).current_dir(folder).output().unwrap()
+    };
+    for folder in [&sparse, &bare, &repository.path().join("exercises/02-spawn-blocking")] {
+        let output = run(folder);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        written(folder, &[]);
+        let output = run(folder);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    }
+    let output = run(&empty);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("is in no git repository"), "{}", stderr(&output));
+}
+
 /// Not even objects that nothing refers to. (The folder's name would be two places, unquoted.)
 #[test]
 fn check_writes_nothing_at_all() {

@@ -11,10 +11,9 @@
 mod git;
 mod line;
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
 use clap::Args;
-use stack::root;
 
 use crate::exit::{Exit, Failure};
 use git::{Change, Git, Reference, short};
@@ -29,7 +28,7 @@ pub struct BranchesArgs {
     /// Overwrite branches that hold other work, too, and keep each of these as NAME-kept-COMMIT
     #[arg(long)]
     force: bool,
-    /// The repository to write them in, bare or not [default: the workshop's own]
+    /// The repository to write them in, bare or not [default: the one you are in]
     #[arg(long, value_name = "DIR")]
     repository: Option<PathBuf>,
 }
@@ -40,9 +39,11 @@ pub struct BranchesArgs {
 /// Wrong usage: no repository, no commit of the workshop, a branch that must not be moved. A broken
 /// environment: no git, or git can't.
 pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
+    // Never the repository that this program was built in, as elsewhere when nothing else is found: it is
+    // not for a command that writes to guess where.
     let folder = match &args.repository {
         Some(folder) => folder.clone(),
-        None => root::require()?,
+        None => env::current_dir()?,
     };
     let mut git = Git::open(folder)?;
     if args.check {

@@ -11,7 +11,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use common::{program, room, stderr, stdout, wait_for, without_cargos_variables};
@@ -314,7 +314,8 @@ fn no_check_out_is_touched_and_unsaved_work_is_told_of() {
     repository.file("exercises/notes.md", "mine\n");
     git(&path, &["add", "exercises/notes.md"]);
     // The index does not know of this time, and a `git status` would write that down.
-    repository.file("README.md", "# Unblock\n");
+    let same = fs::File::options().append(true).open(path.join("exercises/worker.rs")).unwrap();
+    same.set_modified(std::time::SystemTime::now() + Duration::from_secs(60)).unwrap();
     let before = state(&path)[1..].to_vec();
     let output = branches(&path, &[]);
     assert!(output.status.success());
@@ -438,6 +439,32 @@ fn on_one_of_them_the_others_are_what_they_were() {
         assert!(told.lines().all(|line| line.starts_with("unchanged ")), "{told}");
         assert_eq!(ids(&path), expected);
     }
+}
+
+/// Also where the workshop's folder can't be told from another by its files. (It was seen to write into the
+/// repository that the program was built in.)
+#[test]
+fn without_a_flag_it_is_the_repository_that_one_is_in() {
+    let repository = Repository::new();
+    let sparse = repository.cloned("sparse", &["--single-branch", "--sparse"]);
+    let bare = repository.cloned("bare", &["--bare", "--single-branch"]);
+    let empty = repository.beside("empty");
+    fs::create_dir(&empty).unwrap();
+    // `--check` all along: the failure to be found would write where nobody wants it.
+    let run = |folder: &Path| {
+        let mut command = program(env!("CARGO_BIN_EXE_workshop"));
+        command.args(["branches", "--check"]).current_dir(folder).output().unwrap()
+    };
+    for folder in [&sparse, &bare, &repository.path().join("exercises/02-spawn-blocking")] {
+        let output = run(folder);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        written(folder, &[]);
+        let output = run(folder);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    }
+    let output = run(&empty);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("is in no git repository"), "{}", stderr(&output));
 }
 
 /// Not even objects that nothing refers to. (The folder's name would be two places, unquoted.)
@@ -596,6 +623,30 @@ fn one_that_is_killed_leaves_all_or_nothing() {
         written(&clone, &["--check"]);
     }
     assert!(seen.contains(&0), "it was never killed early: {seen:?}");
+}
+
+/// As if it were killed while it tells git what to do: a part of that does nothing.
+#[test]
+fn half_of_what_git_is_told_does_nothing() {
+    let repository = Repository::new();
+    let path = repository.path();
+    let folder = repository.beside("bin");
+    fs::create_dir(&folder).unwrap();
+    let machine = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\nPATH='{machine}'\ncase \"$*\" in *update-ref*) head -c 400 | git \"$@\" ;; *) exec \
+         git \"$@\" ;; esac\n"
+    );
+    fs::write(folder.join("git"), script).unwrap();
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder.join("git"), runs).unwrap();
+    let with = format!("{}:{machine}", folder.display());
+    let output = branches_command(&path, &[]).env("PATH", with).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("`git update-ref` failed"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    assert_eq!(ours(&path), [""; 0]);
+    written(&path, &[]);
 }
 
 /// As an attendee does it: the branch is checked out, and the commands of its message are typed.

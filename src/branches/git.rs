@@ -297,7 +297,8 @@ impl Git {
         // A Ctrl-C is not for git, which could be in the middle of it.
         command.args(arguments).process_group(0);
         let output = feed(command, input.as_bytes())?;
-        if !output.status.success() {
+        // It says so of each step. Without the last one it does nothing, and calls that a success.
+        if !output.status.success() || !output.stdout.ends_with(b"commit: ok\n") {
             return Err(failed(&arguments, &output).into());
         }
         Ok(())

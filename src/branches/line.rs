@@ -40,9 +40,10 @@ impl Spot {
 
     fn message(self, readme: &str, base: &str) -> String {
         let (number, step) = (self.step.number(), self.step.folder());
-        let title = readme.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(step);
-        let title = title.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('.');
-        let title = title.trim();
+        // Without the number that begins it.
+        let title = readme.lines().find_map(|line| line.strip_prefix("# ")).map_or(step, |line| {
+            line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('.').trim()
+        });
         let taught = readme
             .split("\n\n")
             .find(|paragraph| paragraph.starts_with("**Afterwards**"))

@@ -21,6 +21,9 @@ use line::{Lines, Spot};
 
 /// The flags of `workshop branches`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop branches            # exercise/01-… to solution/04-…
+  cargo workshop branches --check    # whether they still match")]
 pub struct BranchesArgs {
     /// Write nothing: say whether the branches are what HEAD's tree makes of them (exit code 1: not)
     #[arg(long, conflicts_with = "force")]

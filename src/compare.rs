@@ -45,7 +45,7 @@ pub use dev_server::DevServer;
 pub use measure::{Course, Place};
 pub use results::{Comparison, Ratio, Run, Versions, Workflows};
 pub use scenario::{Overrides, Scenario, ScenarioName};
-pub use temporal_cli::TemporalCli;
+pub use temporal_cli::{TemporalCli, VERSION as TEMPORAL_CLI_VERSION};
 
 use crate::{
     connection::ServerArgs,

@@ -64,6 +64,20 @@ pub fn does_not_compile(step: Step) -> Failure {
     ))
 }
 
+/// Cargo, as somebody would run it who types it.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Set by `cargo run` for this program. The build script of ring watches them, and would have
+    // half of the SDK built anew.
+    for (name, _) in env::vars_os() {
+        let named = name.to_string_lossy();
+        if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 /// Builds the program `worker`, with the attendee's codec of that step and no other: what is half-written
 /// in another exercise must not stop this one. `None` if it does not compile: the compiler's words are
 /// on stderr.
@@ -71,9 +85,8 @@ pub fn does_not_compile(step: Step) -> Failure {
 /// # Errors
 /// When cargo can't be run.
 pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = root::require()?;
-    let mut build = Command::new(cargo);
+    let mut build = cargo();
     build
         .args(["build", "--quiet", "--package", "exercises", "--bin", "worker"])
         .args(["--features", &format!("exercise-{}", step.number())])
@@ -83,14 +96,6 @@ pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
         .stdout(Stdio::piped());
     if !cfg!(debug_assertions) {
         build.arg("--release");
-    }
-    // Set by `cargo run` for this program. The build script of ring watches them, and would have
-    // half of the SDK built anew.
-    for (name, _) in std::env::vars_os() {
-        let named = name.to_string_lossy();
-        if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
-        }
     }
     // A build that is given up must not leave a compiler behind, which would write over the next one's.
     let cargo =

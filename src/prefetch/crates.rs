@@ -2,7 +2,7 @@
 //! their own.
 //!
 //! Such a folder is what cargo calls a local registry: the `.crate` files as they were downloaded, and
-//! one line about each in `index/`. It is a ninth of what `cargo vendor` writes, in 900 files instead of
+//! one line about each in `index/`. It is an eighth of what `cargo vendor` writes, in 900 files instead of
 //! tens of thousands, which matters on a USB stick; and cargo itself holds each crate against the sum in
 //! `Cargo.lock`.
 

@@ -105,7 +105,14 @@ pub async fn prefetch(root: &Path, build: bool, with_nix: bool) -> anyhow::Resul
 
     tell(workspace.as_ref(), cli.as_ref(), built, &nix);
     if problems.is_empty() {
-        println!("All of it is here: cut the network, and go on.");
+        println!(
+            "{}",
+            if build {
+                "All of it is here: cut the network, and go on."
+            } else {
+                "All of it is fetched. Building it needs no network: cargo workshop prefetch"
+            }
+        );
         return Ok(Exit::Done);
     }
     println!("What is missing:");

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_never_takes_anothers_name() {
+    fn a_new_file_never_takes_the_name_of_another() {
         let folder = tempfile::tempdir().unwrap();
         let kept: Vec<_> = (0..20_u8)
             .map(|number| create(folder.path(), "01", "rs", &[number]).unwrap())

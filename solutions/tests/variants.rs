@@ -36,7 +36,7 @@ use codec_kit::{
 use futures::FutureExt;
 use solutions::{
     Step,
-    judge::{Check, Outcome, Promise},
+    judge::{Check, JudgeError, Outcome, Promise},
 };
 
 #[path = "variants/keeping.rs"]
@@ -150,7 +150,7 @@ struct Judgement {
 fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
     let mut judgement = Judgement { first_broken: None, costs: Vec::new() };
     for promise in Promise::of(step) {
-        let check = promise.judge(step, &make, seed).expect("the judge can work");
+        let check = judged(promise, step, make, seed);
         if !check.is_kept() {
             judgement.first_broken = Some(check);
             break;
@@ -161,6 +161,20 @@ fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
     }
     judgement
 }
+
+/// `verify` gives up where the machine is too busy; here it is tried again.
+fn judged(promise: Promise, step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Check {
+    let mut tries = 0..BUSY_TRIES;
+    loop {
+        match promise.judge(step, &make, seed) {
+            Err(JudgeError::TooBusy(_)) if tries.next().is_some() => {}
+            judged => return judged.expect("the judge can work"),
+        }
+    }
+}
+
+/// How often it is tried again on a machine that is too busy.
+const BUSY_TRIES: usize = 20;
 
 impl Judgement {
     fn is(&self, verdict: Verdict) -> bool {

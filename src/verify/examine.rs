@@ -13,7 +13,7 @@ use codec_kit::{AnyCodec, KeyService};
 use serde::{Deserialize, Serialize};
 use solutions::{
     Step,
-    judge::{Check, Outcome, Promise, measure},
+    judge::{Check, JudgeError, Outcome, Promise, measure},
 };
 use tracing::Level;
 
@@ -63,7 +63,13 @@ pub fn run(
     }
     for promise in Promise::of(step) {
         write(&mut file, &Line::Judging(promise))?;
-        let check = promise.judge(step, &codec, seed)?;
+        let check = match promise.judge(step, &codec, seed) {
+            Err(busy @ JudgeError::TooBusy(_)) => {
+                write(&mut file, &Line::Overloaded(busy.to_string()))?;
+                return Ok(Exit::Environment);
+            }
+            judged => judged?,
+        };
         if !check.is_kept()
             && let Some(seen) = overloaded()?
         {

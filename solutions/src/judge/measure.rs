@@ -71,6 +71,9 @@ pub enum JudgeError {
     /// No key to seal with.
     #[error("the judge could not make a data key: {0}")]
     Key(#[from] KeyringError),
+    /// The reference codec does not keep the promise either, here and now.
+    #[error("the reference codec does not keep the promise either: {0}")]
+    TooBusy(String),
     /// The codec holds its thread for ever, or waits for what never comes.
     #[error("it did not come to an end within {} s", .0.as_secs())]
     Stuck(Duration),

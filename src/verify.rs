@@ -151,14 +151,15 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     fs::create_dir_all(&folder)?;
     let _alone = alone(&folder).await?;
     let codec = root.join(exercise::codec(step));
-    let fault = fault(&codec);
+    if let Some(fault) = fault(&codec) {
+        return Ok(Report::of_no_program(step, Some(fault)));
+    }
+    // Not before that: what is no file may have no end.
     let digest = || fs::read(&codec).ok().map(|content| progress::digest(&content));
     let before = digest();
-    let built = match fault {
-        None => exercise::build_worker(step).await?,
-        Some(_) => None,
+    let Some(program) = exercise::build_worker(step).await? else {
+        return Ok(Report::of_no_program(step, None));
     };
-    let Some(program) = built else { return Ok(Report::of_no_program(step, fault)) };
     // The same before and after the build: this is what was built.
     let judged = before.filter(|before| digest().as_ref() == Some(before));
     let examined = Examination::of(&program, step, seed, &folder).await?;

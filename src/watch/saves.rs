@@ -60,7 +60,7 @@ impl Saves {
         // Read only now: what is saved from here on is told.
         let codecs = Step::EXERCISES.into_iter().map(|step| {
             let file = root.join(exercise::codec(step));
-            Codec { step, content: fs::read(&file).ok(), file }
+            Codec { step, content: read(&file), file }
         });
         Ok(Self { stirs, codecs: codecs.collect(), _watcher: watcher })
     }
@@ -80,13 +80,18 @@ impl Saves {
     fn changed(&mut self) -> Vec<Step> {
         let changed = self.codecs.iter_mut().filter_map(|codec| {
             // One that is not there just now is about to be written, and that is told.
-            let content = fs::read(&codec.file).ok()?;
+            let content = read(&codec.file)?;
             let differs = codec.content.as_ref() != Some(&content);
             codec.content = Some(content);
             differs.then_some(codec.step)
         });
         changed.collect()
     }
+}
+
+/// None of what is no file: a device may have no end.
+fn read(file: &Path) -> Option<Vec<u8>> {
+    fs::metadata(file).ok().filter(fs::Metadata::is_file).and_then(|_| fs::read(file).ok())
 }
 
 #[cfg(test)]

@@ -146,11 +146,20 @@ pub fn start(step: Step) -> String {
     solution(step.start())
 }
 
-/// Only if it is not there: cargo goes by the time of a file.
+/// Only if it is not there: cargo goes by the time of a file. What is there instead, and is no file, a test
+/// that failed has left.
 fn write(path: &Path, content: &[u8]) {
-    if !fs::read(path).is_ok_and(|there| there == content) {
-        fs::write(path, content).unwrap();
+    let found = fs::symlink_metadata(path);
+    let is_file = found.as_ref().is_ok_and(|found| found.is_file());
+    if is_file && fs::read(path).is_ok_and(|there| there == content) {
+        return;
     }
+    match found {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path).unwrap(),
+        Ok(found) if !found.is_file() => fs::remove_file(path).unwrap(),
+        _ => {}
+    }
+    fs::write(path, content).unwrap();
 }
 
 /// What a clone of the workshop holds: nothing hidden but cargo's settings, and nothing built. What is

@@ -92,7 +92,7 @@ fn nothing_secret_is_told_of_payloads_that_cannot_be_opened_read_or_sealed() {
             Sends(|payloads| {
                 sealed("other=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", payloads)
             }),
-            "key id \"other\", which this keyring does not hold",
+            "key id \"other\", which the key service does not hold",
         ),
         (
             "changed",

@@ -85,7 +85,7 @@ fn sealed(keys: &str, payloads: Vec<Payload>) -> Vec<Payload> {
 #[test]
 fn nothing_secret_is_told_of_payloads_that_cannot_be_opened_read_or_sealed() {
     let stage = Stage::new();
-    let worker = stage.worker_with("worker", 3, &["--failure-rate", "0.5"], &LOUD);
+    let worker = stage.worker_with("worker", 3, &["--failure-rate", "0.2"], &LOUD);
     let sends: [(&str, Sends, &str); 5] = [
         (
             "under another key",

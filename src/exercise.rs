@@ -64,18 +64,36 @@ pub fn does_not_compile(step: Step) -> Failure {
     ))
 }
 
-/// Cargo, as somebody would run it who types it.
-pub(crate) fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // Set by `cargo run` for this program. The build script of ring watches them, and would have
-    // half of the SDK built anew.
+/// The flags with which the workshop's programs are built as this one was.
+pub(crate) const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
+
+/// Takes from a command what cargo sets for a program that it runs. The build script of ring watches some
+/// of it, and would have half of the SDK built anew.
+pub fn without_cargos_variables(command: &mut process::Command) {
     for (name, _) in env::vars_os() {
         let named = name.to_string_lossy();
         if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
+            command.env_remove(&name);
         }
     }
-    cargo
+}
+
+/// Runs cargo in a folder, as somebody would who types it: what it prints for machines, if it was content.
+/// Its words for people go to stderr. Dropped, it leaves no compiler behind, which would write over what the
+/// next one builds.
+///
+/// # Errors
+/// When it can't be run.
+pub(crate) async fn cargo<'a>(
+    folder: &Path,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    without_cargos_variables(cargo.as_std_mut());
+    cargo.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
+    let cargo = ProcessGroup::start(&mut cargo).context("cargo can't be run")?;
+    let (status, printed) = cargo.output().await?;
+    Ok(status.success().then_some(printed))
 }
 
 /// Builds the program `worker`, with the attendee's codec of that step and no other: what is half-written
@@ -86,24 +104,11 @@ pub(crate) fn cargo() -> Command {
 /// When cargo can't be run.
 pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
     let root = root::require()?;
-    let mut build = cargo();
-    build
-        .args(["build", "--quiet", "--package", "exercises", "--bin", "worker"])
-        .args(["--features", &format!("exercise-{}", step.number())])
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(&root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    // A build that is given up must not leave a compiler behind, which would write over the next one's.
-    let cargo =
-        ProcessGroup::start(&mut build).context("cargo can't be run to build the worker")?;
-    let (status, messages) = cargo.output().await?;
-    if !status.success() {
-        return Ok(None);
-    }
+    let feature = format!("exercise-{}", step.number());
+    let what = ["build", "--quiet", "--package", "exercises", "--bin", "worker"];
+    let how = ["--features", &feature, "--message-format", "json-render-diagnostics"];
+    let flags = what.into_iter().chain(how).chain(PROFILE.iter().copied());
+    let Some(messages) = cargo(&root, flags).await? else { return Ok(None) };
     // Cargo says where it put what it built, one JSON message a line.
     let messages = String::from_utf8_lossy(&messages);
     let executable = messages.lines().find_map(|line| {

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, and text for whoever reads stdout.
+//! Files that are there whole or not at all, what they are told by, and text for whoever reads stdout.
 
 use std::{
     fs::{File, Permissions},
@@ -8,6 +8,7 @@ use std::{
     time::SystemTime,
 };
 
+use ring::digest::{self, Digest};
 use tempfile::{Builder, NamedTempFile};
 
 use crate::utc;
@@ -71,6 +72,16 @@ fn beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
 /// A new name is on the disk when its folder is.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// SHA-256, in hexadecimal.
+pub fn sha256(content: &[u8]) -> String {
+    hex(&digest::digest(&digest::SHA256, content))
+}
+
+/// A digest, in hexadecimal.
+pub fn hex(digest: &Digest) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Prints results. Whoever has read enough of them may go: that is no error.

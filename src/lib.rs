@@ -20,6 +20,7 @@
 //! | [`shell`] | `workshop completions`, `man` |
 //! | [`prefetch`] | `workshop prefetch`: all that a day without the network needs, and a bundle of it |
 //! | [`exercise`] | which exercises there are, and where |
+//! | [`files`] | files that are there whole or not at all |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod branches;
@@ -29,7 +30,7 @@ pub mod connection;
 pub mod doctor;
 pub mod exercise;
 pub use stack::exit;
-mod files;
+pub mod files;
 mod fold;
 pub mod hints;
 pub mod load;

@@ -14,10 +14,7 @@ mod day;
 mod install;
 mod sums;
 
-use std::{
-    path::{self, Path, PathBuf},
-    process::Stdio,
-};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -27,7 +24,6 @@ use tokio::task;
 use crate::{
     compare, exercise,
     exit::{Exit, Failure},
-    process_group::ProcessGroup,
 };
 
 /// The flags of `workshop prefetch`.
@@ -96,7 +92,7 @@ async fn write_bundle(root: PathBuf, folder: PathBuf, all_systems: bool) -> anyh
         .into());
     }
     say("crates: cargo fetch --locked");
-    if !cargo(&root, &["fetch", "--locked"]).await? {
+    if !fetch(&root).await? {
         return Err(Failure::environment(
             "a bundle needs all crates, and cargo could not fetch them: its words are above",
         )
@@ -132,12 +128,9 @@ async fn write_bundle(root: PathBuf, folder: PathBuf, all_systems: bool) -> anyh
     Ok(Exit::Done)
 }
 
-/// Runs cargo in the workshop's folder; what it says goes to stderr. Whether it was content.
-async fn cargo(root: &Path, flags: &[&str]) -> anyhow::Result<bool> {
-    let mut cargo = exercise::cargo();
-    cargo.args(flags).current_dir(root).stdin(Stdio::null()).stdout(Stdio::null());
-    let cargo = ProcessGroup::start(&mut cargo).context("cargo can't be run")?;
-    Ok(cargo.output().await?.0.success())
+/// The crates of `Cargo.lock`, fetched where they are not there. Whether cargo has them now.
+async fn fetch(root: &Path) -> anyhow::Result<bool> {
+    Ok(exercise::cargo(root, ["fetch", "--locked"]).await?.is_some())
 }
 
 /// One line on stderr.

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ring::digest;
 use serde::{Deserialize, Serialize};
 use solutions::Step;
 use stack::root;
@@ -80,12 +79,6 @@ impl Progress {
             .and_then(|json| files::replace(&path(root), &json, None))
             .map_err(|error| cant("written", &error))
     }
-}
-
-/// SHA-256, in hexadecimal.
-pub fn digest(content: &[u8]) -> String {
-    let digest = digest::digest(&digest::SHA256, content);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is in the file.
@@ -192,12 +185,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(Progress::read(root.path()).unwrap(), Progress::default());
         assert!(!root.path().join(root::OURS).exists(), "who only asks writes nothing");
-        Progress::note(root.path(), Step::Async, digest(b"codec")).unwrap();
+        Progress::note(root.path(), Step::Async, files::sha256(b"codec")).unwrap();
         let progress = Progress::read(root.path()).unwrap();
-        assert_eq!(progress.of(Step::Async).unwrap().codec_sha256, digest(b"codec"));
+        assert_eq!(progress.of(Step::Async).unwrap().codec_sha256, files::sha256(b"codec"));
         assert_eq!(progress.of(Step::Blocking), None);
         assert_eq!(
-            digest(b"abc"),
+            files::sha256(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
     }

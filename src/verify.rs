@@ -6,7 +6,7 @@
 //! | `examination` | starts that process, keeps it within limits, and reads what it wrote |
 //! | `limits` | what a codec may take meanwhile |
 //! | [`secrets`] | looks for plaintext and keys in what was printed |
-//! | `file` | what is wrong with a `codec.rs` that no compiler need see |
+//! | `file` | reads a `codec.rs`, whatever is there in its place |
 //! | `live` | a real server and a small load, against the blocking codec in the same run |
 //! | `diagnosis` | what the first broken promise means, and where to look next |
 //! | `report` | all of that, as JSON and as text |
@@ -32,7 +32,7 @@ use solutions::Step;
 use stack::root;
 use tokio::time::sleep;
 
-pub use file::fault;
+pub use file::{read, source};
 pub use live::has_one as has_live_run;
 pub use report::Report;
 
@@ -40,8 +40,9 @@ use crate::{
     compare::{self, TemporalCli},
     exercise,
     exit::{Exit, Failure},
+    files,
     logging::LogArgs,
-    progress::{self, Progress},
+    progress::Progress,
 };
 use examination::{Ended, Examination};
 
@@ -151,17 +152,15 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     fs::create_dir_all(&folder)?;
     let _alone = alone(&folder).await?;
     let codec = root.join(exercise::codec(step));
-    if let Some(fault) = fault(&codec) {
-        return Ok(Report::of_no_program(step, Some(fault)));
-    }
-    // Not before that: what is no file may have no end.
-    let digest = || fs::read(&codec).ok().map(|content| progress::digest(&content));
-    let before = digest();
+    let before = match source(&codec) {
+        Ok(content) => content,
+        Err(fault) => return Ok(Report::of_no_program(step, Some(fault))),
+    };
     let Some(program) = exercise::build_worker(step).await? else {
         return Ok(Report::of_no_program(step, None));
     };
     // The same before and after the build: this is what was built.
-    let judged = before.filter(|before| digest().as_ref() == Some(before));
+    let judged = (read(&codec).as_ref() == Ok(&before)).then(|| files::sha256(&before));
     let examined = Examination::of(&program, step, seed, &folder).await?;
     if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(

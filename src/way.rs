@@ -13,7 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     files,
     fold::fold,
-    progress::{Progress, Solved, digest},
+    progress::{Progress, Solved},
     verify,
 };
 
@@ -59,13 +59,15 @@ struct Place {
 impl Place {
     fn of(step: Step, root: &Path, progress: &Progress) -> Result<Self, Failure> {
         let codec = root.join(exercise::codec(step));
-        let fault = verify::fault(&codec);
-        // Read once more only where there is something to read.
-        let content = fault.is_none().then(|| fs::read(&codec).ok()).flatten();
+        let (content, fault) = match verify::source(&codec) {
+            Ok(content) => (Some(content), None),
+            Err(fault) => (None, Some(fault)),
+        };
         let is_start = content.as_deref() == Some(&codec_file::start(root, step)?[..]);
         let solved = progress.of(step);
-        let as_solved =
-            |solved: &Solved| content.as_deref().map(digest).as_ref() == Some(&solved.codec_sha256);
+        let as_solved = |solved: &Solved| {
+            content.as_deref().map(files::sha256).as_ref() == Some(&solved.codec_sha256)
+        };
         let state = match solved {
             Some(solved) if as_solved(solved) => State::Solved,
             Some(_) => State::SolvedAndChanged,

@@ -14,9 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{program, room, stderr, stdout, wait_for, without_cargos_variables};
+use common::{program, room, stderr, stdout, wait_for};
 use solutions::Step;
 use tempfile::TempDir;
+use workshop::exercise::without_cargos_variables;
 
 /// In the order of their commits.
 const BRANCHES: [&str; 8] = [

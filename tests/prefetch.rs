@@ -12,8 +12,9 @@ use std::{
     process::{Command, Output},
 };
 
-use common::{program, stderr, stdout, typed, without_cargos_variables};
+use common::{program, stderr, stdout, typed};
 use tempfile::TempDir;
+use workshop::exercise::without_cargos_variables;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SCRIPT: &str = "src/prefetch/install.sh";

@@ -139,7 +139,7 @@ fn status_and_next_follow_what_was_noted_and_the_files() {
     let desk = Desk::new();
     assert_eq!(desk.states(), ["not_begun"; 4]);
     let noted = |step: Step, codec: &str| {
-        Progress::note(desk.0.path(), step, workshop::progress::digest(codec.as_bytes())).unwrap();
+        Progress::note(desk.0.path(), step, workshop::files::sha256(codec.as_bytes())).unwrap();
     };
     desk.writes(exercise::codec(FIRST), solution(FIRST));
     // What is right is not solved before it was judged.

@@ -10,7 +10,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use anyhow::{Context, bail};
@@ -18,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stack::root;
 
-use crate::{exercise, process_group::ProcessGroup};
+use crate::exercise;
 
 /// Where an installed bundle has its crates, in `.workshop/`.
 pub const FOLDER: &str = "crates";
@@ -126,17 +125,10 @@ struct Metadata {
 /// # Errors
 /// When a crate is not there: it has to be fetched first.
 pub async fn ask(root: &Path) -> anyhow::Result<Workspace> {
-    let mut cargo = exercise::cargo();
-    cargo
-        .args(["metadata", "--format-version", "1", "--all-features", "--locked", "--offline"])
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let cargo = ProcessGroup::start(&mut cargo).context("cargo can't be run")?;
-    let (status, said) = cargo.output().await?;
-    if !status.success() {
+    let flags = ["metadata", "--format-version", "1", "--all-features", "--locked", "--offline"];
+    let Some(said) = exercise::cargo(root, flags).await? else {
         bail!("cargo does not have all crates: its words are above");
-    }
+    };
     let metadata: Metadata = serde_json::from_slice(&said).context("reading what cargo says")?;
     let lock = root.join("Cargo.lock");
     let lock =

@@ -3,19 +3,17 @@
 
 use std::{collections::HashSet, env, fs, os::unix::fs::MetadataExt, path::Path, process::Stdio};
 
-use anyhow::Context;
 use solutions::Step;
 use stack::{programs, root};
 use tokio::process::Command;
 
 use super::{
-    cargo,
     crates::{self, Workspace},
-    say,
+    fetch, say,
 };
 use crate::{
     compare::TemporalCli,
-    exercise::{self, codec},
+    exercise::{self, PROFILE, codec},
     exit::Exit,
     process_group::ProcessGroup,
 };
@@ -27,6 +25,9 @@ const BUILDS: [(&str, &[&str]); 3] = [
     ("worker and starter", &["build", "--bin", "worker", "--bin", "starter"]),
     ("the workshop's program", &["build", "--package", "workshop", "--bin", "workshop"]),
 ];
+
+/// What is built is in `Cargo.lock`, and was fetched.
+const QUIETLY: [&str; 3] = ["--quiet", "--locked", "--offline"];
 
 /// What can't be had, and what to do about it.
 struct Problem {
@@ -47,7 +48,7 @@ pub async fn prefetch(root: &Path, build: bool, with_nix: bool) -> anyhow::Resul
 
     say("crates: cargo fetch --locked");
     // For all systems, so that a bundle for others may be written from them.
-    let workspace = match cargo(root, &["fetch", "--locked"]).await? {
+    let workspace = match fetch(root).await? {
         true => crates::ask(root).await.map_err(|error| say(format!("{error:#}"))).ok(),
         false => None,
     };
@@ -146,11 +147,9 @@ async fn build_all(root: &Path) -> anyhow::Result<Built> {
     }
     for (what, flags) in BUILDS {
         say(format!("building {what}"));
-        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let quiet = ["--quiet", "--locked", "--offline"].map(str::to_owned);
-        let all: Vec<_> = flags.iter().chain(&quiet).chain(release()).map(String::as_str).collect();
-        if cargo(root, &all).await? {
-            asked.push(flags);
+        let all = flags.iter().copied().chain(QUIETLY).chain(PROFILE.iter().copied());
+        if exercise::cargo(root, all).await?.is_some() {
+            asked.push(flags.iter().map(|flag| (*flag).to_owned()).collect());
         } else {
             built.failed.push(what.to_owned());
         }
@@ -168,29 +167,13 @@ async fn build_all(root: &Path) -> anyhow::Result<Built> {
     Ok(built)
 }
 
-/// The workshop's programs are built as this one was.
-fn release() -> &'static [String] {
-    static RELEASE: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
-        if cfg!(debug_assertions) { Vec::new() } else { vec!["--release".to_owned()] }
-    });
-    &RELEASE
-}
-
 /// How many things cargo has built already for these flags: all of them, or it is not as it should be.
 async fn fresh(root: &Path, flags: &[String]) -> anyhow::Result<Result<usize, String>> {
-    let mut cargo = exercise::cargo();
-    cargo
-        .args(flags)
-        .args(["--quiet", "--locked", "--offline", "--message-format", "json-render-diagnostics"])
-        .args(release())
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let cargo = ProcessGroup::start(&mut cargo).context("cargo can't be run")?;
-    let (status, said) = cargo.output().await?;
-    if !status.success() {
+    let told = ["--message-format", "json-render-diagnostics"];
+    let flags = flags.iter().map(String::as_str).chain(QUIETLY).chain(told);
+    let Some(said) = exercise::cargo(root, flags.chain(PROFILE.iter().copied())).await? else {
         return Ok(Err("cargo failed: its words are above".to_owned()));
-    }
+    };
     let (mut fresh, mut anew) = (0, Vec::new());
     for line in String::from_utf8_lossy(&said).lines() {
         let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
@@ -223,7 +206,7 @@ const NIX_IN_THE_SHELL: [&[&str]; 2] =
     [&["run", ".#worker", "--", "--version"], &["run", ".#starter", "--", "--version"]];
 
 async fn nix(root: &Path) -> Nix {
-    if which("nix").is_none() {
+    if programs::on_path("nix").is_none() {
         return Nix::No("it is not on PATH, and cargo does without it");
     }
     let in_the_shell: &[_] = if in_nix_shell() { &NIX_IN_THE_SHELL } else { &[] };
@@ -252,11 +235,6 @@ async fn nix(root: &Path) -> Nix {
 
 fn in_nix_shell() -> bool {
     env::var_os("IN_NIX_SHELL").is_some()
-}
-
-fn which(program: &str) -> Option<std::path::PathBuf> {
-    let path = programs::search_path();
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// How much there is, on stdout.

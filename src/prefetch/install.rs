@@ -14,7 +14,7 @@ use super::{
     crates, say,
     sums::{self, Sums},
 };
-use crate::exit::Failure;
+use crate::{exit::Failure, files};
 
 /// So many faults are told one by one.
 const TOLD: usize = 20;
@@ -139,9 +139,8 @@ impl Settings {
         if self.point_already() {
             return Ok(());
         }
-        let part = self.path.with_extension("toml.part");
-        fs::write(&part, format!("{}\n{}", self.text, text::SETTINGS))
-            .and_then(|()| fs::rename(&part, &self.path))
+        let text = format!("{}\n{}", self.text, text::SETTINGS);
+        files::replace(&self.path, text.as_bytes(), None)
             .with_context(|| format!("can't write {}", self.path.display()))
     }
 }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use ring::digest::{self, Digest, SHA256};
+use ring::digest::{self, SHA256};
+
+use crate::files;
 
 /// The list's name in its folder.
 pub const FILE: &str = "SHA256SUMS";
@@ -44,10 +46,6 @@ impl Display for Fault {
     }
 }
 
-fn hex(digest: &Digest) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The sum of a file.
 ///
 /// # Errors
@@ -76,7 +74,7 @@ fn summed(from: &mut impl Read, to: &mut impl Write) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match from.read(&mut buffer)? {
-            0 => return Ok(hex(&context.finish())),
+            0 => return Ok(files::hex(&context.finish())),
             read => {
                 context.update(&buffer[..read]);
                 to.write_all(&buffer[..read])?;
@@ -132,7 +130,7 @@ pub fn write(folder: &Path) -> anyhow::Result<String> {
         fs::rename(&part, folder.join(FILE))
     };
     written().with_context(|| format!("can't write {}", folder.join(FILE).display()))?;
-    Ok(hex(&digest::digest(&SHA256, list.as_bytes())))
+    Ok(files::sha256(list.as_bytes()))
 }
 
 /// The list, as it stands there.

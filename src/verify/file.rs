@@ -1,25 +1,31 @@
-//! What is wrong with a `codec.rs` that no compiler need see.
+//! Reads a `codec.rs`, whatever an attendee has put in its place.
 
 use std::{fs, io, path::Path};
 
-/// What it is, if it is no text of some length: the file's name belongs before it.
-pub fn fault(codec: &Path) -> Option<String> {
-    let not_read = |error: io::Error| Some(format!("can't be read: {error}"));
-    match fs::metadata(codec) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Some("is not there".to_owned());
-        }
-        Err(error) => return not_read(error),
-        // A device or a pipe might never end.
-        Ok(found) if !found.is_file() => return Some("is no file".to_owned()),
-        Ok(_) => {}
+/// What the file holds. A device or a pipe is not read: it might never end.
+///
+/// # Errors
+/// Why it can't be read: the file's name belongs before it.
+pub fn read(codec: &Path) -> Result<Vec<u8>, String> {
+    let not_read = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "is not there".to_owned(),
+        _ => format!("can't be read: {error}"),
+    };
+    if !fs::metadata(codec).map_err(not_read)?.is_file() {
+        return Err("is no file".to_owned());
     }
-    match fs::read(codec).map(String::from_utf8) {
-        Err(error) => not_read(error),
-        Ok(Err(error)) => {
-            let byte = error.utf8_error().valid_up_to() + 1;
-            Some(format!("is not text: its byte {byte} is no UTF-8"))
-        }
-        Ok(Ok(text)) => text.trim().is_empty().then(|| "is empty".to_owned()),
+    fs::read(codec).map_err(not_read)
+}
+
+/// The same, if there is something for a compiler to see.
+///
+/// # Errors
+/// Why there is not: the file's name belongs before it.
+pub fn source(codec: &Path) -> Result<Vec<u8>, String> {
+    let content = read(codec)?;
+    match std::str::from_utf8(&content) {
+        Err(error) => Err(format!("is not text: its byte {} is no UTF-8", error.valid_up_to() + 1)),
+        Ok(text) if text.trim().is_empty() => Err("is empty".to_owned()),
+        Ok(_) => Ok(content),
     }
 }

@@ -1,7 +1,6 @@
 //! Which codecs were saved, and are not what they were.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{exercise, exit::Failure};
+use crate::{exercise, exit::Failure, verify};
 
 /// Editors save in several steps: a file is emptied and written, or another one takes its name. So
 /// long after the last step it is done.
@@ -60,7 +59,7 @@ impl Saves {
         // Read only now: what is saved from here on is told.
         let codecs = Step::EXERCISES.into_iter().map(|step| {
             let file = root.join(exercise::codec(step));
-            Codec { step, content: read(&file), file }
+            Codec { step, content: verify::read(&file).ok(), file }
         });
         Ok(Self { stirs, codecs: codecs.collect(), _watcher: watcher })
     }
@@ -80,7 +79,7 @@ impl Saves {
     fn changed(&mut self) -> Vec<Step> {
         let changed = self.codecs.iter_mut().filter_map(|codec| {
             // One that is not there just now is about to be written, and that is told.
-            let content = read(&codec.file)?;
+            let content = verify::read(&codec.file).ok()?;
             let differs = codec.content.as_ref() != Some(&content);
             codec.content = Some(content);
             differs.then_some(codec.step)
@@ -89,13 +88,10 @@ impl Saves {
     }
 }
 
-/// None of what is no file: a device may have no end.
-fn read(file: &Path) -> Option<Vec<u8>> {
-    fs::metadata(file).ok().filter(fs::Metadata::is_file).and_then(|_| fs::read(file).ok())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A workshop's folder with a codec for each exercise.

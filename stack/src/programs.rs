@@ -95,10 +95,8 @@ impl Program {
     /// # Errors
     /// When it is missing, too old, or says nothing.
     pub fn find(self) -> Result<Found, Unfit> {
-        let path = which::which_in_global(self.name, Some(search_path()))
-            .ok()
-            .and_then(|mut all| all.next());
-        let path = path.ok_or_else(|| self.unfit(format!("{} is not on PATH", self.name)))?;
+        let path = on_path(self.name)
+            .ok_or_else(|| self.unfit(format!("{} is not on PATH", self.name)))?;
         let output = Command::new(&path).arg(self.version).stdin(Stdio::null()).output();
         let version = output.ok().filter(|output| output.status.success()).and_then(|output| {
             // Prometheus 2 wrote it to stderr before 2.28; others never do.
@@ -118,6 +116,11 @@ impl Program {
     fn unfit(self, seen: String) -> Unfit {
         Unfit { seen, what_to_do: format!("get it: {}. `nix develop` has it, too", self.get) }
     }
+}
+
+/// Where that program is, on `PATH` or in the folder where the workshop installs programs.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    which::which_in_global(name, Some(search_path())).ok()?.next()
 }
 
 /// `PATH`, and after it the folder where the workshop installs programs.

@@ -20,7 +20,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 use stack::settings::Settings;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use workshop::compare::{DevServer, TemporalCli};
+use workshop::{
+    compare::{DevServer, TemporalCli},
+    exercise::without_cargos_variables,
+};
 
 /// Far longer than anything here takes; a state that has not come by then will not come.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -132,17 +135,6 @@ pub fn typed(command: &str) -> Command {
     shell.args(["-c", command]).current_dir(env!("CARGO_MANIFEST_DIR"));
     without_cargos_variables(&mut shell);
     shell
-}
-
-/// Without what cargo has set for this test. The build script of ring watches some of it, and would have
-/// half of the SDK built anew.
-pub fn without_cargos_variables(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let named = name.to_string_lossy();
-        if named.starts_with("CARGO_PKG_") || named.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
 }
 
 /// A free port for each port of the stack, by the variable that moves it.

@@ -11,7 +11,9 @@ use std::{
 use rustix::process::Pid;
 use solutions::Step;
 
-use super::{program, stderr, without_cargos_variables};
+use workshop::exercise::without_cargos_variables;
+
+use super::{program, stderr};
 
 /// What is copied.
 const ORIGINAL: &str = env!("CARGO_MANIFEST_DIR");

@@ -2,7 +2,7 @@
 //! measures, and holds nobody to a figure: docs/instructor.md has what it printed.
 //!
 //! ```sh
-//! cargo test --test room -- --ignored --nocapture
+//! cargo test --test one_server -- --ignored --nocapture
 //! ```
 
 // A test that can't go on fails where it is.

@@ -238,16 +238,34 @@ fn code_that_does_not_compile_stops_its_own_exercise_only() {
     let cargo = |flags: &str| {
         let mut command = room.program(env!("CARGO"));
         // What is not built yet takes its time.
-        let output = command.arg("workshop").args(flags.split(' ')).output().unwrap();
+        let output = command.args(flags.split(' ')).output().unwrap();
         room.nothing_is_left(flags);
         output
     };
-    let doctor = cargo("doctor --no-stack --json");
+    let doctor = cargo("workshop doctor --no-stack --json");
     assert!(json(&doctor).is_array(), "{}", stderr(&doctor));
-    let output = cargo("verify 2 --quick --json");
+    let output = cargo("workshop verify 2 --quick --json");
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let said = diagnosis(&json(&output));
     assert!(said.contains("exercises/02-spawn-blocking/codec.rs does not compile"), "{said}");
     let compiler = stderr(&output);
     assert!(compiler.contains("exercises/02-spawn-blocking/codec.rs:1:"), "{compiler}");
+
+    // And the worker: where no server is, it tells its codec before it looks for one.
+    let worker = |exercise: u8| {
+        cargo(&format!(
+            "run --bin worker -- --exercise {exercise} --address 127.0.0.1:1 --metrics-address \
+             127.0.0.1:0"
+        ))
+    };
+    let output = worker(1);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("exercises/01-blocking-codec/codec.rs"),
+        "{}",
+        stderr(&output)
+    );
+    let output = worker(2);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("02-spawn-blocking/codec.rs does not compile"));
 }

@@ -94,3 +94,40 @@ fn command(all: &Comparison) -> String {
         scenario.limit_seconds,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::compare::{CompareArgs, Scenario, ScenarioName};
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: CompareArgs,
+    }
+
+    #[test]
+    fn the_command_of_a_report_puts_codecs_through_the_same() {
+        let scenario = Scenario {
+            workflows: 7,
+            activities: 3,
+            activity_seconds: 0.25,
+            workflow_task_timeout_seconds: 2.5,
+            stall_probability: 0.2,
+            decode_stall_probability: 0.4,
+            stall_seconds: 0.5,
+            threads: 2,
+            blocking_threads: 9,
+            limit_seconds: 33.0,
+            ..ScenarioName::Decode.scenario()
+        };
+        let runs = ["async", "mine_4"].map(|codec| Run { codec: codec.into(), ..Run::default() });
+        let command = command(&Comparison::new(runs.into(), scenario.clone(), 5, None));
+        let words = command.strip_prefix("cargo workshop ").unwrap().split(' ');
+        let Typed { args } = Typed::try_parse_from(words).unwrap();
+        assert_eq!(args.overrides.apply(args.scenario.scenario()), scenario);
+        assert_eq!((args.seed, &args.mine[..], args.codec.len()), (5, &[4][..], 1));
+    }
+}

@@ -50,6 +50,7 @@ pub use temporal_cli::{TemporalCli, VERSION as TEMPORAL_CLI_VERSION};
 use crate::{
     connection::ServerArgs,
     exit::{Exit, Failure},
+    files,
     load::Event,
     logging::LogArgs,
 };
@@ -202,21 +203,8 @@ async fn entries(args: &CompareArgs) -> anyhow::Result<Vec<Entry>> {
 fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(all)?;
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    if to_stdout {
-        println!("{json}");
-    } else {
-        println!("{}\n", table::table(all));
-        for sentence in verdict::verdict(all) {
-            println!("{sentence}");
-        }
-        for run in all.runs.iter().filter(|run| run.cut_off) {
-            println!(
-                "The run of {} was cut off after {:.0} s, with {} of {} workflows done: ≥ marks \
-                 lower bounds, not figures.",
-                run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
-            );
-        }
-    }
+    // Whoever reads the table's first lines only, through a pipe, still gets the files.
+    files::print(if to_stdout { format!("{json}\n") } else { text(all) })?;
     if let Some(file) = args.json.as_ref().filter(|_| !to_stdout) {
         fs::write(file, json + "\n").with_context(|| format!("can't write {}", file.display()))?;
     }
@@ -231,6 +219,22 @@ fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Resul
         note(format!("its pictures: {}", folder.display()));
     }
     Ok(())
+}
+
+/// Table and verdict.
+fn text(all: &Comparison) -> String {
+    let mut text = format!("{}\n\n", table::table(all));
+    for sentence in verdict::verdict(all) {
+        text += &format!("{sentence}\n");
+    }
+    for run in all.runs.iter().filter(|run| run.cut_off) {
+        text += &format!(
+            "The run of {} was cut off after {:.0} s, with {} of {} workflows done: ≥ marks lower \
+             bounds, not figures.\n",
+            run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
+        );
+    }
+    text
 }
 
 fn writable(file: &Path) -> anyhow::Result<()> {

@@ -263,7 +263,8 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
 /// # Errors
 /// When this is not the workshop's folder, or its files can't be read.
 pub fn next() -> anyhow::Result<Exit> {
-    let way = Way::of(&root::require()?)?;
+    let root = root::require()?;
+    let way = Way::of(&root)?;
     let Some(place) = way.next() else {
         let mut lines = vec![way.count()];
         lines.extend(afterwards());
@@ -275,10 +276,11 @@ pub fn next() -> anyhow::Result<Exit> {
         lines.extend(now(place));
         lines.push(String::new());
     }
+    let (worker, starter) = commands(place.step, &root);
     lines.extend(table(&[
         ("1. read", &format!("{}/README.md", place.folder)),
-        ("2. see it run", &format!("cargo run --bin worker -- --exercise {number}")),
-        ("   meanwhile", "cargo run --bin starter -- --workflows 50"),
+        ("2. see it run", &worker),
+        ("   meanwhile", &starter),
         ("3. judge it", &format!("cargo workshop verify {number}")),
     ]));
     lines.push(String::new());
@@ -286,6 +288,27 @@ pub fn next() -> anyhow::Result<Exit> {
         "Before 2, start a server, in a terminal of its own: cargo workshop stack".to_owned(),
     );
     print(&lines)
+}
+
+/// The worker and the load that show what an exercise is about: those of its README, which are typed in its
+/// folder, from the workshop's.
+fn commands(step: Step, root: &Path) -> (String, String) {
+    let readme = readme(step, root);
+    let typed = |program: &str| {
+        let line = readme.lines().find(|line| line.starts_with(program))?;
+        Some(line.split(" #").next().unwrap_or(line).trim())
+    };
+    let flags = typed("cargo run --bin worker").and_then(|typed| typed.split_once(" -- "));
+    let flags = flags.map_or(String::new(), |(_, flags)| format!(" {flags}"));
+    let starter = typed("cargo run --bin starter");
+    (
+        format!("cargo run --bin worker -- --exercise {}{flags}", step.number()),
+        starter.unwrap_or("cargo run --bin starter -- --workflows 50").to_owned(),
+    )
+}
+
+fn readme(step: Step, root: &Path) -> String {
+    fs::read_to_string(root.join(exercise::folder(step)).join("README.md")).unwrap_or_default()
 }
 
 /// Two columns.
@@ -299,18 +322,48 @@ fn table(rows: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn print(lines: &[String]) -> anyhow::Result<Exit> {
-    let lines: String = lines.iter().map(|line| fold(line, 0) + "\n").collect();
+    // A row of a table stays a line, however long: a command in two could not be pasted.
+    let row = |line: &str| line.starts_with("  ");
+    let lines: String = lines
+        .iter()
+        .map(|line| if row(line) { line.clone() } else { fold(line, 0) } + "\n")
+        .collect();
     files::print(lines)?;
     Ok(Exit::Done)
 }
 
 /// The heading of its README without the number, else the name of its folder.
 fn title(step: Step, root: &Path) -> String {
-    let readme = fs::read_to_string(root.join(exercise::folder(step)).join("README.md"));
+    let readme = readme(step, root);
     let heading = format!("# {}. ", step.number());
-    let title = readme.ok().and_then(|text| {
-        let title = text.lines().next()?.strip_prefix(&heading)?.trim().to_owned();
-        (!title.is_empty()).then_some(title)
-    });
-    title.unwrap_or_else(|| step.folder().to_owned())
+    let title = readme.lines().next().and_then(|line| line.strip_prefix(&heading)).map(str::trim);
+    title
+        .filter(|title| !title.is_empty())
+        .map(str::to_owned)
+        .unwrap_or_else(|| step.folder().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_those_of_the_readme() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(exercise::folder(Step::Async));
+        fs::create_dir_all(&folder).unwrap();
+        let said = |readme: &str| {
+            fs::write(folder.join("README.md"), readme).unwrap();
+            commands(Step::Async, root.path())
+        };
+        let (worker, starter) = said(
+            "```sh\ncargo run --bin worker -- --blocking-threads 2    # in this folder\n\
+             cargo run --bin starter -- --workflows 10             # elsewhere\n```\n",
+        );
+        assert_eq!(worker, "cargo run --bin worker -- --exercise 3 --blocking-threads 2");
+        assert_eq!(starter, "cargo run --bin starter -- --workflows 10");
+        let (worker, starter) = said("cargo run --bin worker    # in this folder\n");
+        assert_eq!(worker, "cargo run --bin worker -- --exercise 3");
+        assert_eq!(starter, "cargo run --bin starter -- --workflows 50");
+    }
 }

@@ -10,11 +10,13 @@ use std::{
 use anyhow::Context;
 use solutions::Step;
 use stack::root;
+use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use crate::{
     compare,
     exit::{Exit, Failure},
+    files,
     process_group::ProcessGroup,
 };
 
@@ -104,6 +106,11 @@ pub(crate) async fn cargo<'a>(
 /// When cargo can't be run.
 pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
     let root = root::require()?;
+    let folder = root.join(root::OURS).join("workers");
+    fs::create_dir_all(&folder)?;
+    // Cargo puts the worker of another exercise in the same place: until ours is copied, nobody builds one.
+    // Nothing is said of it: what comes on stderr is the worker's log.
+    let _alone = files::lock(&folder.join("lock"), || {}).await?;
     let feature = format!("exercise-{}", step.number());
     let what = ["build", "--quiet", "--package", "exercises", "--bin", "worker"];
     let how = ["--features", &feature, "--message-format", "json-render-diagnostics"];
@@ -117,15 +124,12 @@ pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
         Some(PathBuf::from(message["executable"].as_str()?))
     });
     let executable = executable.context("cargo built the worker but did not say where it is")?;
-    // A copy: cargo puts the worker of another exercise in the same place.
-    let folder = root.join(root::OURS).join("workers");
-    fs::create_dir_all(&folder)?;
     let copy = folder.join(step.folder());
-    // A worker that still runs keeps the file it was started from.
-    if copy.exists() {
-        fs::remove_file(&copy)?;
-    }
-    fs::copy(&executable, &copy)
+    // Whole before it has its name: somebody may be about to start the one of before. One that still runs
+    // keeps the file it was started from.
+    let part = NamedTempFile::new_in(&folder)?.into_temp_path();
+    fs::copy(&executable, &part)
+        .and_then(|_| Ok(part.persist(&copy)?))
         .with_context(|| format!("can't copy the worker to {}", copy.display()))?;
     Ok(Some(copy))
 }

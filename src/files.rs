@@ -1,15 +1,16 @@
 //! Files that are there whole or not at all, what they are told by, and text for whoever reads stdout.
 
 use std::{
-    fs::{File, Permissions},
+    fs::{File, Permissions, TryLockError},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use ring::digest::{self, Digest};
 use tempfile::{Builder, NamedTempFile};
+use tokio::time::sleep;
 
 use crate::utc;
 
@@ -55,6 +56,28 @@ pub fn create(folder: &Path, stem: &str, extension: &str, content: &[u8]) -> io:
         }
     }
     Err(io::Error::other("every name is taken"))
+}
+
+/// Waits until nobody else holds the lock on that file; if somebody does, `waiting` is run once. Dropping
+/// what this returns lets the next one in, and so does the end of this program, whatever ends it.
+///
+/// # Errors
+/// When it can't be locked.
+pub async fn lock(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
+    const LOOK: Duration = Duration::from_millis(100);
+    let lock = File::create(path)?;
+    let mut waiting = Some(waiting);
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if let Some(tell) = waiting.take() {
+            tell();
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// A file in the same folder, as only there it can take the other one's place at once; on the disk when

@@ -20,17 +20,12 @@ mod live;
 mod report;
 pub mod secrets;
 
-use std::{
-    fs::{self, File, TryLockError},
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path};
 
 use clap::{ArgGroup, Args};
 use console::style;
 use solutions::Step;
 use stack::root;
-use tokio::time::sleep;
 
 pub use file::{read, source};
 pub use live::has_one as has_live_run;
@@ -150,7 +145,11 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     let ours = root.join(root::OURS);
     let folder = ours.join("verify");
     fs::create_dir_all(&folder)?;
-    let _alone = alone(&folder).await?;
+    // Two at a time, say a `verify` beside a `watch`, would write into each other's files, and each would
+    // be measured while the other uses the machine.
+    let tell =
+        || eprintln!("another `verify` or `watch` is judging here: waiting until it is done");
+    let _alone = files::lock(&folder.join("lock"), tell).await?;
     let codec = root.join(exercise::codec(step));
     let before = match source(&codec) {
         Ok(content) => content,
@@ -199,26 +198,5 @@ fn note(step: Step, judged: Option<String>, root: &Path) {
             "exercise {number} is solved, but `cargo workshop status` will not know it: {why}. `cargo \
              workshop verify {number}` notes it when that is put right\n"
         );
-    }
-}
-
-/// Waits until nobody else judges here. Two at a time, say a `verify` beside a `watch`, would write
-/// into each other's files, and each would be measured while the other uses the machine. Dropping
-/// what this returns lets the next one in.
-async fn alone(folder: &Path) -> anyhow::Result<File> {
-    const LOOK: Duration = Duration::from_millis(100);
-    let lock = File::create(folder.join("lock"))?;
-    let mut told = false;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(lock),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        if !told {
-            eprintln!("another `verify` or `watch` is judging here: waiting until it is done");
-            told = true;
-        }
-        sleep(LOOK).await;
     }
 }

@@ -7,6 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
 };
 
 use solutions::Step;
@@ -51,6 +52,19 @@ fn the_first_line_of_the_log_says_which_codec_of_which_step_runs() {
 fn inside_an_exercise_the_worker_runs_that_one() {
     let log = says(&worker(&room().join("03-async-codec"), &[]));
     assert!(log.contains("exercises/03-async-codec/codec.rs"), "{log}");
+}
+
+/// Each has cargo build its own worker, in the same place.
+#[test]
+fn several_at_once_run_each_its_own_codec() {
+    thread::scope(|scope| {
+        for step in Step::EXERCISES.into_iter().chain(Step::EXERCISES) {
+            scope.spawn(move || {
+                let log = says(&worker(room(), &["--exercise", &step.number().to_string()]));
+                assert!(log.contains(&format!("codec=exercises/{}/", step.folder())), "{log}");
+            });
+        }
+    });
 }
 
 #[test]

@@ -40,6 +40,13 @@ pub struct Solved {
     pub at: String,
 }
 
+impl Solved {
+    /// Whether that is the `codec.rs` that was judged.
+    pub fn is(&self, codec: &[u8]) -> bool {
+        files::sha256(codec) == self.codec_sha256
+    }
+}
+
 impl Progress {
     /// What is noted; nothing where there is no file yet. One that is not understood is set aside, and
     /// that is said on stderr.

@@ -7,7 +7,7 @@
 //! | `limits` | what a codec may take meanwhile |
 //! | [`secrets`] | looks for plaintext and keys in what was printed |
 //! | `file` | reads a `codec.rs`, whatever is there in its place |
-//! | `live` | a real server and a small load, against the blocking codec in the same run |
+//! | `live` | a real server and a small load, against the codec of before in the same run |
 //! | `diagnosis` | what the first broken promise means, and where to look next |
 //! | `report` | all of that, as JSON and as text |
 
@@ -170,7 +170,7 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     // A codec that is wrong by itself has nothing to show on a server.
     let live = if examined.is_well() && depth == Depth::Live && has_live_run(step) {
         let cli = TemporalCli::find_or_install(&ours).await?;
-        Some(live::run(step, program, cli, seed, &folder).await?)
+        Some(live::run(step, program, cli, seed, root, &folder).await?)
     } else {
         None
     };

@@ -5,7 +5,13 @@
 
 mod common;
 
-use common::{json, program, stderr, stdout};
+use std::fs;
+
+use common::{
+    json, program,
+    room::{Room, solution},
+    stderr, stdout, wait_for,
+};
 use solutions::Step;
 
 fn verify(flags: &[&str]) -> std::process::Command {
@@ -81,4 +87,33 @@ fn the_compilers_words_are_shown_as_they_are() {
         let summary = format!("exercise {}: does not compile\n", step.number());
         assert!(stdout(&output).contains(&summary), "{}", stdout(&output));
     }
+}
+
+#[test]
+#[ignore = "takes some minutes: loads on a real server"]
+fn a_live_run_is_beside_ones_own_codec_of_the_step_before() {
+    let room = Room::enter();
+    fs::remove_file(room.root.join(".workshop/progress.json")).ok();
+    // A machine that is too busy to judge is so for a while.
+    let solved = |number: &str| {
+        let output = wait_for("a verdict", || {
+            let mut command = room.program(env!("CARGO_BIN_EXE_workshop"));
+            let output = command.args(["verify", number, "--json"]).output().unwrap();
+            (!stderr(&output).contains("too busy to judge")).then_some(output)
+        });
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        json(&output)["live"]["baseline"].clone()
+    };
+    room.writes(Step::SpawnBlocking, solution(Step::SpawnBlocking));
+    assert_eq!(solved("2"), "blocking", "exercise 1 is not solved");
+
+    room.writes(Step::Blocking, solution(Step::Blocking));
+    solved("1");
+    assert_eq!(solved("2"), "mine_1");
+
+    // Observed as exercise 1 asks for, and cured already: nothing is twice as fast as that.
+    room.writes(Step::Blocking, solution(Step::Async));
+    assert_eq!(solved("2"), "blocking", "it is not what `verify` saw");
+    solved("1");
+    assert_eq!(solved("2"), "blocking", "it has nothing left to be cured");
 }

@@ -1,12 +1,17 @@
-//! A real server and a small load, against the codec whose weakness the step cures, in the same run.
+//! A real server and a small load, against the codec whose weakness the step cures, in the same run: the
+//! attendee's own, where there is one.
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde::Serialize;
 use solutions::Step;
 
-use crate::compare::{
-    Contender, Course, Entry, Place, Progress, Run, Scenario, ScenarioName, TemporalCli,
+use super::read;
+use crate::{
+    compare::{self, Contender, Course, Entry, Place, Run, Scenario, ScenarioName, TemporalCli},
+    exercise,
+    progress::Progress,
 };
 
 /// A codec that cures it is at least so much faster. Measured: 8 times and more.
@@ -15,7 +20,7 @@ const FASTER: f64 = 2.0;
 /// What both runs showed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Live {
-    /// The codec that is not cured.
+    /// The codec that is not cured: the attendee's own of the step before (`mine_1`), or the reference.
     baseline: String,
     /// Seconds, with that codec.
     baseline_end_to_end_p95: f64,
@@ -27,11 +32,25 @@ pub struct Live {
 }
 
 impl Live {
+    fn of(uncured: &Run, mine: &Run, scenario: &Scenario) -> Self {
+        let p95 = |run: &Run| run.end_to_end_seconds.map_or(f64::NAN, |quantiles| quantiles.p95);
+        Self {
+            baseline: uncured.codec.clone(),
+            baseline_end_to_end_p95: p95(uncured),
+            end_to_end_p95: p95(mine),
+            workflows: scenario.workflows,
+            completed: mine.workflows.completed,
+            workflow_task_not_found: mine.workflow_task_not_found,
+        }
+    }
+
     /// Whether the load was done, in time, and faster than with the other codec.
     pub fn is_well(&self) -> bool {
-        self.completed == self.workflows as usize
-            && self.workflow_task_not_found == 0
-            && self.faster() >= FASTER
+        self.is_done() && self.faster() >= FASTER
+    }
+
+    fn is_done(&self) -> bool {
+        self.completed == self.workflows as usize && self.workflow_task_not_found == 0
     }
 
     fn faster(&self) -> f64 {
@@ -54,46 +73,66 @@ impl Live {
     }
 }
 
-/// Whether there is anything to be seen: exercise 1 ends with the codec that blocks.
+/// The step whose weakness that one cures, and the load that shows it. None for exercise 1, which ends with
+/// the codec that blocks.
+fn cures(step: Step) -> Option<(Step, Contender, ScenarioName)> {
+    match step {
+        Step::Start | Step::Blocking => None,
+        Step::SpawnBlocking | Step::Async => {
+            Some((Step::Blocking, Contender::Blocking, ScenarioName::Quick))
+        }
+        Step::BeyondAsync => Some((Step::Async, Contender::Async, ScenarioName::Decode)),
+    }
+}
+
+/// Whether there is anything to be seen.
 pub fn has_one(step: Step) -> bool {
-    step != Step::Blocking
+    cures(step).is_some()
 }
 
 /// Runs the load with the codec that is not cured, and with the exercise's.
 ///
 /// # Errors
-/// When a server or a worker can't be had.
+/// When a server or a worker can't be had, or the step has no such run.
 pub async fn run(
     step: Step,
     program: PathBuf,
     cli: TemporalCli,
     seed: u64,
+    root: &Path,
     folder: &Path,
 ) -> anyhow::Result<Live> {
-    let (name, baseline) = match step {
-        Step::BeyondAsync => (ScenarioName::Decode, Contender::Async),
-        _ => (ScenarioName::Quick, Contender::Blocking),
-    };
+    let (before, reference, name) = cures(step).context("it cures nothing that a load shows")?;
     // Small enough for both runs to be over in twenty seconds.
     let scenario = Scenario { workflows: 20, limit_seconds: 12.0, ..name.scenario() };
     let place = Place::Local(cli);
     let course =
         Course { scenario: &scenario, seed, place: &place, logs: folder, id: "verify".to_owned() };
-    let uncured = measure(&course, &Entry::reference(baseline)?).await?;
+    let reference = Entry::reference(reference)?;
+    let own = own(before, root).await?;
+    let uncured = measure(&course, own.as_ref().unwrap_or(&reference)).await?;
     let mine = measure(&course, &Entry::exercise(step, program)).await?;
-    let p95 = |run: &Run| run.end_to_end_seconds.map_or(f64::NAN, |quantiles| quantiles.p95);
-    Ok(Live {
-        baseline: uncured.codec.clone(),
-        baseline_end_to_end_p95: p95(&uncured),
-        end_to_end_p95: p95(&mine),
-        workflows: scenario.workflows,
-        completed: mine.workflows.completed,
-        workflow_task_not_found: mine.workflow_task_not_found,
-    })
+    let live = Live::of(&uncured, &mine, &scenario);
+    // Who has cured the exercise of before as well has nothing there to compare with.
+    if own.is_some() && live.is_done() && !live.is_well() {
+        return Ok(Live::of(&measure(&course, &reference).await?, &mine, &scenario));
+    }
+    Ok(live)
+}
+
+/// The attendee's own codec of that step, while it is the one that `verify` saw to solve it.
+async fn own(step: Step, root: &Path) -> anyhow::Result<Option<Entry>> {
+    let progress = Progress::read(root).unwrap_or_default();
+    let Some(solved) = progress.of(step) else { return Ok(None) };
+    let codec = read(&root.join(exercise::codec(step)));
+    if !codec.is_ok_and(|codec| solved.is(&codec)) {
+        return Ok(None);
+    }
+    Ok(exercise::build_worker(step).await?.map(|program| Entry::exercise(step, program)))
 }
 
 async fn measure(course: &Course<'_>, entry: &Entry) -> anyhow::Result<Run> {
-    let progress = Progress::new(&format!("live run, {}", entry.name), course.scenario);
+    let progress = compare::Progress::new(&format!("live run, {}", entry.name), course.scenario);
     let run = course.run(entry, &progress).await?;
     progress.finish(&run);
     Ok(run)

@@ -171,8 +171,8 @@ impl Server {
 
     fn nobody_answers(&self, reason: &str) -> Failure {
         Failure::environment(format!(
-            "no Temporal server answers at {} ({reason}): start one with `temporal server \
-             start-dev`, or name another with --address or TEMPORAL_ADDRESS",
+            "no Temporal server answers at {} ({reason}): start one with `cargo workshop \
+             server` or `cargo workshop stack`, or name another with --address or TEMPORAL_ADDRESS",
             self.address(),
         ))
     }

@@ -288,7 +288,8 @@ fn server(args: &ServerArgs) -> anyhow::Result<Check> {
         Err(_) => Check::note(
             "server",
             format!(
-                "no Temporal server answers at {address} yet: `cargo workshop stack` starts one"
+                "no Temporal server answers at {address} yet: `cargo workshop stack` starts one, \
+                 and so does `cargo workshop server`"
             ),
         ),
     })

@@ -17,6 +17,7 @@
 //! | [`branches`] | `workshop branches`: the steps as branches of the local repository |
 //! | [`way`], [`progress`] | `workshop status`, `next`: where an attendee is; what was solved |
 //! | [`codec_file`] | `workshop reset`, `solve`, `diff`: a codec, its start and its solution |
+//! | [`server`] | `workshop server`: Temporal's dev server alone |
 //! | [`shell`] | `workshop completions`, `man` |
 //! | [`prefetch`] | `workshop prefetch`: all that a day without the network needs, and a bundle of it |
 //! | [`exercise`] | which exercises there are, and where |
@@ -39,6 +40,7 @@ pub mod prefetch;
 mod process_group;
 pub mod progress;
 pub mod quantiles;
+pub mod server;
 pub mod shell;
 pub mod starter;
 pub mod telemetry;

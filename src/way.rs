@@ -65,9 +65,8 @@ impl Place {
         };
         let is_start = content.as_deref() == Some(&codec_file::start(root, step)?[..]);
         let solved = progress.of(step);
-        let as_solved = |solved: &Solved| {
-            content.as_deref().map(files::sha256).as_ref() == Some(&solved.codec_sha256)
-        };
+        let as_solved =
+            |solved: &Solved| content.as_deref().is_some_and(|content| solved.is(content));
         let state = match solved {
             Some(solved) if as_solved(solved) => State::Solved,
             Some(_) => State::SolvedAndChanged,
@@ -285,7 +284,9 @@ pub fn next() -> anyhow::Result<Exit> {
     ]));
     lines.push(String::new());
     lines.push(
-        "Before 2, start a server, in a terminal of its own: cargo workshop stack".to_owned(),
+        "Before 2, start a server, in a terminal of its own: cargo workshop stack, or where there is no \
+         Prometheus and no Grafana: cargo workshop server"
+            .to_owned(),
     );
     print(&lines)
 }

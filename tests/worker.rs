@@ -270,7 +270,7 @@ fn without_a_server_both_say_so_in_one_sentence() {
         let said = stderr(&output);
         let sentence = format!("error: no Temporal server answers at {address} (");
         assert!(said.lines().last().unwrap().starts_with(&sentence), "{said}");
-        assert!(said.contains("temporal server start-dev"), "{said}");
+        assert!(said.contains("`cargo workshop server`"), "{said}");
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     }
 }

@@ -13,6 +13,7 @@ use workshop::{
     exit::{self, Exit, Failure},
     hints::{self, HintArgs},
     prefetch::{self, PrefetchArgs},
+    server,
     shell::{self, CompletionsArgs, ManArgs},
     verify::{self, VerifyArgs},
     watch::{self, WatchArgs},
@@ -58,6 +59,9 @@ enum Command {
   cargo workshop stack --without grafana    # on a machine that has none
   cargo workshop stack --detach             # until `cargo workshop stack down`")]
     Stack(StackArgs),
+    /// Start a Temporal server alone, on a machine without the other two
+    #[command(after_help = "Examples:\n  cargo workshop server    # until Ctrl-C")]
+    Server,
     /// Look at programs, ports, disk, memory, server, metrics and clock
     Doctor(DoctorArgs),
     /// Print what a shell needs to complete commands and flags
@@ -94,6 +98,7 @@ fn run(command: Option<Command>) -> anyhow::Result<Exit> {
         Command::Reset(args) => codec_file::reset(&args),
         Command::Solve(args) => codec_file::solve(&args),
         Command::Stack(args) => stack::command::run(&args),
+        Command::Server => server::run(),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),

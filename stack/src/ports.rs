@@ -12,6 +12,8 @@ use std::{
 
 use listeners::{Protocol, SocketState};
 
+use crate::settings::Settings;
+
 /// Longer than an answer on this machine takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -47,6 +49,13 @@ impl fmt::Display for Taken {
 pub fn how_to_move(variable: &str, port: u16) -> String {
     let another = port.checked_add(10_000).unwrap_or_else(|| port - 10_000);
     format!("move ours, as with {variable}={another}")
+}
+
+/// What is wrong with the port of that setting, and what to do about it; `None` if it is free.
+pub fn problem(variable: &str, settings: &Settings) -> Option<String> {
+    let port = settings.port(variable);
+    let taken = taken(settings.address(variable))?;
+    Some(format!("port {port} {taken}: end that, or {}", how_to_move(variable, port)))
 }
 
 /// `None` if the port is free.

@@ -157,13 +157,8 @@ fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure
             Err(unfit) => wrong.push(unfit.to_string()),
         }
     }
-    for variable in services.iter().flat_map(|service| service.ports()) {
-        let port = settings.port(variable);
-        if let Some(taken) = ports::taken(settings.address(variable)) {
-            let move_it = ports::how_to_move(variable, port);
-            wrong.push(format!("port {port} {taken}: end that, or {move_it}"));
-        }
-    }
+    let needed = services.iter().flat_map(|service| service.ports());
+    wrong.extend(needed.filter_map(|variable| ports::problem(variable, settings)));
     match (process_compose, &wrong[..]) {
         (Some(process_compose), []) => Ok(process_compose),
         (_, [problem]) => Err(Failure::environment(format!("the stack can't start: {problem}"))),

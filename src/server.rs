@@ -1,0 +1,46 @@
+//! `workshop server`: Temporal's dev server alone, for a machine that has nothing else of the stack.
+
+use std::{os::unix::process::CommandExt, process::Command};
+
+use anyhow::Context;
+use stack::{
+    ports, root,
+    services::Service,
+    settings::{self, Settings},
+};
+
+use crate::{
+    compare::{self, TemporalCli},
+    exit::{Exit, Failure},
+};
+
+/// Finds or installs the Temporal CLI, and becomes its dev server: in memory, at the stack's ports.
+///
+/// # Errors
+/// When a port is taken, or there is no CLI and none can be had.
+pub fn run() -> anyhow::Result<Exit> {
+    let root = root::require()?;
+    let settings = Settings::from_env()?;
+    let ports = Service::Temporal.ports();
+    let taken: Vec<_> = ports.iter().filter_map(|name| ports::problem(name, &settings)).collect();
+    if !taken.is_empty() {
+        let taken = taken.join("\n  ");
+        return Err(Failure::environment(format!("no server can be started:\n  {taken}")).into());
+    }
+    let work = async {
+        let cli = TemporalCli::find_or_install(&root.join(root::OURS)).await?;
+        // It says itself where it is.
+        println!("A Temporal server, in memory, until Ctrl-C.\n");
+        let error = Command::new(&cli.path)
+            .args(["server", "start-dev", "--log-level", "error", "--ip", "127.0.0.1"])
+            .args(["--port", settings.get(settings::TEMPORAL_PORT)])
+            .args(["--http-port", settings.get(settings::TEMPORAL_HTTP_PORT)])
+            .args(["--ui-port", settings.get(settings::TEMPORAL_UI_PORT)])
+            .args(["--metrics-port", settings.get(settings::TEMPORAL_METRICS_PORT)])
+            // Nothing is asked of anybody elsewhere.
+            .args(["--dynamic-config-value", "frontend.enableServerVersionCheck=false"])
+            .exec();
+        Err(error).with_context(|| format!("{} can't be started", cli.path.display()))
+    };
+    compare::until_interrupted(work, "no server was started")
+}

@@ -52,10 +52,10 @@ in
   branches = app "Write the steps as branches of your repository" (
     fromCheckout "branches" (
       tools.rust ++ [ pkgs.git ]
-    ) "cargo run --quiet --package workshop --bin workshop -- branches"
+    ) "cargo run --package workshop --bin workshop -- branches"
   );
   stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
-    fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --quiet --package stack --"
+    fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --package stack --"
   );
   starter = app "Start workflows, and tell how long they took" (
     fromCheckout "starter" tools.rust "cargo run --package workshop --bin starter --"

@@ -36,8 +36,8 @@ mod spawn_blocking;
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// The exercise whose codec.rs to run [default: that of the folder you are in, else the number
-    /// in exercises/current]
+    /// The exercise whose codec.rs to run [default: that of the folder you are in, else the next
+    /// one that is not solved; on the branch of a step, that one]
     #[arg(long, value_name = "N", conflicts_with = "solution")]
     exercise: Option<u8>,
     /// The reference codec of step N instead; 0 is the codec as it was found
@@ -63,9 +63,10 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         return start(&cli, step, CodecFile::solution(step), |keys| step.codec(keys));
     }
     let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = room.parent().expect("the exercises are in the workshop's folder");
     let step = match cli.exercise {
         Some(number) => Step::exercise(number).map_err(Failure::usage)?,
-        None => exercise::current(room)?,
+        None => exercise::current(root)?,
     };
     match codec(step) {
         Some(codec) => start(&cli, step, CodecFile::exercise(step), codec),

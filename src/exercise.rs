@@ -18,6 +18,7 @@ use crate::{
     exit::{Exit, Failure},
     files,
     process_group::ProcessGroup,
+    progress::Progress,
 };
 
 /// The exercise that comes after this one.
@@ -35,12 +36,16 @@ pub fn codec(step: Step) -> PathBuf {
     folder(step).join("codec.rs")
 }
 
-/// The exercise whose folder the current one is, else the one that the file `current` names. `room` is
-/// the folder of the exercises.
+/// What the file `current` says on the branch that is nobody's step.
+const NEXT: &str = "next";
+
+/// The exercise whose folder the current one is, else what `exercises/current` says: one's number, as on
+/// the branches of the steps, or `next`, which is the first that is not solved, and the last when all are.
 ///
 /// # Errors
-/// When that file does not name one: wrong usage, as one can say which.
-pub fn current(room: &Path) -> anyhow::Result<Step> {
+/// When that file does not say it: wrong usage, as one can say which. When it can't be read what is solved.
+pub fn current(root: &Path) -> anyhow::Result<Step> {
+    let room = root.join("exercises");
     let here = env::current_dir()?;
     if let Some(step) =
         Step::EXERCISES.into_iter().find(|step| here.starts_with(room.join(step.folder())))
@@ -48,10 +53,15 @@ pub fn current(room: &Path) -> anyhow::Result<Step> {
         return Ok(step);
     }
     let path = room.join("current");
-    let number = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    if text.trim() == NEXT {
+        let [.., last] = Step::EXERCISES;
+        return Ok(Progress::read(root)?.next().unwrap_or(last));
+    }
+    let number = text.trim().parse().ok();
     number.and_then(|number| Step::exercise(number).ok()).ok_or_else(|| {
         Failure::usage(format!(
-            "{} does not hold the number of an exercise: say which one you mean",
+            "{} holds neither the number of an exercise nor `{NEXT}`: say which one you mean",
             path.display()
         ))
         .into()
@@ -164,14 +174,25 @@ mod tests {
     }
 
     #[test]
-    fn the_file_names_the_current_one() {
-        let room = tempfile::tempdir().unwrap();
-        let file = room.path().join("current");
-        let error = current(room.path()).unwrap_err().to_string();
-        assert!(error.contains("current does not hold the number of an exercise"), "{error}");
-        fs::write(&file, "2\n").unwrap();
-        assert_eq!(current(room.path()).unwrap(), Step::SpawnBlocking);
-        fs::write(&file, "0\n").unwrap();
-        current(room.path()).unwrap_err();
+    fn the_file_names_the_current_one_or_it_is_the_next() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir(root.join("exercises")).unwrap();
+        let says = |text: &str| fs::write(root.join("exercises/current"), text).unwrap();
+        let error = current(root).unwrap_err().to_string();
+        assert!(error.contains("current holds neither the number of an exercise"), "{error}");
+        says("2\n");
+        assert_eq!(current(root).unwrap(), Step::SpawnBlocking);
+        says("0\n");
+        current(root).unwrap_err();
+
+        says("next\n");
+        for step in Step::EXERCISES {
+            assert_eq!(current(root).unwrap(), step);
+            Progress::note(root, step, String::new()).unwrap();
+        }
+        assert_eq!(current(root).unwrap(), Step::BeyondAsync, "all are solved");
+        says("2\n");
+        assert_eq!(current(root).unwrap(), Step::SpawnBlocking, "a branch has its own");
     }
 }

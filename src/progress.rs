@@ -72,6 +72,11 @@ impl Progress {
         self.solved.get(&step.number())
     }
 
+    /// The first exercise that is not noted as solved.
+    pub fn next(&self) -> Option<Step> {
+        Step::EXERCISES.into_iter().find(|step| self.of(*step).is_none())
+    }
+
     /// Notes that the exercise is solved, now and with that codec. Two at once lose nothing.
     ///
     /// # Errors

@@ -33,11 +33,11 @@ use saves::Saves;
 /// The flags of `workshop watch`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop watch      # the exercise whose folder you are in
+  cargo workshop watch      # the next one, or that of the folder you are in
   cargo workshop watch 2")]
 pub struct WatchArgs {
-    /// The exercise to begin with [default: that of the folder you are in, else the number in
-    /// exercises/current]
+    /// The exercise to begin with [default: that of the folder you are in, else the next one that
+    /// is not solved; on the branch of a step, that one]
     #[arg(value_name = "N")]
     exercise: Option<u8>,
     /// The same seed makes the same payloads and deals the same stalls
@@ -57,7 +57,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     let root = root::require()?;
     let step = match args.exercise {
         Some(number) => Step::exercise(number).map_err(Failure::usage)?,
-        None => exercise::current(&root.join("exercises"))?,
+        None => exercise::current(&root)?,
     };
     compare::until_interrupted(watch(step, args.seed, &root), "nothing is watched any more")
 }

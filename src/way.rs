@@ -137,7 +137,7 @@ impl Way {
         let progress = Progress::read(root)?;
         let places = Step::EXERCISES.into_iter().map(|step| Place::of(step, root, &progress));
         let exercises = places.collect::<Result<Vec<_>, _>>()?;
-        let next = exercises.iter().find(|place| !place.is_solved()).map(|place| place.exercise);
+        let next = progress.next().map(Step::number);
         Ok(Self { exercises, next })
     }
 
@@ -278,16 +278,13 @@ pub fn next() -> anyhow::Result<Exit> {
     let (worker, starter) = commands(place.step, &root);
     lines.extend(table(&[
         ("1. read", &format!("{}/README.md", place.folder)),
-        ("2. see it run", &worker),
+        ("2. start", "cargo workshop server    # with Grafana: cargo workshop stack"),
+        ("3. see it run", &worker),
         ("   meanwhile", &starter),
-        ("3. judge it", &format!("cargo workshop verify {number}")),
+        ("4. judge it", &format!("cargo workshop verify {number}")),
     ]));
     lines.push(String::new());
-    lines.push(
-        "Before 2, start a server, in a terminal of its own: cargo workshop stack, or where there is no \
-         Prometheus and no Grafana: cargo workshop server"
-            .to_owned(),
-    );
+    lines.push("Each of 2 and 3 in a terminal of its own, in the workshop's folder.".to_owned());
     print(&lines)
 }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use solutions::Step;
+use workshop::exercise;
 
 fn room() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,9 +70,9 @@ fn several_at_once_run_each_its_own_codec() {
 
 #[test]
 fn elsewhere_it_runs_the_current_one() {
-    let current: u8 = fs::read_to_string(room().join("current")).unwrap().trim().parse().unwrap();
-    let folder = Step::exercise(current).unwrap().folder();
-    let log = says(&worker(room().parent().unwrap(), &[]));
+    let root = room().parent().unwrap();
+    let folder = exercise::current(root).unwrap().folder();
+    let log = says(&worker(root, &[]));
     assert!(log.contains(&format!("exercises/{folder}/codec.rs")), "{log}");
 }
 

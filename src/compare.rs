@@ -51,6 +51,7 @@ use crate::{
     connection::ServerArgs,
     exit::{Exit, Failure},
     files,
+    fold::fold,
     load::Event,
     logging::LogArgs,
 };
@@ -225,14 +226,15 @@ fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Resul
 fn text(all: &Comparison) -> String {
     let mut text = format!("{}\n\n", table::table(all));
     for sentence in verdict::verdict(all) {
-        text += &format!("{sentence}\n");
+        text += &format!("{}\n", fold(&sentence, 0));
     }
     for run in all.runs.iter().filter(|run| run.cut_off) {
-        text += &format!(
+        let cut_off = format!(
             "The run of {} was cut off after {:.0} s, with {} of {} workflows done: ≥ marks lower \
-             bounds, not figures.\n",
+             bounds, not figures.",
             run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
         );
+        text += &format!("{}\n", fold(&cut_off, 0));
     }
     text
 }

@@ -24,6 +24,7 @@ use tokio::runtime;
 use crate::{
     connection::{Server, ServerArgs},
     exit::Exit,
+    fold::fold,
 };
 
 const GIB: u64 = 1 << 30;
@@ -125,10 +126,22 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
                 State::Note => "note",
                 State::Wrong => "wrong",
             };
-            println!("{state:6} {what:16} {seen}");
+            // As wide as what stands before it.
+            const INDENT: usize = 24;
+            println!("{}", fold(&format!("{state:6} {what:16} {seen}"), INDENT));
             if let Some(what_to_do) = what_to_do {
-                println!("{:6} {:16} {what_to_do}", "", "what to do:");
+                println!(
+                    "{}",
+                    fold(&format!("{:6} {:16} {what_to_do}", "", "what to do:"), INDENT)
+                );
             }
+        }
+        let is_wrong = |name| checks.iter().any(|c| c.what == name && c.state == State::Wrong);
+        let of_the_stack = [programs::PROCESS_COMPOSE, programs::PROMETHEUS, programs::GRAFANA];
+        if of_the_stack.into_iter().any(|program| is_wrong(program.name)) {
+            let without = "The exercises can be done without the stack: `cargo workshop server` is a \
+                           server, and `cargo workshop doctor --no-stack` looks only at what it needs.";
+            println!("\n{}", fold(without, 0));
         }
     }
     let wrong = checks.iter().any(|check| check.state == State::Wrong);

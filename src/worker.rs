@@ -196,7 +196,8 @@ pub fn run(
         decode_stall_probability = stalls.decode_probability,
         stall_seconds = stalls.duration.as_secs_f64(),
         seed = stalls.seed,
-        threads = args.threads,
+        // 0 is the runtime that has none of its own.
+        threads = args.threads.max(1),
         "worker runs this codec"
     );
     let server = Server::choose(&args.server)?;

@@ -121,7 +121,8 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
     if all.runs.iter().any(|run| blocked(all, run)) {
         words.push(
             "Next: find the wait in your own codec and make it async; where its client can only \
-             block, put that call into spawn_blocking and await it."
+             block, put that call into spawn_blocking and await it. `cargo workshop` leads through \
+             this, in four exercises."
                 .to_owned(),
         );
     }
@@ -152,20 +153,18 @@ fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
 }
 
 fn mine(all: &Comparison, run: &Run) -> String {
+    let exercise = run.codec.trim_start_matches("mine_");
     let seen = match run.longest_poll_seconds {
-        None => {
-            "Your codec does not say how long it holds a thread: wrap it in Observed".to_owned()
-        }
-        Some(poll) => format!("Your codec held a thread for at most {}", seconds(poll)),
+        None => "does not say how long it holds a thread: wrap it in Observed".to_owned(),
+        Some(poll) => format!("held a thread for at most {}", seconds(poll)),
     };
-    match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
-        Some(ratio) => format!(
-            "{seen}; its end-to-end p95 is {}{ratio:.1} times that of async ({}).",
-            at_least(run),
-            run.codec
-        ),
-        None => format!("{seen} ({}).", run.codec),
-    }
+    let against = match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
+        Some(ratio) => {
+            format!("; its end-to-end p95 is {}{} that of async", at_least(run), times(ratio))
+        }
+        None => String::new(),
+    };
+    format!("{}, your codec of exercise {exercise}, {seen}{against}.", run.codec)
 }
 
 fn at_least(run: &Run) -> &'static str {
@@ -240,6 +239,6 @@ mod tests {
     fn an_unobserved_codec_of_mine_is_told_so() {
         let mine = Run { longest_poll_seconds: None, ..run("mine_1", 60.0, 0.0) };
         let said = words(vec![mine, run("async", 3.0, 0.01)]);
-        assert!(said.contains("wrap it in Observed") && said.contains("20.0 times"), "{said}");
+        assert!(said.contains("wrap it in Observed") && said.contains("20.00 times"), "{said}");
     }
 }

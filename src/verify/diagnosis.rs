@@ -57,9 +57,9 @@ fn meaning(promise: Promise) -> [&'static str; 2] {
             "Follow the error from the key service to what encode returns.",
         ],
         Promise::IsObserved => [
-            "Nothing tells how long this codec holds its thread: codec_call_seconds counted none of \
-             its calls.",
-            "README of exercise 1, step 2: what wraps a codec, and records each poll?",
+            "Nothing tells how long this codec holds its thread: its calls are not in the figures that \
+             /metrics serves.",
+            "README of exercise 1, the task: what wraps a codec and records each poll, and where?",
         ],
         Promise::ReleasesThread => [
             "While it waits for its key, nothing else runs on the worker's thread: no poll, no timer, \
@@ -128,10 +128,9 @@ pub fn of_no_program(step: Step, fault: Option<String>) -> Vec<String> {
         return vec![
             format!("Not solved: {codec} does not compile, so there is nothing to judge yet."),
             "Seen:  the compiler's words are above.".to_owned(),
-            "Means: an exercise needs its `pub fn codec(keys: KeyService) -> impl PayloadCodec`; what \
-             is beside it is yours."
+            "Next:  begin with the compiler's first error. The worker needs `pub fn codec(keys: \
+             KeyService) -> impl PayloadCodec`; all beside it is yours."
                 .to_owned(),
-            "Next:  begin with the compiler's first error.".to_owned(),
         ];
     };
     vec![

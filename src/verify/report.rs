@@ -2,7 +2,10 @@
 
 use console::style;
 use serde::Serialize;
-use solutions::{Step, judge::Check};
+use solutions::{
+    Step,
+    judge::{Check, Outcome},
+};
 
 use super::{
     diagnosis,
@@ -54,7 +57,11 @@ impl Report {
     pub fn print(&self, step: Step, left_out: &str) {
         for check in &self.checks {
             let promise = diagnosis::promises(check.promise);
-            item(Some(check.is_kept()), &format!("{promise}: {}", check.seen));
+            let price = match check.outcome {
+                Outcome::KeptAtACost(_) => ", at a price",
+                _ => "",
+            };
+            item(Some(check.is_kept()), &format!("{promise}{price}: {}", check.seen));
         }
         if self.compiles {
             let seen = diagnosis::seen_in_output(self.leak);

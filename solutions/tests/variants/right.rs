@@ -52,7 +52,8 @@ pub(crate) fn variants() -> Vec<Variant> {
         Variant {
             name: "reference of step 3",
             make: |keys| Step::Async.codec(keys),
-            expected: both(Right),
+            expected: [vec![(Step::Blocking, AtACost("lets its thread go already"))], both(Right)]
+                .concat(),
         },
         // Threads that wait.
         Variant {

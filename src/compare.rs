@@ -35,10 +35,6 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use stack::root;
-use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
-};
 
 pub use contender::{Contender, Entry};
 pub use dev_server::DevServer;
@@ -52,6 +48,7 @@ use crate::{
     exit::{Exit, Failure},
     files,
     fold::fold,
+    interrupt::until_interrupted,
     load::Event,
     logging::LogArgs,
 };
@@ -110,26 +107,6 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
         compare(args),
         "the servers and workers of this comparison are stopped, and nothing is reported",
     )
-}
-
-/// Does the work on a runtime of its own, and gives it up at a signal: dropping it kills what it
-/// started. `lost` says what that means.
-///
-/// # Errors
-/// Those of the work, or that it was interrupted.
-pub fn until_interrupted(
-    work: impl Future<Output = anyhow::Result<Exit>>,
-    lost: &str,
-) -> anyhow::Result<Exit> {
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = work => result,
-            signal = interrupted() => Err(Failure::interrupted(format!("{}; {lost}", signal?)).into()),
-        }
-    });
-    runtime.shutdown_background();
-    result
 }
 
 async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
@@ -254,18 +231,6 @@ fn writable(file: &Path) -> anyhow::Result<()> {
         fs::remove_file(file)?;
     }
     Ok(())
-}
-
-/// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
-async fn interrupted() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "interrupted",
-        _ = terminate.recv() => "terminated (SIGTERM)",
-        _ = hangup.recv() => "the terminal is gone (SIGHUP)",
-    })
 }
 
 /// Seconds since 1970: unlike any earlier comparison's on the same server.

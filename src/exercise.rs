@@ -14,9 +14,9 @@ use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use crate::{
-    compare,
     exit::{Exit, Failure},
     files,
+    interrupt::until_interrupted,
     process_group::ProcessGroup,
     progress::Progress,
 };
@@ -160,7 +160,7 @@ pub fn become_worker(step: Step) -> anyhow::Result<Exit> {
         let error = worker.args(flags).exec();
         Err(error).with_context(|| format!("{} can't be started", program.display()))
     };
-    compare::until_interrupted(work, "no worker was started")
+    until_interrupted(work, "no worker was started")
 }
 
 #[cfg(test)]

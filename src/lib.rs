@@ -22,6 +22,7 @@
 //! | [`prefetch`] | `workshop prefetch`: all that a day without the network needs, and a bundle of it |
 //! | [`exercise`] | which exercises there are, and where |
 //! | [`files`] | files that are there whole or not at all |
+//! | [`interrupt`] | work that a signal ends |
 //! | [`logging`], [`exit`] | logs on stderr; exit codes, and errors that carry one |
 
 pub mod branches;
@@ -34,6 +35,7 @@ pub use stack::exit;
 pub mod files;
 mod fold;
 pub mod hints;
+pub mod interrupt;
 pub mod load;
 pub mod logging;
 pub mod prefetch;

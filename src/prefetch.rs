@@ -22,8 +22,9 @@ use stack::root;
 use tokio::task;
 
 use crate::{
-    compare, exercise,
+    exercise,
     exit::{Exit, Failure},
+    interrupt::until_interrupted,
 };
 
 /// The flags of `workshop prefetch`.
@@ -64,7 +65,7 @@ pub fn run(args: &PrefetchArgs) -> anyhow::Result<Exit> {
     let root = root::enter()?;
     let lost = "what was fetched stays, and a bundle that was not written to its end is none: run \
                 it again to go on";
-    compare::until_interrupted(
+    until_interrupted(
         async {
             match (to, from) {
                 (Some(folder), _) => write_bundle(root, folder, args.all_systems).await,

@@ -10,8 +10,9 @@ use stack::{
 };
 
 use crate::{
-    compare::{self, TemporalCli},
+    compare::TemporalCli,
     exit::{Exit, Failure},
+    interrupt::until_interrupted,
 };
 
 /// Finds or installs the Temporal CLI, and becomes its dev server: in memory, at the stack's ports.
@@ -42,5 +43,5 @@ pub fn run() -> anyhow::Result<Exit> {
             .exec();
         Err(error).with_context(|| format!("{} can't be started", cli.path.display()))
     };
-    compare::until_interrupted(work, "no server was started")
+    until_interrupted(work, "no server was started")
 }

@@ -32,10 +32,11 @@ pub use live::has_one as has_live_run;
 pub use report::Report;
 
 use crate::{
-    compare::{self, TemporalCli},
+    compare::TemporalCli,
     exercise,
     exit::{Exit, Failure},
     files,
+    interrupt::until_interrupted,
     logging::LogArgs,
     progress::Progress,
 };
@@ -88,7 +89,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         None => Step::EXERCISES.to_vec(),
     };
     let root = root::require()?;
-    compare::until_interrupted(
+    until_interrupted(
         verify(args, &steps, &root),
         "what was started is stopped, and nothing more is judged",
     )

@@ -21,9 +21,10 @@ use stack::root;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::{
-    compare, exercise,
+    exercise,
     exit::{Exit, Failure},
     hints::Hints,
+    interrupt::until_interrupted,
     logging::LogArgs,
     verify::{self, Depth, Report},
 };
@@ -59,7 +60,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         Some(number) => Step::exercise(number).map_err(Failure::usage)?,
         None => exercise::current(&root)?,
     };
-    compare::until_interrupted(watch(step, args.seed, &root), "nothing is watched any more")
+    until_interrupted(watch(step, args.seed, &root), "nothing is watched any more")
 }
 
 /// What there is to react to.

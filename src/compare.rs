@@ -258,7 +258,7 @@ impl Progress {
             note(format!("{what}: starting"));
         }
         // Within 80 columns: of a line that is folded, what stood above would go, too.
-        let template = "{prefix:24} [{bar:16}] {pos}/{len} workflows, {elapsed} of at most {msg}";
+        let template = "{prefix:24} [{bar:16}] {pos}/{len} workflows, {elapsed}, {msg} at most";
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");

@@ -107,6 +107,8 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
         if text {
             report.print(*step, "left out, as --quick says");
             if report.solved && !args.all && is_whole(*step, depth) {
+                let why = format!("solutions/{}/README.md", step.folder());
+                println!("Why:   {why} tells why it is so, and what else is right");
                 println!("Next:  cargo workshop next");
             }
         }

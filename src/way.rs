@@ -200,6 +200,7 @@ fn now(place: &Place) -> Vec<String> {
         }
         State::NotBegun => vec![
             readme,
+            ("run", "what it says: `cargo workshop next` has the commands".to_owned()),
             ("edit", exercise::codec(place.step).display().to_string()),
             ("type", format!("cargo workshop watch {number}    # judges it at each save")),
         ],

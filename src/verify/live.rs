@@ -59,13 +59,16 @@ impl Live {
 
     /// The figures in a line.
     pub fn seen(&self) -> String {
+        let baseline = match self.baseline.strip_prefix("mine_") {
+            Some(number) => format!("your codec of exercise {number}"),
+            None => self.baseline.clone(),
+        };
         format!(
-            "{} of {} workflows; end-to-end p95 {:.2} s, with {} {:.2} s ({:.1} times \
+            "{} of {} workflows; end-to-end p95 {:.2} s, with {baseline} {:.2} s ({:.1} times \
              that); {} \"Workflow task not found\"",
             self.completed,
             self.workflows,
             self.end_to_end_p95,
-            self.baseline,
             self.baseline_end_to_end_p95,
             self.faster(),
             self.workflow_task_not_found

@@ -36,7 +36,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use stack::root;
 
-pub use contender::{Contender, Entry};
+pub use contender::{Contender, Entry, mine};
 pub use dev_server::DevServer;
 pub use measure::{Course, Place};
 pub use results::{Comparison, Ratio, Run, Versions, Workflows};

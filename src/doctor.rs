@@ -120,20 +120,20 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&checks)?);
     } else {
+        let line = |state: &str, what: &str, text: &str| {
+            // As wide as what stands before the text.
+            const INDENT: usize = 24;
+            println!("{}", fold(&format!("{state:6} {what:16} {text}"), INDENT));
+        };
         for Check { what, state, seen, what_to_do } in &checks {
             let state = match state {
                 State::Ok => "ok",
                 State::Note => "note",
                 State::Wrong => "wrong",
             };
-            // As wide as what stands before it.
-            const INDENT: usize = 24;
-            println!("{}", fold(&format!("{state:6} {what:16} {seen}"), INDENT));
+            line(state, what, seen);
             if let Some(what_to_do) = what_to_do {
-                println!(
-                    "{}",
-                    fold(&format!("{:6} {:16} {what_to_do}", "", "what to do:"), INDENT)
-                );
+                line("", "what to do:", what_to_do);
             }
         }
         let is_wrong = |name| checks.iter().any(|c| c.what == name && c.state == State::Wrong);
@@ -200,10 +200,8 @@ fn running(service: Service, settings: &Settings, asker: &Asker) -> Check {
 }
 
 fn port_taken(settings: &Settings, variable: &'static str) -> Option<Check> {
-    let port = settings.port(variable);
-    let taken = ports::taken(settings.address(variable))?;
-    let move_it = ports::how_to_move(variable, port);
-    Some(Check::wrong("ports", format!("port {port} {taken}"), format!("end that, or {move_it}")))
+    let unfit = ports::unfit(variable, settings)?;
+    Some(Check::wrong("ports", unfit.seen, unfit.what_to_do))
 }
 
 /// The ports where worker and starter serve their metrics: free, or held by one of them.

@@ -23,10 +23,9 @@ pub fn run() -> anyhow::Result<Exit> {
     let root = root::require()?;
     let settings = Settings::from_env()?;
     let ports = Service::Temporal.ports();
-    let taken: Vec<_> = ports.iter().filter_map(|name| ports::problem(name, &settings)).collect();
+    let taken: Vec<_> = ports.iter().filter_map(|name| ports::unfit(name, &settings)).collect();
     if !taken.is_empty() {
-        let taken = taken.join("\n  ");
-        return Err(Failure::environment(format!("no server can be started:\n  {taken}")).into());
+        return Err(Failure::environments("no server can be started", &taken).into());
     }
     let work = async {
         let cli = TemporalCli::find_or_install(&root.join(root::OURS)).await?;

@@ -10,7 +10,7 @@ use std::fs;
 use common::{
     json, program,
     room::{Room, solution},
-    stderr, stdout, wait_for,
+    stderr, stdout,
 };
 use solutions::Step;
 
@@ -94,13 +94,8 @@ fn the_compilers_words_are_shown_as_they_are() {
 fn a_live_run_is_beside_ones_own_codec_of_the_step_before() {
     let room = Room::enter();
     fs::remove_file(room.root.join(".workshop/progress.json")).ok();
-    // A machine that is too busy to judge is so for a while.
     let solved = |number: &str| {
-        let output = wait_for("a verdict", || {
-            let mut command = room.program(env!("CARGO_BIN_EXE_workshop"));
-            let output = command.args(["verify", number, "--json"]).output().unwrap();
-            (!stderr(&output).contains("too busy to judge")).then_some(output)
-        });
+        let output = room.judged(&["verify", number, "--json"]);
         assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
         json(&output)["live"]["baseline"].clone()
     };

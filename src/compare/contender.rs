@@ -50,6 +50,14 @@ impl Contender {
     }
 }
 
+/// What an attendee's codec is called, before the number of its exercise.
+const MINE: &str = "mine_";
+
+/// The number of the exercise, if that is the name of an attendee's codec.
+pub fn mine(codec: &str) -> Option<&str> {
+    codec.strip_prefix(MINE)
+}
+
 /// One codec to be measured, and the program that runs a worker with it.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -93,7 +101,7 @@ impl Entry {
     /// The attendee's codec of that step, in a worker that is built.
     pub fn exercise(step: Step, program: PathBuf) -> Self {
         Self {
-            name: format!("mine_{}", step.number()),
+            name: format!("{MINE}{}", step.number()),
             stalls: true,
             program,
             arguments: vec!["--exercise".into(), step.number().to_string()],

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::{
+    contender::mine,
     plots::FIGURES,
     results::{Comparison, Run},
     table::{ROWS, ratio},
@@ -71,7 +72,7 @@ pub fn html(all: &Comparison) -> anyhow::Result<String> {
 /// The command that does it again, every number in it.
 fn command(all: &Comparison) -> String {
     let scenario = &all.scenario;
-    let codecs = all.runs.iter().map(|run| match run.codec.strip_prefix("mine_") {
+    let codecs = all.runs.iter().map(|run| match mine(&run.codec) {
         Some(number) => format!(" --mine {number}"),
         None => format!(" --codec {}", run.codec),
     });

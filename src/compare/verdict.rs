@@ -1,6 +1,7 @@
 //! What a comparison means, in plain words, from its own numbers.
 
 use super::{
+    contender,
     results::{Comparison, Run},
     table::seconds,
 };
@@ -24,8 +25,8 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
     if let Some(run) = all.run("beyond_async") {
         words.extend(beyond_async(all, run));
     }
-    for run in all.runs.iter().filter(|run| run.codec.starts_with("mine_") && !blocked(all, run)) {
-        words.push(mine(all, run));
+    for run in all.runs.iter().filter(|run| !blocked(all, run)) {
+        words.extend(contender::mine(&run.codec).map(|exercise| mine(all, run, exercise)));
     }
     for run in &all.runs {
         if run.workflows.failed > 0 || run.workflows.started < all.scenario.workflows as usize {
@@ -152,8 +153,7 @@ fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
     Some(said)
 }
 
-fn mine(all: &Comparison, run: &Run) -> String {
-    let exercise = run.codec.trim_start_matches("mine_");
+fn mine(all: &Comparison, run: &Run, exercise: &str) -> String {
     let seen = match run.longest_poll_seconds {
         None => "does not say how long it holds a thread: wrap it in Observed".to_owned(),
         Some(poll) => format!("held a thread for at most {}", seconds(poll)),

@@ -44,6 +44,17 @@ impl Failure {
         Self { exit: Exit::Environment, message: message.to_string() }
     }
 
+    /// The environment is broken, in one way or in several: whoever mends one wants to know of all.
+    pub fn environments(message: &str, reasons: &[impl Display]) -> Self {
+        match reasons {
+            [reason] => Self::environment(format!("{message}: {reason}")),
+            reasons => {
+                let lines = reasons.iter().map(|reason| format!("\n  {reason}"));
+                Self::environment(format!("{message}:{}", lines.collect::<String>()))
+            }
+        }
+    }
+
     /// Interrupted.
     pub fn interrupted(message: impl Display) -> Self {
         Self { exit: Exit::Interrupted, message: message.to_string() }

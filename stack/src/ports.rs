@@ -12,7 +12,7 @@ use std::{
 
 use listeners::{Protocol, SocketState};
 
-use crate::settings::Settings;
+use crate::{programs::Unfit, settings::Settings};
 
 /// Longer than an answer on this machine takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
@@ -45,17 +45,15 @@ impl fmt::Display for Taken {
     }
 }
 
-/// How to move a port of ours out of somebody's way.
-pub fn how_to_move(variable: &str, port: u16) -> String {
-    let another = port.checked_add(10_000).unwrap_or_else(|| port - 10_000);
-    format!("move ours, as with {variable}={another}")
-}
-
-/// What is wrong with the port of that setting, and what to do about it; `None` if it is free.
-pub fn problem(variable: &str, settings: &Settings) -> Option<String> {
+/// Why the port of that setting won't do; `None` if it is free.
+pub fn unfit(variable: &str, settings: &Settings) -> Option<Unfit> {
     let port = settings.port(variable);
     let taken = taken(settings.address(variable))?;
-    Some(format!("port {port} {taken}: end that, or {}", how_to_move(variable, port)))
+    let another = port.checked_add(10_000).unwrap_or_else(|| port - 10_000);
+    Some(Unfit {
+        seen: format!("port {port} {taken}"),
+        what_to_do: format!("end that, or move ours, as with {variable}={another}"),
+    })
 }
 
 /// `None` if the port is free.

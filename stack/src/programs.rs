@@ -78,7 +78,7 @@ pub struct Found {
     pub version: Version,
 }
 
-/// Why a program won't do.
+/// Why a program won't do, or a port.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{seen}: {what_to_do}")]
 pub struct Unfit {

@@ -22,7 +22,7 @@ use crate::{
     exit::{Exit, Failure},
     ports,
     process_compose::{ProcessCompose, has_terminal},
-    programs::{self, Found, Program, Unfit},
+    programs::{self, Found, Program},
     services::{Asker, Service},
     settings::{self, Settings},
 };
@@ -138,9 +138,7 @@ pub fn down(settings: &Settings) -> anyhow::Result<Exit> {
 /// once: nobody wants to hear of the next problem after each mended one.
 fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure> {
     let mut wrong = Vec::new();
-    let mut find = |program: Program| {
-        program.find().map_err(|unfit: Unfit| wrong.push(unfit.to_string())).ok()
-    };
+    let mut find = |program: Program| program.find().map_err(|unfit| wrong.push(unfit)).ok();
     let process_compose = find(programs::PROCESS_COMPOSE);
     let mut grafana = None;
     for service in services {
@@ -154,18 +152,14 @@ fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure
     {
         match programs::grafana_home(&grafana.path) {
             Ok(home) => settings.set(settings::GRAFANA_HOME, home.to_string_lossy()),
-            Err(unfit) => wrong.push(unfit.to_string()),
+            Err(unfit) => wrong.push(unfit),
         }
     }
     let needed = services.iter().flat_map(|service| service.ports());
-    wrong.extend(needed.filter_map(|variable| ports::problem(variable, settings)));
-    match (process_compose, &wrong[..]) {
-        (Some(process_compose), []) => Ok(process_compose),
-        (_, [problem]) => Err(Failure::environment(format!("the stack can't start: {problem}"))),
-        (_, problems) => Err(Failure::environment(format!(
-            "the stack can't start:\n  {}",
-            problems.join("\n  ")
-        ))),
+    wrong.extend(needed.filter_map(|variable| ports::unfit(variable, settings)));
+    match process_compose {
+        Some(process_compose) if wrong.is_empty() => Ok(process_compose),
+        _ => Err(Failure::environments("the stack can't start", &wrong)),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,7 +13,7 @@ use solutions::Step;
 
 use workshop::exercise::without_cargos_variables;
 
-use super::{program, stderr};
+use super::{program, stderr, wait_for};
 
 /// What is copied.
 const ORIGINAL: &str = env!("CARGO_MANIFEST_DIR");
@@ -83,6 +83,16 @@ impl Room {
         command.current_dir(&self.root);
         builds_in(&mut command, &self.root);
         command
+    }
+
+    /// What `workshop` says here, asked for a verdict. A machine that is too busy to judge is so for a
+    /// while: then it is asked again.
+    pub fn judged(&self, words: &[&str]) -> Output {
+        wait_for("a verdict", || {
+            let mut command = self.program(env!("CARGO_BIN_EXE_workshop"));
+            let output = command.args(words).output().unwrap();
+            (!stderr(&output).contains("too busy to judge")).then_some(output)
+        })
     }
 
     /// The processes whose program is one of the copy's, or which were started in its folder. None where

@@ -213,10 +213,15 @@ impl Promise {
                 if counted != 1 {
                     return Ok((Outcome::Broken, said));
                 }
-                let cured = measure::one_stall(make, STALL)?.releases_thread();
-                let cost = "it lets its thread go already, and the stall that exercise 1 shows is not \
-                            to be seen";
-                Ok((at_a_cost(cured.then(|| cost.to_owned()).into_iter().collect()), said))
+                let mut costs = Vec::new();
+                if measure::one_stall(make, STALL)?.releases_thread() {
+                    costs.push(
+                        "it lets its thread go already, and the stall that exercise 1 shows is not to be \
+                         seen"
+                            .to_owned(),
+                    );
+                }
+                Ok((at_a_cost(costs), said))
             }
             Self::ReleasesThread => {
                 let seen = measure::one_stall(make, STALL)?;

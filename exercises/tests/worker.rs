@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
-    thread,
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
 };
 
 use solutions::Step;
@@ -55,17 +56,32 @@ fn inside_an_exercise_the_worker_runs_that_one() {
     assert!(log.contains("exercises/03-async-codec/codec.rs"), "{log}");
 }
 
-/// Each has cargo build its own worker, in the same place.
+/// Each has cargo build its own worker, in the same place: while one does, it holds the lock.
 #[test]
 fn several_at_once_run_each_its_own_codec() {
-    thread::scope(|scope| {
-        for step in Step::EXERCISES.into_iter().chain(Step::EXERCISES) {
+    let folder = room().parent().unwrap().join(".workshop/workers");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join("lock")).unwrap();
+    let held = thread::scope(|scope| {
+        let all = Step::EXERCISES.into_iter().chain(Step::EXERCISES).map(|step| {
             scope.spawn(move || {
                 let log = says(&worker(room(), &["--exercise", &step.number().to_string()]));
                 assert!(log.contains(&format!("codec=exercises/{}/", step.folder())), "{log}");
-            });
+            })
+        });
+        let all: Vec<_> = all.collect();
+        let mut held = 0;
+        while !all.iter().all(ScopedJoinHandle::is_finished) {
+            match lock.try_lock() {
+                Ok(()) => lock.unlock().unwrap(),
+                Err(_) => held += 1,
+            }
+            thread::sleep(Duration::from_millis(5));
         }
+        held
     });
+    // Eight builds, and each takes cargo longer than many of these looks.
+    assert!(held > 20, "the lock was seen held {held} times");
 }
 
 #[test]

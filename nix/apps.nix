@@ -61,6 +61,6 @@ in
     fromCheckout "starter" tools.rust "cargo run --package workshop --bin starter --"
   );
   worker = app "Run the worker with your codec of the current exercise" (
-    fromCheckout "worker" tools.rust "cargo run --package exercises --bin worker --"
+    fromCheckout "worker" tools.rust "cargo run --package workshop --bin worker --"
   );
 }

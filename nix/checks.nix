@@ -21,12 +21,12 @@ in
   '';
 
   prometheus = check "prometheus" [ pkgs.prometheus.cli ] ''
-    promtool check config nix/prometheus.yml
-    for rules in nix/rules/*.yml; do
+    promtool check config stack/prometheus.yml
+    for rules in stack/rules/*.yml; do
       # The tests of the rules are beside them.
       [[ $rules == */tests.yml ]] || promtool check rules "$rules"
     done
-    promtool test rules nix/rules/tests.yml
+    promtool test rules stack/rules/tests.yml
   '';
 
   dashboards = check "dashboards" [ pkgs.jq ] ''
@@ -44,6 +44,6 @@ in
 }
 // lib.optionalAttrs pkgs.process-compose.meta.available {
   process-compose = check "process-compose" [ pkgs.process-compose ] ''
-    process-compose --dry-run --disable-dotenv -e nix/stack.env -f nix/process-compose.yaml
+    process-compose --dry-run --disable-dotenv -e cli-kit/settings.env -f stack/process-compose.yaml
   '';
 }

@@ -7,24 +7,36 @@ pkgs.rustPlatform.buildRustPackage {
   pname = "workshop";
   inherit ((importTOML ../Cargo.toml).workspace.package) version;
 
-  # What cargo reads for this package, and no more: a word changed in a README or in an attendee's
-  # codec must not compile the SDK anew. Cargo wants the manifest and one target of every member.
+  # What cargo reads for this package, and no more: a word changed in a text, in a test or in an
+  # attendee's codec must not compile the SDK again. Cargo wants the manifest and one target of every
+  # member; programs whose file is not there are a matter of who builds them.
   src = fileset.toSource {
     root = ../.;
     fileset = fileset.unions [
       ../Cargo.lock
       ../Cargo.toml
-      ../benches
-      ../exercises/Cargo.toml
-      ../exercises/worker.rs
+      ../askama.toml
+      ../cli-kit
       ../grafana/Cargo.toml
-      ../grafana/src
-      ../kit
-      ./stack.env
-      ../solutions
+      ../grafana/src/main.rs
+      ../greeting
+      ../judge/Cargo.toml
+      ../judge/src
+      ../kit/Cargo.toml
+      ../kit/benches
+      ../kit/src
+      ../kit/vectors
+      ../solutions/00-start/codec.rs
+      ../solutions/01-blocking-codec/codec.rs
+      ../solutions/02-spawn-blocking/codec.rs
+      ../solutions/03-async-codec/codec.rs
+      ../solutions/04-beyond-async/codec.rs
+      ../solutions/Cargo.toml
+      ../solutions/src
       ../src
-      ../stack
-      ../templates
+      ../stack/Cargo.toml
+      ../stack/rules
+      ../stack/src
     ];
   };
   cargoLock.lockFile = ../Cargo.lock;

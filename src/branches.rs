@@ -3,21 +3,24 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `git` | the program git, and what is asked of it |
-//! | `line` | the commits: one line from `HEAD` on, exercise, solution, next exercise |
+//! | `commits` | the commits: one line from `HEAD` on, exercise, solution, next exercise |
 //!
 //! The commits are made in the repository alone. No check-out, index or `HEAD` is touched, so it works
 //! in a bare clone as well, and beside unsaved work.
 
+mod commits;
 mod git;
-mod line;
 
 use std::{env, path::PathBuf};
 
 use clap::Args;
+use cli_kit::exit::{Exit, Failure};
+use cli_kit::{errln, outln};
 
-use crate::exit::{Exit, Failure};
-use git::{Change, Git, Reference, short};
-use line::{Lines, Spot};
+use self::{
+    commits::{Lines, Spot},
+    git::{Change, Git, Reference, short},
+};
 
 /// The flags of `workshop branches`.
 #[derive(Clone, Debug, Args)]
@@ -69,7 +72,7 @@ pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
 fn tell_what_is_not_committed(git: &Git, base: &str) -> anyhow::Result<()> {
     let changed = git.uncommitted(&["exercises", "solutions"])?;
     if !changed.is_empty() {
-        eprintln!(
+        errln!(
             "note: the branches are made of what is committed ({}). This is not, so it is not in them, \
              and stays as it is: {}",
             short(base),
@@ -80,7 +83,7 @@ fn tell_what_is_not_committed(git: &Git, base: &str) -> anyhow::Result<()> {
 }
 
 /// How a branch is, beside the commit it should be at.
-enum State<'a> {
+enum BranchState<'a> {
     Missing,
     There,
     /// Written by an earlier run and left alone since.
@@ -89,13 +92,18 @@ enum State<'a> {
     OtherWork(&'a Reference),
 }
 
-fn state<'a>(lines: &mut Lines, found: &'a [Reference], name: &str, commit: &str) -> State<'a> {
+fn state<'a>(
+    lines: &mut Lines,
+    found: &'a [Reference],
+    name: &str,
+    commit: &str,
+) -> BranchState<'a> {
     match found.iter().find(|found| found.name == name) {
-        None => State::Missing,
-        Some(found) if found.is_symbolic => State::OtherWork(found),
-        Some(found) if found.commit == commit => State::There,
-        Some(found) if lines.base_of(&found.commit).is_some() => State::Old(found),
-        Some(found) => State::OtherWork(found),
+        None => BranchState::Missing,
+        Some(found) if found.is_symbolic => BranchState::OtherWork(found),
+        Some(found) if found.commit == commit => BranchState::There,
+        Some(found) if lines.base_of(&found.commit).is_some() => BranchState::Old(found),
+        Some(found) => BranchState::OtherWork(found),
     }
 }
 
@@ -105,20 +113,20 @@ fn check(git: &Git, lines: &mut Lines, commits: &[(Spot, String)]) -> anyhow::Re
     for (spot, commit) in commits {
         let name = spot.branch();
         let state = state(lines, &found, &name, commit);
-        all &= matches!(state, State::There);
+        all &= matches!(state, BranchState::There);
         match state {
-            State::There => println!("matches  {name}"),
-            State::Missing => println!("missing  {name}"),
-            State::Old(_) => println!("differs  {name}: it was written from another commit"),
-            State::OtherWork(found) => {
-                println!("differs  {name}: it holds other work, {}", short(&found.commit));
+            BranchState::There => outln!("matches  {name}"),
+            BranchState::Missing => outln!("missing  {name}"),
+            BranchState::Old(_) => outln!("differs  {name}: it was written from another commit"),
+            BranchState::OtherWork(found) => {
+                outln!("differs  {name}: it holds other work, {}", short(&found.commit));
             }
         }
     }
     if all {
         return Ok(Exit::Done);
     }
-    eprintln!("`cargo workshop branches` writes them anew");
+    errln!("`cargo workshop branches` writes them anew");
     Ok(Exit::NotSolved)
 }
 
@@ -148,10 +156,10 @@ fn write(
         }
     };
     for line in plan.told {
-        println!("{line}");
+        outln!("{line}");
     }
     if let Some((last, _)) = commits.last() {
-        eprintln!(
+        errln!(
             "begin with `git switch {}`; `git log --graph --oneline {}` shows all",
             commits[0].0.branch(),
             last.branch()
@@ -184,7 +192,7 @@ fn plan(
             continue;
         }
         let state = state(lines, found, &name, commit);
-        if let State::Old(old) | State::OtherWork(old) = &state
+        if let BranchState::Old(old) | BranchState::OtherWork(old) = &state
             && let Some(place) = &old.checked_out
         {
             refused.push(format!(
@@ -194,13 +202,13 @@ fn plan(
             continue;
         }
         let change = match state {
-            State::There => {
+            BranchState::There => {
                 plan.told.push(format!("unchanged  {name}"));
                 plan.changes.push(Change::Verify { name, commit: commit.clone() });
                 continue;
             }
-            State::Missing => Change::Create { name: name.clone(), commit: commit.clone() },
-            State::OtherWork(old) if !force => {
+            BranchState::Missing => Change::Create { name: name.clone(), commit: commit.clone() },
+            BranchState::OtherWork(old) if !force => {
                 refused.push(format!(
                     "{name} holds other work, up to commit {}: --force keeps that as {}, and writes the \
                      branch anew",
@@ -209,8 +217,8 @@ fn plan(
                 ));
                 continue;
             }
-            State::Old(old) => Change::moved(old, commit),
-            State::OtherWork(old) => {
+            BranchState::Old(old) => Change::moved(old, commit),
+            BranchState::OtherWork(old) => {
                 let kept = kept(found, old);
                 plan.told.push(format!("kept       {name} as {kept}"));
                 // An earlier run has kept it already, if it came back to the same commit.

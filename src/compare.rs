@@ -2,56 +2,37 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `scenario` | what each codec is put through, and the flags that override it |
-//! | `contender` | who is compared, and the program that runs a worker with it |
-//! | `temporal_cli`, `dev_server` | the server: found or installed, and a fresh one a run |
-//! | `worker_process`, `watch` | the worker: a process of its own, watched through `/metrics` |
-//! | `history` | what the server wrote down |
-//! | `measure` | one run of one codec, from all of these |
 //! | `results` | the figures, as JSON has them |
 //! | `table`, `verdict`, `report`, `plots` | the figures as text, words, HTML and pictures |
 
-mod contender;
-mod dev_server;
-mod history;
-mod measure;
 mod plots;
 mod report;
 mod results;
-mod scenario;
 mod table;
-mod temporal_cli;
 mod verdict;
-mod watch;
-mod worker_process;
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use stack::root;
-
-pub use contender::{Contender, Entry, mine};
-pub use dev_server::DevServer;
-pub use measure::{Course, Place};
-pub use results::{Comparison, Ratio, Run, Versions, Workflows};
-pub use scenario::{Overrides, Scenario, ScenarioName};
-pub use temporal_cli::{TemporalCli, VERSION as TEMPORAL_CLI_VERSION};
-
-use crate::{
-    connection::ServerArgs,
+use cli_kit::{
     exit::{Exit, Failure},
-    files,
-    fold::fold,
-    interrupt::until_interrupted,
-    load::Event,
-    logging::LogArgs,
+    root,
+    term::{note, print, wrap},
 };
+use greeting::{args::Given, connection::ServerArgs, logging::LogArgs};
+
+use self::results::Comparison;
+use crate::{
+    experiment::{Contender, Experiment, Reference, RunProgress, Scenario, ScenarioName, Target},
+    process::until_interrupted,
+    temporal::TemporalCli,
+};
+
 /// The flags of `workshop compare`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
@@ -65,7 +46,7 @@ pub struct CompareArgs {
     scenario: ScenarioName,
     /// A codec to compare; may be given several times [default: the scenario's]
     #[arg(long, value_enum, value_name = "CODEC")]
-    codec: Vec<Contender>,
+    codec: Vec<Reference>,
     /// Set your own codec of exercise N beside them; may be given several times
     #[arg(long, value_name = "N")]
     mine: Vec<u8>,
@@ -78,9 +59,6 @@ pub struct CompareArgs {
     /// With --address: the profile in temporal.toml
     #[arg(long, requires = "address")]
     profile: Option<String>,
-    /// The same seed deals the same stalls
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Write the figures to this file, as JSON; -: to stdout, instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -90,8 +68,8 @@ pub struct CompareArgs {
     /// Write each plot to this folder as well, as an SVG file
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
-    #[command(flatten)]
-    overrides: Overrides,
+    #[command(flatten, next_help_heading = "The scenario's numbers")]
+    numbers: Given<Scenario>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -124,65 +102,61 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
             Failure::usage(format!("{} can't be made: {error}", folder.display()))
         })?;
     }
-    let entries = entries(args).await?;
-    let place = match &args.address {
-        None => Place::Local(TemporalCli::find_or_install(&root).await?),
-        Some(address) => Place::Existing(ServerArgs {
+    let contenders = contenders(args).await?;
+    let target = match &args.address {
+        None => Target::DevServer(TemporalCli::find_or_install(&root).await?),
+        Some(address) => Target::Existing(ServerArgs {
             address: Some(address.clone()),
             namespace: args.namespace.clone(),
             profile: args.profile.clone(),
         }),
     };
 
-    let scenario = args.overrides.apply(args.scenario.scenario());
-    let course = Course {
-        scenario: &scenario,
-        seed: args.seed,
-        place: &place,
-        logs: &logs,
-        id: course_id(),
-    };
+    let scenario = args.numbers.over(args.scenario.scenario())?;
+    let experiment =
+        Experiment { scenario: &scenario, target: &target, logs: &logs, id: experiment_id() };
     let mut runs = Vec::new();
-    for (number, entry) in (1..).zip(&entries) {
-        let what = format!("[{number}/{}] {}", entries.len(), entry.name);
-        let progress = Progress::new(&what, &scenario);
-        let run =
-            course.run(entry, &progress).await.with_context(|| format!("measuring {what}"))?;
+    for (number, contender) in (1..).zip(&contenders) {
+        let what = format!("[{number}/{}] {}", contenders.len(), contender.codec);
+        let progress = RunProgress::new(&what, &scenario);
+        let measured = experiment.run(contender, &progress).await;
+        let run = measured.with_context(|| format!("measuring {what}"))?;
         progress.finish(&run);
         runs.push(run);
     }
 
-    let cli = match &place {
-        Place::Local(cli) => Some(cli),
-        Place::Existing(_) => None,
+    let cli = match &target {
+        Target::DevServer(cli) => Some(cli),
+        Target::Existing(_) => None,
     };
-    let all = Comparison::new(runs, scenario, args.seed, cli);
+    let all = Comparison::new(runs, scenario, cli);
     publish(&all, args, &report)?;
     Ok(if all.is_complete() { Exit::Done } else { Exit::NotSolved })
 }
 
-async fn entries(args: &CompareArgs) -> anyhow::Result<Vec<Entry>> {
+async fn contenders(args: &CompareArgs) -> anyhow::Result<Vec<Contender>> {
     let chosen = match &args.codec[..] {
-        [] => args.scenario.contenders(),
+        [] => args.scenario.codecs(),
         chosen => chosen,
     };
-    let mut entries = chosen.iter().map(|c| Entry::reference(*c)).collect::<Result<Vec<_>, _>>()?;
+    let reference = |chosen: &Reference| Contender::reference(*chosen);
+    let mut contenders = chosen.iter().map(reference).collect::<Result<Vec<_>, _>>()?;
     for number in &args.mine {
-        entries.push(Entry::mine(*number).await?);
+        contenders.push(Contender::mine(*number).await?);
     }
-    for (at, entry) in entries.iter().enumerate() {
-        if entries[..at].iter().any(|earlier| earlier.name == entry.name) {
-            return Err(Failure::usage(format!("{} is named twice", entry.name)).into());
+    for (at, Contender { codec, .. }) in contenders.iter().enumerate() {
+        if contenders[..at].iter().any(|earlier| earlier.codec == *codec) {
+            return Err(Failure::usage(format!("{codec} is named twice")).into());
         }
     }
-    Ok(entries)
+    Ok(contenders)
 }
 
 fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(all)?;
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     // Whoever reads the table's first lines only, through a pipe, still gets the files.
-    files::print(if to_stdout { format!("{json}\n") } else { text(all) })?;
+    print(if to_stdout { format!("{json}\n") } else { text(all) });
     if let Some(file) = args.json.as_ref().filter(|_| !to_stdout) {
         fs::write(file, json + "\n").with_context(|| format!("can't write {}", file.display()))?;
     }
@@ -203,15 +177,7 @@ fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Resul
 fn text(all: &Comparison) -> String {
     let mut text = format!("{}\n\n", table::table(all));
     for sentence in verdict::verdict(all) {
-        text += &format!("{}\n", fold(&sentence, 0));
-    }
-    for run in all.runs.iter().filter(|run| run.cut_off) {
-        let cut_off = format!(
-            "The run of {} was cut off after {:.0} s, with {} of {} workflows done: ≥ marks lower \
-             bounds, not figures.",
-            run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
-        );
-        text += &format!("{}\n", fold(&cut_off, 0));
+        text += &format!("{}\n", wrap(&sentence, 0));
     }
     text
 }
@@ -234,56 +200,7 @@ fn writable(file: &Path) -> anyhow::Result<()> {
 }
 
 /// Seconds since 1970: unlike any earlier comparison's on the same server.
-fn course_id() -> String {
+fn experiment_id() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.as_secs().to_string()
-}
-
-/// One line on stderr.
-fn note(text: impl AsRef<str>) {
-    eprintln!("{}", text.as_ref());
-}
-
-/// The progress of one run: a bar on a terminal, else two lines.
-pub struct Progress {
-    bar: ProgressBar,
-    what: String,
-}
-
-impl Progress {
-    /// Shows that a run begins.
-    pub fn new(what: &str, scenario: &Scenario) -> Self {
-        let bar = ProgressBar::new(scenario.workflows.into());
-        if bar.is_hidden() {
-            note(format!("{what}: starting"));
-        }
-        // Within 80 columns: of a line that is folded, what stood above would go, too.
-        let template = "{prefix:24} [{bar:16}] {pos}/{len} workflows, {elapsed}, {msg} at most";
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> ");
-        bar.set_style(style);
-        bar.set_prefix(what.to_owned());
-        bar.set_message(format!("{:.0}s", scenario.limit_seconds));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, what: what.to_owned() }
-    }
-
-    /// Moves on with each workflow that is done.
-    pub fn tell(&self, event: Event<'_>) {
-        if event.is_last() {
-            self.bar.inc(1);
-        }
-    }
-
-    /// Shows how it ended.
-    pub fn finish(self, run: &Run) {
-        self.bar.finish_and_clear();
-        let Workflows { started, completed, .. } = run.workflows;
-        let end = if run.cut_off { "cut off after" } else { "done in" };
-        note(format!(
-            "{}: {completed} of {started} workflows {end} {:.1} s",
-            self.what, run.wall_seconds
-        ));
-    }
 }

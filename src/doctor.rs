@@ -7,25 +7,26 @@ use std::{
 };
 
 use clap::Args;
+use cli_kit::{
+    exit::Exit,
+    outln,
+    settings::{self, Settings},
+    term::wrap,
+};
 use codec_kit::KeyService;
+use greeting::connection::{Server, ServerArgs};
+use jiff::{Timestamp, fmt::rfc2822};
 use serde::Serialize;
 use solutions::Step;
 use stack::{
+    checkout::Checkout,
     ports,
     process_compose::ProcessCompose,
     programs::{self, Program},
-    root,
     services::{Asker, Service},
-    settings::{self, Settings},
 };
 use sysinfo::{Disks, System};
 use tokio::runtime;
-
-use crate::{
-    connection::{Server, ServerArgs},
-    exit::Exit,
-    fold::fold,
-};
 
 const GIB: u64 = 1 << 30;
 /// A debug build of everything, and room for a comparison and its logs.
@@ -58,7 +59,7 @@ pub struct DoctorArgs {
 /// How a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum CheckState {
     /// As it should be.
     Ok,
     /// Worth knowing, and nothing to mend.
@@ -69,26 +70,26 @@ enum State {
 
 /// One line.
 #[derive(Clone, Debug, Serialize)]
-struct Check {
+struct DoctorCheck {
     what: &'static str,
-    state: State,
+    state: CheckState,
     seen: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     what_to_do: Option<String>,
 }
 
-impl Check {
+impl DoctorCheck {
     fn ok(what: &'static str, seen: impl Into<String>) -> Self {
-        Self { what, state: State::Ok, seen: seen.into(), what_to_do: None }
+        Self { what, state: CheckState::Ok, seen: seen.into(), what_to_do: None }
     }
 
     fn note(what: &'static str, seen: impl Into<String>) -> Self {
-        Self { state: State::Note, ..Self::ok(what, seen) }
+        Self { state: CheckState::Note, ..Self::ok(what, seen) }
     }
 
     fn wrong(what: &'static str, seen: impl Into<String>, what_to_do: impl Into<String>) -> Self {
         let what_to_do = Some(what_to_do.into());
-        Self { what, state: State::Wrong, seen: seen.into(), what_to_do }
+        Self { what, state: CheckState::Wrong, seen: seen.into(), what_to_do }
     }
 }
 
@@ -97,71 +98,71 @@ impl Check {
 /// # Errors
 /// When this is not the workshop's folder, or a setting can't be read.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
-    let root = root::enter()?;
-    let settings = Settings::from_env()?;
+    let checkout = Checkout::find()?;
+    let (root, settings) = (checkout.root(), &checkout.settings);
     let asker = Asker::default();
 
-    let mut checks = vec![program(programs::RUSTC), program(programs::CARGO)];
+    let mut checks = vec![program(programs::RUSTC, root), program(programs::CARGO, root)];
     if args.no_stack {
-        checks.push(temporal_or_none());
+        checks.push(temporal_or_none(root));
     } else {
         let services = Service::all_but(&args.without);
-        checks.push(program(programs::PROCESS_COMPOSE));
-        checks.extend(services.iter().map(|service| program(service.program())));
-        checks.extend(stack_ports(&services, &settings, &asker));
+        checks.push(program(programs::PROCESS_COMPOSE, root));
+        checks.extend(services.iter().map(|service| program(service.program(), root)));
+        checks.extend(stack_ports(&services, &checkout, &asker));
     }
-    checks.extend(metrics_ports(&settings, &asker));
-    checks.extend([disk(&root), memory(), clock(&root, &settings, &asker)]);
+    checks.extend(metrics_ports(settings, &asker));
+    checks.extend([disk(root), memory(), clock(root, settings, &asker)]);
     checks.push(server(&args.server)?);
     if !args.no_stack {
-        checks.push(scraped(&settings, &asker));
+        checks.push(scraped(settings, &asker));
     }
 
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&checks)?);
+        outln!("{}", serde_json::to_string_pretty(&checks)?);
     } else {
         let line = |state: &str, what: &str, text: &str| {
             // As wide as what stands before the text.
             const INDENT: usize = 24;
-            println!("{}", fold(&format!("{state:6} {what:16} {text}"), INDENT));
+            outln!("{}", wrap(&format!("{state:6} {what:16} {text}"), INDENT));
         };
-        for Check { what, state, seen, what_to_do } in &checks {
+        for DoctorCheck { what, state, seen, what_to_do } in &checks {
             let state = match state {
-                State::Ok => "ok",
-                State::Note => "note",
-                State::Wrong => "wrong",
+                CheckState::Ok => "ok",
+                CheckState::Note => "note",
+                CheckState::Wrong => "wrong",
             };
             line(state, what, seen);
             if let Some(what_to_do) = what_to_do {
                 line("", "what to do:", what_to_do);
             }
         }
-        let is_wrong = |name| checks.iter().any(|c| c.what == name && c.state == State::Wrong);
+        let is_wrong = |name| checks.iter().any(|c| c.what == name && c.state == CheckState::Wrong);
         let of_the_stack = [programs::PROCESS_COMPOSE, programs::PROMETHEUS, programs::GRAFANA];
         if of_the_stack.into_iter().any(|program| is_wrong(program.name)) {
             let without = "The exercises can be done without the stack: `cargo workshop server` is a \
                            server, and `cargo workshop doctor --no-stack` looks only at what it needs.";
-            println!("\n{}", fold(without, 0));
+            outln!("\n{}", wrap(without, 0));
         }
     }
-    let wrong = checks.iter().any(|check| check.state == State::Wrong);
+    let wrong = checks.iter().any(|check| check.state == CheckState::Wrong);
     Ok(if wrong { Exit::Environment } else { Exit::Done })
 }
 
-fn program(program: Program) -> Check {
-    match program.find() {
+fn program(program: Program, root: &Path) -> DoctorCheck {
+    match program.find(root) {
         Ok(found) => {
-            Check::ok(program.name, format!("{} ({})", found.version, found.path.display()))
+            DoctorCheck::ok(program.name, format!("{} ({})", found.version, found.path.display()))
         }
-        Err(unfit) => Check::wrong(program.name, unfit.seen, unfit.what_to_do),
+        Err(unfit) => DoctorCheck::wrong(program.name, unfit.seen, unfit.what_to_do),
     }
 }
 
 /// Without the stack, nobody needs a Temporal CLI beforehand.
-fn temporal_or_none() -> Check {
-    match programs::TEMPORAL.find() {
-        Ok(_) => program(programs::TEMPORAL),
-        Err(unfit) => Check::note(
+fn temporal_or_none(root: &Path) -> DoctorCheck {
+    match programs::TEMPORAL.find(root) {
+        Ok(_) => program(programs::TEMPORAL, root),
+        Err(unfit) => DoctorCheck::note(
             programs::TEMPORAL.name,
             format!("{}; `cargo workshop compare` will install one into .workshop/", unfit.seen),
         ),
@@ -169,10 +170,11 @@ fn temporal_or_none() -> Check {
 }
 
 /// The stack's own ports: free, or held by the stack.
-fn stack_ports(services: &[Service], settings: &Settings, asker: &Asker) -> Vec<Check> {
-    if ProcessCompose::answers(settings) {
-        return services.iter().map(|service| running(*service, settings, asker)).collect();
+fn stack_ports(services: &[Service], checkout: &Checkout, asker: &Asker) -> Vec<DoctorCheck> {
+    if ProcessCompose::answers(checkout) {
+        return services.iter().map(|service| running(*service, checkout, asker)).collect();
     }
+    let settings = &checkout.settings;
     let variables: Vec<_> = services.iter().flat_map(|service| service.ports()).collect();
     let taken: Vec<_> =
         variables.iter().filter_map(|variable| port_taken(settings, variable)).collect();
@@ -180,32 +182,31 @@ fn stack_ports(services: &[Service], settings: &Settings, asker: &Asker) -> Vec<
         return taken;
     }
     let ports: Vec<_> = variables.iter().map(|name| settings.port(name).to_string()).collect();
-    vec![Check::ok("ports", format!("{} are free for the stack", ports.join(", ")))]
+    vec![DoctorCheck::ok("ports", format!("{} are free for the stack", ports.join(", ")))]
 }
 
-fn running(service: Service, settings: &Settings, asker: &Asker) -> Check {
-    let address = service.where_it_is(settings);
-    if asker.is_well(service, settings) {
-        Check::ok("stack", format!("{service} is well, at {address}"))
-    } else {
-        Check::wrong(
+fn running(service: Service, checkout: &Checkout, asker: &Asker) -> DoctorCheck {
+    let address = service.where_it_is(&checkout.settings);
+    match asker.check(service, &checkout.settings) {
+        Ok(()) => DoctorCheck::ok("stack", format!("{service} is healthy, at {address}")),
+        Err(error) => DoctorCheck::wrong(
             "stack",
-            format!("the stack runs, and {service} does not answer at {address}"),
+            format!("the stack runs, and {service} at {address} is not healthy: {error:#}"),
             format!(
                 "read {}; if the stack was started without it, say --without {service} here, too",
-                settings.log(service.name()).display()
+                checkout.log(service.name()).display()
             ),
-        )
+        ),
     }
 }
 
-fn port_taken(settings: &Settings, variable: &'static str) -> Option<Check> {
+fn port_taken(settings: &Settings, variable: &'static str) -> Option<DoctorCheck> {
     let unfit = ports::unfit(variable, settings)?;
-    Some(Check::wrong("ports", unfit.seen, unfit.what_to_do))
+    Some(DoctorCheck::wrong("ports", unfit.seen, unfit.what_to_do))
 }
 
 /// The ports where worker and starter serve their metrics: free, or held by one of them.
-fn metrics_ports(settings: &Settings, asker: &Asker) -> Vec<Check> {
+fn metrics_ports(settings: &Settings, asker: &Asker) -> Vec<DoctorCheck> {
     let ports = [
         (settings::WORKER_METRICS_PORT, "workshop_worker_start_time_seconds", "a worker"),
         (settings::STARTER_METRICS_PORT, "workshop_starter_workflows_total", "a starter"),
@@ -215,11 +216,12 @@ fn metrics_ports(settings: &Settings, asker: &Asker) -> Vec<Check> {
         .map(|(variable, metric, who)| {
             let url = settings.url(variable, "/metrics");
             match port_taken(settings, variable) {
-                None => {
-                    Check::ok("ports", format!("{} is free for {who}", settings.port(variable)))
-                }
+                None => DoctorCheck::ok(
+                    "ports",
+                    format!("{} is free for {who}", settings.port(variable)),
+                ),
                 Some(_) if asker.page(&url).is_ok_and(|page| page.contains(metric)) => {
-                    Check::ok("ports", format!("{who} serves its metrics at {url}"))
+                    DoctorCheck::ok("ports", format!("{who} serves its metrics at {url}"))
                 }
                 Some(taken) => taken,
             }
@@ -227,7 +229,7 @@ fn metrics_ports(settings: &Settings, asker: &Asker) -> Vec<Check> {
         .collect()
 }
 
-fn disk(root: &Path) -> Check {
+fn disk(root: &Path) -> DoctorCheck {
     let disks = Disks::new_with_refreshed_list();
     // The one that is mounted nearest above.
     let disk = disks
@@ -235,30 +237,36 @@ fn disk(root: &Path) -> Check {
         .filter(|disk| root.starts_with(disk.mount_point()))
         .max_by_key(|disk| disk.mount_point().components().count());
     let Some(disk) = disk else {
-        return Check::note("disk", "this system does not tell how much room there is");
+        return DoctorCheck::note("disk", "this system does not tell how much room there is");
     };
     enough("disk", "free where the workshop is", disk.available_space(), DISK, "make room")
 }
 
-fn memory() -> Check {
+fn memory() -> DoctorCheck {
     let mut system = System::new();
     system.refresh_memory();
     let what_to_do = "end what else runs; with one build at a time it needs less: cargo build -j 1";
     enough("memory", "free for builds and services", system.available_memory(), MEMORY, what_to_do)
 }
 
-fn enough(what: &'static str, of_what: &str, bytes: u64, needed: u64, what_to_do: &str) -> Check {
+fn enough(
+    what: &'static str,
+    of_what: &str,
+    bytes: u64,
+    needed: u64,
+    what_to_do: &str,
+) -> DoctorCheck {
     let gib = |bytes: u64| bytes as f64 / GIB as f64;
     let seen = format!("{:.1} GiB {of_what}", gib(bytes));
     if bytes >= needed {
-        return Check::ok(what, seen);
+        return DoctorCheck::ok(what, seen);
     }
-    Check::wrong(what, format!("{seen}, and {:.0} are needed", gib(needed)), what_to_do)
+    DoctorCheck::wrong(what, format!("{seen}, and {:.0} are needed", gib(needed)), what_to_do)
 }
 
 /// A clock that is wrong makes pictures empty (the browser asks for another time than Prometheus
 /// has) and certificates invalid.
-fn clock(root: &Path, settings: &Settings, asker: &Asker) -> Check {
+fn clock(root: &Path, settings: &Settings, asker: &Asker) -> DoctorCheck {
     let now = SystemTime::now();
     let what_to_do = "set the clock: a virtual machine that slept is often behind";
     let written = fs::metadata(root.join("Cargo.lock")).and_then(|file| file.modified());
@@ -266,24 +274,25 @@ fn clock(root: &Path, settings: &Settings, asker: &Asker) -> Check {
         && ahead > CLOCKS_DIFFER
     {
         let seen = format!("Cargo.lock was written {} s in the future", ahead.as_secs());
-        return Check::wrong("clock", seen, what_to_do);
+        return DoctorCheck::wrong("clock", seen, what_to_do);
     }
-    let here = httpdate::fmt_http_date(now);
+    let here = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     let theirs = Service::ALL.into_iter().find_map(|service| {
-        let date = asker.date(&service.health(settings)).ok()?;
-        Some((service, httpdate::parse_http_date(&date).ok()?))
+        let date = asker.date(service, settings).ok()?;
+        let date = rfc2822::parse(&date).ok()?;
+        Some((service, SystemTime::from(date.timestamp())))
     });
-    let Some((service, theirs)) = theirs else { return Check::ok("clock", here) };
+    let Some((service, theirs)) = theirs else { return DoctorCheck::ok("clock", here) };
     let apart = theirs.duration_since(now).unwrap_or_else(|behind| behind.duration());
     if apart > CLOCKS_DIFFER {
         let seen = format!("{here}, and {service}'s clock is {} s apart", apart.as_secs());
-        return Check::wrong("clock", seen, what_to_do);
+        return DoctorCheck::wrong("clock", seen, what_to_do);
     }
-    Check::ok("clock", format!("{here}, and {service}'s agrees"))
+    DoctorCheck::ok("clock", format!("{here}, and {service}'s agrees"))
 }
 
 /// The server that worker and starter would talk to.
-fn server(args: &ServerArgs) -> anyhow::Result<Check> {
+fn server(args: &ServerArgs) -> anyhow::Result<DoctorCheck> {
     let named = args.address.is_some() || env::var_os("TEMPORAL_ADDRESS").is_some();
     let server = Server::choose(args)?;
     let codec = Step::Async.codec(KeyService::new(server.keyring().clone()));
@@ -291,12 +300,12 @@ fn server(args: &ServerArgs) -> anyhow::Result<Check> {
     let connected = runtime.block_on(server.connect(codec, None));
     let address = server.address();
     Ok(match connected {
-        Ok(_) => Check::ok("server", format!("a Temporal server answers at {address}")),
+        Ok(_) => DoctorCheck::ok("server", format!("a Temporal server answers at {address}")),
         // Named by somebody, it should be there.
         Err(error) if named => {
-            Check::wrong("server", format!("{error:#}"), "start it, or name another")
+            DoctorCheck::wrong("server", format!("{error:#}"), "start it, or name another")
         }
-        Err(_) => Check::note(
+        Err(_) => DoctorCheck::note(
             "server",
             format!(
                 "no Temporal server answers at {address} yet: `cargo workshop stack` starts one, \
@@ -307,11 +316,11 @@ fn server(args: &ServerArgs) -> anyhow::Result<Check> {
 }
 
 /// Whether Prometheus has the worker's metrics.
-fn scraped(settings: &Settings, asker: &Asker) -> Check {
+fn scraped(settings: &Settings, asker: &Asker) -> DoctorCheck {
     let worker = settings.url(settings::WORKER_METRICS_PORT, "/metrics");
     let query = "/api/v1/query?query=up%7Bjob%3D%22worker%22%7D";
     let Ok(answer) = asker.page(&settings.url(settings::PROMETHEUS_PORT, query)) else {
-        return Check::note(
+        return DoctorCheck::note(
             "scrape",
             "no Prometheus answers yet: `cargo workshop stack` starts one",
         );
@@ -321,11 +330,12 @@ fn scraped(settings: &Settings, asker: &Asker) -> Check {
     let result = &answer["data"]["result"][0];
     let asked = result["metric"]["instance"].as_str().unwrap_or("nowhere");
     match (result["value"][1].as_str(), runs) {
-        (Some("1"), _) => {
-            Check::ok("scrape", format!("Prometheus has the metrics of the worker at {asked}"))
-        }
-        (_, false) => Check::note("scrape", format!("no worker runs at {worker} yet")),
-        (_, true) => Check::wrong(
+        (Some("1"), _) => DoctorCheck::ok(
+            "scrape",
+            format!("Prometheus has the metrics of the worker at {asked}"),
+        ),
+        (_, false) => DoctorCheck::note("scrape", format!("no worker runs at {worker} yet")),
+        (_, true) => DoctorCheck::wrong(
             "scrape",
             format!("a worker answers at {worker}, and Prometheus asks {asked} in vain"),
             format!("end the stack, set {}, start it again", settings::WORKER_METRICS_PORT),

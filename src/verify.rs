@@ -2,45 +2,40 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`examine`] | in the worker's process: judges the codec, and writes down what it finds |
-//! | `examination` | starts that process, keeps it within limits, and reads what it wrote |
-//! | `limits` | what a codec may take meanwhile |
-//! | [`secrets`] | looks for plaintext and keys in what was printed |
-//! | `file` | reads a `codec.rs`, whatever is there in its place |
+//! | `subprocess` | starts the process that judges the codec, keeps it within limits, reads what it wrote |
 //! | `live` | a real server and a small load, against the codec of before in the same run |
 //! | `diagnosis` | what the first broken promise means, and where to look next |
 //! | `report` | all of that, as JSON and as text |
 
-pub mod diagnosis;
-mod examination;
-pub mod examine;
-mod file;
-mod limits;
+mod diagnosis;
 mod live;
 mod report;
-pub mod secrets;
+mod subprocess;
 
 use std::{fs, path::Path};
 
 use clap::{ArgGroup, Args};
+use cli_kit::{
+    errln,
+    exit::{Exit, Failure},
+    outln, root,
+    term::note,
+};
 use console::style;
+use greeting::logging::LogArgs;
 use solutions::Step;
-use stack::root;
+use tokio::task;
 
-pub use file::{read, source};
 pub use live::has_one as has_live_run;
 pub use report::Report;
 
+use self::subprocess::{Ended, Examination};
 use crate::{
-    compare::TemporalCli,
-    exercise,
-    exit::{Exit, Failure},
-    files,
-    interrupt::until_interrupted,
-    logging::LogArgs,
-    progress::Progress,
+    atomic_file,
+    course::{self, Progress},
+    process::until_interrupted,
+    temporal::TemporalCli,
 };
-use examination::{Ended, Examination};
 
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
@@ -101,25 +96,25 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     let mut reports = Vec::new();
     for step in steps {
         if text && args.all {
-            println!("{}\n", heading(*step));
+            outln!("{}\n", heading(*step));
         }
         let report = judge(*step, depth, args.seed, root).await?;
         if text {
             report.print(*step, "left out, as --quick says");
             if report.solved && !args.all && is_whole(*step, depth) {
                 let why = format!("solutions/{}/README.md", step.folder());
-                println!("Why:   {why} tells why it is so, and what else is right");
-                println!("Next:  cargo workshop next");
+                outln!("Why:   {why} tells why it is so, and what else is right");
+                outln!("Next:  cargo workshop next");
             }
         }
         if text && args.all {
-            println!();
+            outln!();
         }
         reports.push(report);
     }
     if text && args.all {
         for report in &reports {
-            println!("{}", report.summary());
+            outln!("{}", report.summary());
         }
     }
     if args.json {
@@ -127,7 +122,7 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
             [report] if !args.all => serde_json::to_string_pretty(report),
             all => serde_json::to_string_pretty(all),
         };
-        println!("{}", json?);
+        outln!("{}", json?);
     }
     let solved = reports.iter().all(|report| report.solved);
     Ok(if solved { Exit::Done } else { Exit::NotSolved })
@@ -135,7 +130,7 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
 
 /// What stands above the report of one of several.
 pub fn heading(step: Step) -> String {
-    let heading = format!("Exercise {}, {}", step.number(), exercise::codec(step).display());
+    let heading = format!("Exercise {}, {}", step.number(), course::codec(step).display());
     style(heading).bold().to_string()
 }
 
@@ -150,20 +145,25 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     fs::create_dir_all(&folder)?;
     // Two at a time, say a `verify` beside a `watch`, would write into each other's files, and each would
     // be measured while the other uses the machine.
-    let tell =
-        || eprintln!("another `verify` or `watch` is judging here: waiting until it is done");
-    let _alone = files::lock(&folder.join("lock"), tell).await?;
-    let codec = root.join(exercise::codec(step));
-    let before = match source(&codec) {
+    let lock = folder.join("lock");
+    let _alone = task::spawn_blocking(move || {
+        atomic_file::lock(&lock, || {
+            note("another `verify` or `watch` is judging here: waiting until it is done");
+        })
+    })
+    .await??;
+    let codec = root.join(course::codec(step));
+    let before = match course::source(&codec) {
         Ok(content) => content,
         Err(fault) => return Ok(Report::of_no_program(step, Some(fault))),
     };
-    let Some(program) = exercise::build_worker(step).await? else {
+    let Some(program) = course::build_worker(step).await? else {
         return Ok(Report::of_no_program(step, None));
     };
     // The same before and after the build: this is what was built.
-    let judged = (read(&codec).as_ref() == Ok(&before)).then(|| files::sha256(&before));
-    let examined = Examination::of(&program, step, seed, &folder).await?;
+    let judged =
+        (course::read(&codec).as_ref() == Ok(&before)).then(|| atomic_file::sha256(&before));
+    let examined = Examination::of(&program, seed, &folder).await?;
     if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(
             "this machine is too busy to judge: {seen}. End what else runs, and try again"
@@ -179,7 +179,7 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     };
     let report = Report::new(step, examined, live);
     if report.solved && is_whole(step, depth) {
-        note(step, judged, root);
+        note_solved(step, judged, root);
     }
     Ok(report)
 }
@@ -190,14 +190,14 @@ fn is_whole(step: Step, depth: Depth) -> bool {
 }
 
 /// Notes that the codec of that digest solves the exercise. Where that can't be, the verdict stands.
-fn note(step: Step, judged: Option<String>, root: &Path) {
+fn note_solved(step: Step, judged: Option<String>, root: &Path) {
     let number = step.number();
     let noted = match judged {
         Some(judged) => Progress::note(root, step, judged).map_err(|error| error.to_string()),
         None => Err("its codec.rs was saved while it was built".to_owned()),
     };
     if let Err(why) = noted {
-        eprintln!(
+        errln!(
             "exercise {number} is solved, but `cargo workshop status` will not know it: {why}. `cargo \
              workshop verify {number}` notes it when that is put right\n"
         );

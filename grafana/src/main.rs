@@ -25,6 +25,7 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dashboards").join(name)
 }
 
+#[expect(clippy::print_stdout, reason = "run by hand, when a panel was changed")]
 fn main() -> anyhow::Result<()> {
     for (name, dashboard) in dashboards() {
         let path = file(name);

@@ -1,12 +1,10 @@
-//! The reference codec of each step, and the [`judge`] that holds a codec to its step's promise.
+//! The reference codec of each step.
 //!
 //! Each codec stands in a folder of its own beside this package's `src`, in the form in which an
 //! attendee meets it: one `codec.rs` with one entry, `codec`. They differ only where they wait for
 //! a key, and solution N is byte for byte the start of exercise N+1.
 
 use codec_kit::{AnyCodec, KeyService};
-
-pub mod judge;
 
 #[path = "../03-async-codec/codec.rs"]
 mod async_codec;

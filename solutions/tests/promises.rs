@@ -4,10 +4,8 @@
 use std::time::Duration;
 
 use codec_kit::{AnyCodec, KeyService};
-use solutions::{
-    Step,
-    judge::{self, measure::Way},
-};
+use judge::measure::{self, Operation};
+use solutions::Step;
 
 /// Long against what else a busy machine does to a thread.
 const STALL: Duration = Duration::from_millis(200);
@@ -19,7 +17,7 @@ fn make(step: Step) -> impl Fn(KeyService) -> AnyCodec {
 #[test]
 fn every_codec_passes_the_vectors_and_refuses_what_must_be_refused() {
     for step in Step::ALL {
-        let wrong = judge::measure::wire_format(&make(step)).unwrap();
+        let wrong = measure::wire_format(&make(step)).unwrap();
         assert!(wrong.is_empty(), "{step:?}: {wrong:#?}");
     }
 }
@@ -27,16 +25,16 @@ fn every_codec_passes_the_vectors_and_refuses_what_must_be_refused() {
 #[test]
 fn every_codec_waits_for_its_key_and_passes_errors_on() {
     for step in Step::ALL {
-        let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
+        let seen = measure::one_stall(&make(step), STALL).unwrap();
         assert!(seen.waits(), "{step:?}: {seen:?}");
-        assert!(judge::measure::failure(&make(step)).unwrap().is_passed_on, "{step:?}");
+        assert!(measure::failure(&make(step)).unwrap().is_passed_on, "{step:?}");
     }
 }
 
 #[test]
 fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
     for step in [Step::Start, Step::Blocking] {
-        let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
+        let seen = measure::one_stall(&make(step), STALL).unwrap();
         assert!(seen.holds_thread() && !seen.releases_thread(), "{step:?}: {seen:?}");
     }
 }
@@ -44,37 +42,37 @@ fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
 #[test]
 fn spawn_blocking_releases_the_thread_but_needs_the_pool() {
     let step = Step::SpawnBlocking;
-    let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
+    let seen = measure::one_stall(&make(step), STALL).unwrap();
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
-    let one_thread = judge::measure::at_once(&make(step), Way::Encode, 2, 1, STALL).unwrap();
+    let one_thread = measure::at_once(&make(step), Operation::Encode, 2, 1, STALL).unwrap();
     assert!(one_thread.stalls_in_a_row() >= 1.98, "{one_thread:?}");
-    let two_threads = judge::measure::at_once(&make(step), Way::Encode, 2, 2, STALL).unwrap();
+    let two_threads = measure::at_once(&make(step), Operation::Encode, 2, 2, STALL).unwrap();
     assert!(two_threads.stalls_in_a_row() < 1.8, "{two_threads:?}");
 }
 
 #[test]
 fn the_async_codec_needs_no_thread_at_all() {
     let step = Step::Async;
-    let seen = judge::measure::one_stall(&make(step), STALL).unwrap();
+    let seen = measure::one_stall(&make(step), STALL).unwrap();
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
-    for way in Way::BOTH {
-        let twenty = judge::measure::at_once(&make(step), way, 20, 1, STALL).unwrap();
-        assert!(twenty.stalls_in_a_row() < 2.0, "{way:?}: {twenty:?}");
+    for operation in Operation::BOTH {
+        let twenty = measure::at_once(&make(step), operation, 20, 1, STALL).unwrap();
+        assert!(twenty.stalls_in_a_row() < 2.0, "{operation:?}: {twenty:?}");
     }
 }
 
 #[test]
 fn the_last_codec_asks_once_for_each_key() {
-    let waits = judge::measure::calls_in_a_row(&make(Step::Async), 5, STALL).unwrap();
+    let waits = measure::calls_in_a_row(&make(Step::Async), 5, STALL).unwrap();
     assert!(waits >= 4.9, "{waits}");
 
     let step = Step::BeyondAsync;
-    let keeps = judge::measure::calls_in_a_row(&make(step), 5, STALL).unwrap();
+    let keeps = measure::calls_in_a_row(&make(step), 5, STALL).unwrap();
     assert!(keeps < 2.0, "{keeps}");
-    let fifty = judge::measure::one_call_for_many(&make(step), 50, STALL).unwrap();
+    let fifty = measure::one_call_for_many(&make(step), 50, STALL).unwrap();
     assert_eq!((fifty.calls, fifty.could), (1, 50));
-    let expired = judge::measure::expiry(&make(step), Duration::from_millis(300), STALL / 2);
+    let expired = measure::expiry(&make(step), Duration::from_millis(300), STALL / 2);
     assert!(expired.unwrap().is_none());
 }

@@ -1,12 +1,10 @@
-//! Starts workflows and prints how long they took; see [`workshop::starter`].
+//! Starts workflows and prints how long they took; see [`greeting::starter`].
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use workshop::{
-    exit,
-    starter::{self, StarterArgs},
-};
+use cli_kit::exit;
+use greeting::starter::{self, StarterArgs};
 
 fn main() -> ExitCode {
     exit::end(starter::run(&StarterArgs::parse()))

@@ -1,7 +1,6 @@
 //! The program git: the few plumbing commands that are asked of it.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     io::{ErrorKind, Write},
     os::unix::process::CommandExt,
@@ -10,9 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
+use cli_kit::exit::Failure;
 use tempfile::TempDir;
-
-use crate::exit::Failure;
 
 /// Who makes the commits. Neither a name nor a day of whoever runs this goes into them: the same tree
 /// gives the same commits everywhere.
@@ -49,9 +47,6 @@ impl Change {
         Self::Move { name: old.name.clone(), commit: commit.to_owned(), old: old.commit.clone() }
     }
 }
-
-/// A folder of a commit: the mode, kind and id of what is in it, by name.
-pub type Tree = BTreeMap<Vec<u8>, String>;
 
 /// What of a commit matters here.
 pub struct Commit {
@@ -188,19 +183,12 @@ impl Git {
         Ok(Commit { time, message: message.to_owned() })
     }
 
-    /// What a commit has in that folder.
+    /// The id of what a commit has at that path: a file or a folder.
     ///
     /// # Errors
-    /// When it has no such folder.
-    pub fn tree(&self, commit: &str, folder: &str) -> anyhow::Result<Tree> {
-        let listed =
-            self.run(&["ls-tree", "-z", "--full-tree", &format!("{commit}:{folder}")], b"")?;
-        let entries = listed.split(|byte| *byte == 0).filter_map(|entry| {
-            let tab = entry.iter().position(|byte| *byte == b'\t')?;
-            let (what, name) = entry.split_at(tab);
-            Some((name[1..].to_vec(), String::from_utf8_lossy(what).into_owned()))
-        });
-        Ok(entries.collect())
+    /// When it has nothing there.
+    pub fn id(&self, commit: &str, path: &str) -> anyhow::Result<String> {
+        self.line(&["rev-parse", "--verify", "--quiet", &format!("{commit}:{path}")], b"")
     }
 
     /// The content of a commit's file.
@@ -211,28 +199,23 @@ impl Git {
         self.run(&["cat-file", "blob", &format!("{commit}:{path}")], b"")
     }
 
-    /// Keeps a file, as an entry of a [`Tree`].
+    /// Keeps a file. Returns its id.
     ///
     /// # Errors
     /// When git can't.
     pub fn keep_file(&self, content: &[u8]) -> anyhow::Result<String> {
-        Ok(format!("100644 blob {}", self.line(&["hash-object", "-w", "--stdin"], content)?))
+        self.line(&["hash-object", "-w", "--stdin"], content)
     }
 
-    /// Keeps a folder, as an entry of another.
+    /// An index of our own, filled with what a commit has. The one of a check-out is left alone.
     ///
     /// # Errors
     /// When git can't.
-    pub fn keep_tree(&self, tree: &Tree) -> anyhow::Result<String> {
-        let mut input = Vec::new();
-        for (name, what) in tree {
-            input.extend_from_slice(what.as_bytes());
-            input.push(b'\t');
-            input.extend_from_slice(name);
-            input.push(0);
-        }
-        // Without `--missing`, a clone that has not all files would fetch each of them.
-        Ok(format!("040000 tree {}", self.line(&["mktree", "-z", "--missing"], &input)?))
+    pub fn index(&self, commit: &str) -> anyhow::Result<Index<'_>> {
+        let folder = tempfile::tempdir().context("there is no place for temporary files")?;
+        let index = Index { git: self, folder };
+        index.run(&["read-tree", commit])?;
+        Ok(index)
     }
 
     /// Keeps a commit. Returns its id.
@@ -241,7 +224,6 @@ impl Git {
     /// When git can't.
     pub fn keep_commit(&self, parent: &str, tree: &str, commit: &Commit) -> anyhow::Result<String> {
         let date = format!("{} +0000", commit.time);
-        let tree = tree.rsplit(' ').next().unwrap_or(tree);
         let arguments = ["commit-tree", tree, "-p", parent];
         let mut command = self.command();
         command.args(arguments).env("GIT_AUTHOR_DATE", &date).env("GIT_COMMITTER_DATE", &date);
@@ -319,6 +301,42 @@ impl Git {
         let listed = String::from_utf8_lossy(&listed);
         // Two letters and a space come before the path.
         Ok(listed.lines().filter_map(|line| line.get(3..).map(str::to_owned)).collect())
+    }
+}
+
+/// An index of our own: from it, git makes the tree of a commit.
+pub struct Index<'a> {
+    git: &'a Git,
+    folder: TempDir,
+}
+
+impl Index<'_> {
+    /// Puts a file at that path, in the place of the one that is there.
+    ///
+    /// # Errors
+    /// When git can't.
+    pub fn put(&self, path: &str, file: &str) -> anyhow::Result<()> {
+        self.run(&["update-index", "--add", "--cacheinfo", &format!("100644,{file},{path}")])?;
+        Ok(())
+    }
+
+    /// Keeps all of it as a tree. Returns its id.
+    ///
+    /// # Errors
+    /// When git can't.
+    pub fn write(&self) -> anyhow::Result<String> {
+        // Without `--missing-ok`, a clone that has not all files would fetch each of them.
+        self.run(&["write-tree", "--missing-ok"])
+    }
+
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = self.git.command();
+        command.args(arguments).env("GIT_INDEX_FILE", self.folder.path().join("index"));
+        let output = feed(command, b"")?;
+        if !output.status.success() {
+            return Err(failed(arguments, &output).into());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The report's plots: one small SVG for each codec and figure, on equal axes.
+//! The report's plots: one small SVG for each codec and plot, on equal axes.
 
 use std::{error::Error, ops::Range};
 
@@ -8,7 +8,7 @@ use plotters::{
     prelude::*,
 };
 
-use super::results::{Run, Series};
+use crate::experiment::{Run, Series};
 
 /// Width and height of a plot; the page scales it.
 const SIZE: (u32, u32) = (400, 230);
@@ -23,28 +23,27 @@ const DATA: RGBColor = RGBColor(3, 3, 3);
 const STANDALONE: [(&str, &str); 3] =
     [("#010101", "#7d8590"), ("#020202", "#7d859044"), ("#030303", "#e5534b")];
 
-/// Every figure of every run, each as a file: its name, and what is in it.
+/// Every plot of every run, each as a file: its name, and what is in it.
 ///
 /// # Errors
 /// When the plotting library gives up.
 pub fn pictures(runs: &[Run]) -> anyhow::Result<Vec<(String, String)>> {
     let mut pictures = Vec::new();
-    for figure in &FIGURES {
-        let svgs =
-            figure.svgs(runs).map_err(|error| anyhow::anyhow!("plotting failed: {error}"))?;
+    for plot in &PLOTS {
+        let svgs = plot.svgs(runs).map_err(|error| anyhow::anyhow!("plotting failed: {error}"))?;
         for (run, mut svg) in runs.iter().zip(svgs) {
             for (stand_in, colour) in STANDALONE {
                 svg = svg.replace(stand_in, colour);
             }
-            let title = figure.title.to_lowercase().replace([' ', '\''], "-");
+            let title = plot.title.to_lowercase().replace([' ', '\''], "-");
             pictures.push((format!("{title}.{}.svg", run.codec), svg));
         }
     }
     Ok(pictures)
 }
 
-/// A figure over time.
-pub struct Figure {
+/// A plot over time.
+pub struct Plot {
     /// Its heading.
     pub title: &'static str,
     /// How to read it.
@@ -64,9 +63,9 @@ enum Scale {
     Share,
 }
 
-/// The figures of the report.
-pub const FIGURES: [Figure; 4] = [
-    Figure {
+/// The plots of the report.
+pub const PLOTS: [Plot; 4] = [
+    Plot {
         title: "End-to-end latency",
         caption: "Each dot is a workflow: when it was done, and how long after its start. Dots that \
                   climb are workflows that wait for others' stalls.",
@@ -74,7 +73,7 @@ pub const FIGURES: [Figure; 4] = [
         scale: Scale::LogDots(0.1),
         points: |series| &series.end_to_end,
     },
-    Figure {
+    Plot {
         title: "Workflow task schedule-to-start latency",
         caption: "Each dot is a workflow task: when a worker took it, and how long it had waited on \
                   the server. A healthy worker takes it within milliseconds.",
@@ -82,7 +81,7 @@ pub const FIGURES: [Figure; 4] = [
         scale: Scale::LogDots(0.001),
         points: |series| &series.workflow_task,
     },
-    Figure {
+    Plot {
         title: "Lag of the worker's task",
         caption: "How much later than asked a tick of 10 ms comes, measured inside the worker's own \
                   task. While the codec holds the thread, nothing ticks.",
@@ -90,7 +89,7 @@ pub const FIGURES: [Figure; 4] = [
         scale: Scale::LogLine(0.001),
         points: |series| &series.lag,
     },
-    Figure {
+    Plot {
         title: "Time held in the codec's polls",
         caption: "The share of the time during which the codec held a thread in its longest polls. \
                   Waiting asynchronously holds none, however long it takes.",
@@ -100,7 +99,7 @@ pub const FIGURES: [Figure; 4] = [
     },
 ];
 
-impl Figure {
+impl Plot {
     /// One SVG for each run, on the same axes.
     ///
     /// # Errors
@@ -176,28 +175,31 @@ impl Figure {
 
 #[cfg(test)]
 mod tests {
+    use solutions::Step;
+
     use super::*;
+    use crate::experiment::Codec;
 
     #[test]
-    fn every_run_gets_a_plot_of_every_figure_even_without_data() {
-        let mut busy = Run { wall_seconds: 60.0, ..Run::default() };
+    fn every_run_gets_a_plot_of_every_plot_even_without_data() {
+        let mut busy = Run { wall_seconds: 60.0, ..Run::empty(Codec::BASELINE) };
         busy.series.end_to_end = vec![(1.0, 1.0), (60.0, 60.0)];
-        let runs = [busy, Run::default()];
-        for figure in &FIGURES {
-            let svgs = figure.svgs(&runs).unwrap();
-            assert_eq!(svgs.len(), 2, "{}", figure.title);
+        let runs = [busy, Run::empty(Codec::BASELINE)];
+        for plot in &PLOTS {
+            let svgs = plot.svgs(&runs).unwrap();
+            assert_eq!(svgs.len(), 2, "{}", plot.title);
             assert!(svgs.iter().all(|svg| svg.starts_with("<svg") && svg.ends_with("</svg>\n")));
         }
-        let dots = FIGURES[0].svgs(&runs).unwrap().map_dots();
+        let dots = PLOTS[0].svgs(&runs).unwrap().map_dots();
         assert_eq!(dots, [2, 0]);
     }
 
     #[test]
     fn a_picture_has_colours_of_its_own_and_a_name_of_its_own() {
-        let runs = [Run { codec: "async".into(), ..Run::default() }, Run::default()];
+        let runs = [Run::empty(Codec::BASELINE), Run::empty(Codec::Mine(Step::Async))];
         let pictures = pictures(&runs).unwrap();
         let names: std::collections::BTreeSet<_> = pictures.iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), 2 * FIGURES.len(), "{names:?}");
+        assert_eq!(names.len(), 2 * PLOTS.len(), "{names:?}");
         assert!(names.contains(&"end-to-end-latency.async.svg".to_owned()), "{names:?}");
         assert!(pictures.iter().all(|(_, svg)| !svg.contains("#010101")));
     }

@@ -1,38 +1,30 @@
 //! The HTML report: one file, no network, light and dark, and paper.
 
 use askama::Template;
+use greeting::args::to_flags;
 
-use super::{
-    contender::mine,
-    plots::FIGURES,
-    results::{Comparison, Run},
-    table::{ROWS, ratio},
-    verdict::verdict,
-};
+use super::{plots::PLOTS, results::Comparison, table::rows, verdict::verdict};
+use crate::experiment::{Codec, Run};
 
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
     all: &'a Comparison,
     verdict: Vec<String>,
-    figures: Vec<FigureRow>,
-    rows: Vec<TableRow>,
+    plots: Vec<PlotRow>,
+    rows: Vec<(&'static str, Vec<String>)>,
     command: String,
 }
 
-struct TableRow {
-    name: &'static str,
-    cells: Vec<String>,
-}
-
-struct FigureRow {
+/// One plot of every codec.
+struct PlotRow {
     title: &'static str,
     caption: &'static str,
-    plots: Vec<Plot>,
+    drawn: Vec<Drawn>,
 }
 
-struct Plot {
-    codec: String,
+struct Drawn {
+    codec: Codec,
     svg: String,
 }
 
@@ -41,29 +33,21 @@ struct Plot {
 /// # Errors
 /// When the plotting library or the template engine gives up.
 pub fn html(all: &Comparison) -> anyhow::Result<String> {
-    let figures = FIGURES.iter().map(|figure| {
+    let plots = PLOTS.iter().map(|plot| {
         let svgs =
-            figure.svgs(&all.runs).map_err(|error| anyhow::anyhow!("plotting failed: {error}"))?;
-        let plot = |(run, svg): (&Run, String)| Plot { codec: run.codec.clone(), svg };
-        anyhow::Ok(FigureRow {
-            title: figure.title,
-            caption: figure.caption,
-            plots: all.runs.iter().zip(svgs).map(plot).collect(),
+            plot.svgs(&all.runs).map_err(|error| anyhow::anyhow!("plotting failed: {error}"))?;
+        let drawn = |(run, svg): (&Run, String)| Drawn { codec: run.codec, svg };
+        anyhow::Ok(PlotRow {
+            title: plot.title,
+            caption: plot.caption,
+            drawn: all.runs.iter().zip(svgs).map(drawn).collect(),
         })
     });
-    let mut rows: Vec<_> = ROWS
-        .iter()
-        .map(|(name, figure)| TableRow { name, cells: all.runs.iter().map(figure).collect() })
-        .collect();
-    if !all.ratios.is_empty() {
-        let cells = all.runs.iter().map(|run| ratio(all, run)).collect();
-        rows.push(TableRow { name: "end to end, p95 / async", cells });
-    }
     let page = Page {
         all,
         verdict: verdict(all),
-        figures: figures.collect::<Result<_, _>>()?,
-        rows,
+        plots: plots.collect::<Result<_, _>>()?,
+        rows: rows(all),
         command: command(all),
     };
     Ok(page.render()?)
@@ -71,37 +55,18 @@ pub fn html(all: &Comparison) -> anyhow::Result<String> {
 
 /// The command that does it again, every number in it.
 fn command(all: &Comparison) -> String {
-    let scenario = &all.scenario;
-    let codecs = all.runs.iter().map(|run| match mine(&run.codec) {
-        Some(number) => format!(" --mine {number}"),
-        None => format!(" --codec {}", run.codec),
-    });
-    format!(
-        "cargo workshop compare --scenario {}{} --seed {} --workflows {} --activities {} \
-         --activity-seconds {} --workflow-task-timeout {} --stall-probability {} \
-         --decode-stall-probability {} --stall-seconds {} --threads {} --blocking-threads {} --limit {}",
-        scenario.name,
-        codecs.collect::<String>(),
-        all.seed,
-        scenario.workflows,
-        scenario.activities,
-        scenario.activity_seconds,
-        scenario.workflow_task_timeout_seconds,
-        scenario.stall_probability,
-        scenario.decode_stall_probability,
-        scenario.stall_seconds,
-        scenario.threads,
-        scenario.blocking_threads,
-        scenario.limit_seconds,
-    )
+    let codecs: String = all.runs.iter().map(|run| format!(" {}", run.codec.flag())).collect();
+    let numbers = to_flags(&all.scenario).join(" ");
+    format!("cargo workshop compare --scenario {}{codecs} {numbers}", all.scenario.name)
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use solutions::Step;
 
     use super::*;
-    use crate::compare::{CompareArgs, Scenario, ScenarioName};
+    use crate::{compare::CompareArgs, experiment::ScenarioName};
 
     #[derive(Parser)]
     struct Typed {
@@ -111,24 +76,16 @@ mod tests {
 
     #[test]
     fn the_command_of_a_report_puts_codecs_through_the_same() {
-        let scenario = Scenario {
-            workflows: 7,
-            activities: 3,
-            activity_seconds: 0.25,
-            workflow_task_timeout_seconds: 2.5,
-            stall_probability: 0.2,
-            decode_stall_probability: 0.4,
-            stall_seconds: 0.5,
-            threads: 2,
-            blocking_threads: 9,
-            limit_seconds: 33.0,
-            ..ScenarioName::Decode.scenario()
-        };
-        let runs = ["async", "mine_4"].map(|codec| Run { codec: codec.into(), ..Run::default() });
-        let command = command(&Comparison::new(runs.into(), scenario.clone(), 5, None));
+        let mut scenario = ScenarioName::Decode.scenario();
+        scenario.load.workflows = 7;
+        scenario.keys.seed = 5;
+        scenario.runtime.threads = 2;
+        scenario.limit_seconds = 33.0;
+        let runs = [Codec::BASELINE, Codec::Mine(Step::BeyondAsync)].map(Run::empty);
+        let command = command(&Comparison::new(runs.into(), scenario.clone(), None));
         let words = command.strip_prefix("cargo workshop ").unwrap().split(' ');
         let Typed { args } = Typed::try_parse_from(words).unwrap();
-        assert_eq!(args.overrides.apply(args.scenario.scenario()), scenario);
-        assert_eq!((args.seed, &args.mine[..], args.codec.len()), (5, &[4][..], 1));
+        assert_eq!(args.numbers.over(args.scenario.scenario()).unwrap(), scenario);
+        assert_eq!((&args.mine[..], args.codec.len()), (&[4][..], 1));
     }
 }

@@ -1,15 +1,18 @@
-//! The table on stdout.
+//! The table on stdout, and its rows for the report.
+
+use std::iter;
 
 use comfy_table::{CellAlignment, Table, presets};
+use greeting::quantiles::Quantiles;
 
-use super::results::{Comparison, Run};
-use crate::quantiles::Quantiles;
+use super::results::Comparison;
+use crate::experiment::Run;
 
 /// A figure of the table: what it is called, and how a run tells it.
-pub type Row = (&'static str, fn(&Run) -> String);
+type Row = (&'static str, fn(&Run) -> String);
 
 /// The figures, in the order of the table and of the report.
-pub const ROWS: [Row; 13] = [
+const ROWS: [Row; 13] = [
     ("workflows done", |run| format!("{} of {}", run.workflows.completed, run.workflows.started)),
     ("end to end, p50", |run| end_to_end(run, |q| q.p50)),
     ("end to end, p95", |run| end_to_end(run, |q| q.p95)),
@@ -34,18 +37,26 @@ pub const ROWS: [Row; 13] = [
     }),
 ];
 
-/// The table, one column a codec, with the ratios beneath it.
+/// The rows: a name, and a cell for each run. The last one has the ratios, where there are any.
+pub fn rows(all: &Comparison) -> Vec<(&'static str, Vec<String>)> {
+    let row = |(name, figure): &Row| (*name, all.runs.iter().map(figure).collect());
+    let mut rows: Vec<_> = ROWS.iter().map(row).collect();
+    if !all.ratios.is_empty() {
+        let ratios = all.runs.iter().map(|run| ratio(all, run)).collect();
+        rows.push(("end to end, p95 / async", ratios));
+    }
+    rows
+}
+
+/// The table, one column a codec.
 pub fn table(all: &Comparison) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(std::iter::once("").chain(all.runs.iter().map(|run| run.codec.as_str())));
-    for (name, figure) in ROWS {
-        let cells = all.runs.iter().map(figure);
-        table.add_row(std::iter::once(name.to_owned()).chain(cells));
-    }
-    if !all.ratios.is_empty() {
-        let cells = all.runs.iter().map(|run| ratio(all, run));
-        table.add_row(std::iter::once("end to end, p95 / async".to_owned()).chain(cells));
+    table.set_header(
+        iter::once(String::new()).chain(all.runs.iter().map(|run| run.codec.to_string())),
+    );
+    for (name, cells) in rows(all) {
+        table.add_row(iter::once(name.to_owned()).chain(cells));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -54,7 +65,7 @@ pub fn table(all: &Comparison) -> Table {
 }
 
 /// A run's end-to-end p95 against that of async.
-pub fn ratio(all: &Comparison, run: &Run) -> String {
+fn ratio(all: &Comparison, run: &Run) -> String {
     match all.ratios.get(&run.codec) {
         None => "1".to_owned(),
         Some(ratio) => {

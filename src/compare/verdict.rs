@@ -1,10 +1,9 @@
 //! What a comparison means, in plain words, from its own numbers.
 
-use super::{
-    contender,
-    results::{Comparison, Run},
-    table::seconds,
-};
+use solutions::Step;
+
+use super::{results::Comparison, table::seconds};
+use crate::experiment::{Codec, Reference, Run};
 
 /// Held for at least this share of the stall: the codec blocked.
 const HELD: f64 = 0.9;
@@ -16,33 +15,43 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
     let mut words = Vec::new();
     words
         .extend(all.runs.iter().filter(|run| blocked(all, run)).flat_map(|run| blocking(all, run)));
-    if let Some(run) = all.run("spawn_blocking") {
+    if let Some(run) = all.run(Reference::SpawnBlocking) {
         words.extend(spawn_blocking(all, run));
     }
-    if let Some(run) = all.run("async") {
+    if let Some(run) = all.run(Reference::Async) {
         words.extend(asynchronous(all, run));
     }
-    if let Some(run) = all.run("beyond_async") {
+    if let Some(run) = all.run(Reference::BeyondAsync) {
         words.extend(beyond_async(all, run));
     }
     for run in all.runs.iter().filter(|run| !blocked(all, run)) {
-        words.extend(contender::mine(&run.codec).map(|exercise| mine(all, run, exercise)));
+        if let Codec::Mine(step) = run.codec {
+            words.push(mine(all, run, step));
+        }
     }
     for run in &all.runs {
-        if run.workflows.failed > 0 || run.workflows.started < all.scenario.workflows as usize {
+        if run.workflows.failed > 0 || run.workflows.started < all.scenario.load.workflows as usize
+        {
             words.push(format!(
                 "Not all is well: of {} workflows with {}, {} started and {} failed; the reasons \
                  are in the JSON under failures.",
-                all.scenario.workflows, run.codec, run.workflows.started, run.workflows.failed
+                all.scenario.load.workflows, run.codec, run.workflows.started, run.workflows.failed
             ));
         }
     }
+    words.extend(all.runs.iter().filter(|run| run.cut_off).map(|run| {
+        format!(
+            "The run of {} was cut off after {:.0} s, with {} of {} workflows done: ≥ marks lower \
+             bounds, not figures.",
+            run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
+        )
+    }));
     words
 }
 
 fn blocked(all: &Comparison, run: &Run) -> bool {
-    run.longest_poll_seconds.is_some_and(|poll| poll >= HELD * all.scenario.stall_seconds)
-        && all.scenario.stall_probability > 0.0
+    run.longest_poll_seconds.is_some_and(|poll| poll >= HELD * all.scenario.keys.stall_seconds)
+        && all.scenario.keys.stall_probability > 0.0
 }
 
 fn blocking(all: &Comparison, run: &Run) -> Vec<String> {
@@ -52,7 +61,7 @@ fn blocking(all: &Comparison, run: &Run) -> Vec<String> {
          stall ({} s): while it waits for its key, that thread does nothing else.",
         run.codec,
         seconds(poll),
-        all.scenario.stall_seconds
+        all.scenario.keys.stall_seconds
     )];
     if let Some(ratio) = all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
         words.push(format!(
@@ -76,7 +85,7 @@ fn spawn_blocking(all: &Comparison, run: &Run) -> Vec<String> {
     if blocked(all, run) {
         return Vec::new();
     }
-    let pool = all.scenario.blocking_threads;
+    let pool = all.scenario.runtime.blocking_threads;
     let threads = run
         .peak_threads
         .map(|threads| format!(" (its process had up to {threads} threads)"))
@@ -104,7 +113,7 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
         return Vec::new();
     }
     let Some(end_to_end) = run.end_to_end_seconds else { return Vec::new() };
-    let never = all.run("never_stalls").and_then(|run| run.end_to_end_seconds);
+    let never = all.run(Reference::NeverStalls).and_then(|run| run.end_to_end_seconds);
     let against = match never {
         Some(never) if never.p95 > 0.0 => {
             format!(", {} that of a codec that never stalls", times(end_to_end.p95 / never.p95))
@@ -133,13 +142,13 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
 fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
     let end_to_end = run.end_to_end_seconds?;
     let ratio = all.ratios.get(&run.codec)?.end_to_end_p95?;
-    let scenario = &all.scenario;
-    let said = if ratio * SLOWER <= 1.0 && scenario.decode_stall_probability > 0.0 {
+    let keys = &all.scenario.keys;
+    let said = if ratio * SLOWER <= 1.0 && keys.decode_stall_probability > 0.0 {
         format!(
             "Payloads are decoded in line, one after another, and {:.0}% of async's calls for a key to \
              decode with stalled: it kept the line waiting without holding a thread. beyond_async has \
              its keys at hand: end-to-end p95 {}, {:.1} times faster.",
-            scenario.decode_stall_probability * 100.0,
+            keys.decode_stall_probability * 100.0,
             seconds(end_to_end.p95),
             1.0 / ratio
         )
@@ -153,7 +162,7 @@ fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
     Some(said)
 }
 
-fn mine(all: &Comparison, run: &Run, exercise: &str) -> String {
+fn mine(all: &Comparison, run: &Run, step: Step) -> String {
     let seen = match run.longest_poll_seconds {
         None => "does not say how long it holds a thread: wrap it in Observed".to_owned(),
         Some(poll) => format!("held a thread for at most {}", seconds(poll)),
@@ -164,7 +173,7 @@ fn mine(all: &Comparison, run: &Run, exercise: &str) -> String {
         }
         None => String::new(),
     };
-    format!("{}, your codec of exercise {exercise}, {seen}{against}.", run.codec)
+    format!("{}, your codec of exercise {}, {seen}{against}.", run.codec, step.number())
 }
 
 fn at_least(run: &Run) -> &'static str {
@@ -178,28 +187,34 @@ fn times(ratio: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{compare::ScenarioName, quantiles::Quantiles};
+    use greeting::quantiles::Quantiles;
 
-    fn run(codec: &str, p95: f64, poll: f64) -> Run {
-        let workflows = crate::compare::Workflows { started: 40, completed: 40, failed: 0 };
+    use super::*;
+    use crate::experiment::{ScenarioName, Workflows};
+
+    const BLOCKING: Codec = Codec::Reference(Reference::Blocking);
+    const SPAWN_BLOCKING: Codec = Codec::Reference(Reference::SpawnBlocking);
+    const ASYNC: Codec = Codec::BASELINE;
+    const BEYOND_ASYNC: Codec = Codec::Reference(Reference::BeyondAsync);
+
+    fn run(codec: Codec, p95: f64, poll: f64) -> Run {
+        let workflows = Workflows { started: 40, completed: 40, failed: 0 };
         Run {
-            codec: codec.into(),
             end_to_end_seconds: Some(Quantiles { p95, ..Quantiles::default() }),
             longest_poll_seconds: Some(poll),
             workflows,
-            ..Run::default()
+            ..Run::empty(codec)
         }
     }
 
     fn words(runs: Vec<Run>) -> String {
-        verdict(&Comparison::new(runs, ScenarioName::Quick.scenario(), 1, None)).join("\n")
+        verdict(&Comparison::new(runs, ScenarioName::Quick.scenario(), None)).join("\n")
     }
 
     #[test]
     fn a_blocking_codec_is_named_with_its_evidence() {
-        let blocking = Run { workflow_task_not_found: 7, ..run("blocking", 60.0, 0.41) };
-        let said = words(vec![blocking, run("spawn_blocking", 3.1, 0.01), run("async", 3.0, 0.01)]);
+        let blocking = Run { workflow_task_not_found: 7, ..run(BLOCKING, 60.0, 0.41) };
+        let said = words(vec![blocking, run(SPAWN_BLOCKING, 3.1, 0.01), run(ASYNC, 3.0, 0.01)]);
         for expected in
             ["410 ms in one poll", "20 times", "7 completions", "is about that of async", "Next:"]
         {
@@ -209,36 +224,37 @@ mod tests {
 
     #[test]
     fn a_run_that_was_cut_off_is_at_least() {
-        let blocking = Run { cut_off: true, ..run("blocking", 60.0, 0.41) };
-        let said = words(vec![blocking, run("async", 3.0, 0.01)]);
+        let blocking = Run { cut_off: true, ..run(BLOCKING, 60.0, 0.41) };
+        let said = words(vec![blocking, run(ASYNC, 3.0, 0.01)]);
         assert!(said.contains("at least 20 times"), "{said}");
     }
 
     #[test]
     fn nothing_is_blamed_where_nothing_blocked() {
-        let said = words(vec![run("blocking", 3.0, 0.01), run("async", 3.0, 0.01)]);
+        let said = words(vec![run(BLOCKING, 3.0, 0.01), run(ASYNC, 3.0, 0.01)]);
         assert!(!said.contains("held") && !said.contains("Next:"), "{said}");
     }
 
     #[test]
     fn a_pool_that_is_too_small_is_told_from_one_that_is_not() {
-        let said = words(vec![run("spawn_blocking", 30.0, 0.01), run("async", 3.0, 0.01)]);
+        let said = words(vec![run(SPAWN_BLOCKING, 30.0, 0.01), run(ASYNC, 3.0, 0.01)]);
         assert!(said.contains("10.0 times") && said.contains("removes it"), "{said}");
     }
 
     #[test]
     fn keys_at_hand_are_told_from_keys_that_are_waited_for() {
-        let runs = || vec![run("async", 20.0, 0.01), run("beyond_async", 2.0, 0.01)];
+        let runs = || vec![run(ASYNC, 20.0, 0.01), run(BEYOND_ASYNC, 2.0, 0.01)];
         let decode = ScenarioName::Decode.scenario();
-        let said = verdict(&Comparison::new(runs(), decode, 1, None)).join("\n");
+        let said = verdict(&Comparison::new(runs(), decode, None)).join("\n");
         assert!(said.contains("decoded in line") && said.contains("10.0 times faster"), "{said}");
         assert!(!words(runs()).contains("in line"));
     }
 
     #[test]
     fn an_unobserved_codec_of_mine_is_told_so() {
-        let mine = Run { longest_poll_seconds: None, ..run("mine_1", 60.0, 0.0) };
-        let said = words(vec![mine, run("async", 3.0, 0.01)]);
+        let mine =
+            Run { longest_poll_seconds: None, ..run(Codec::Mine(Step::Blocking), 60.0, 0.0) };
+        let said = words(vec![mine, run(ASYNC, 3.0, 0.01)]);
         assert!(said.contains("wrap it in Observed") && said.contains("20.00 times"), "{said}");
     }
 }

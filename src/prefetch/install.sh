@@ -1,98 +1,108 @@
 #!/bin/sh
-# Installs this bundle into a clone of the workshop:  sh install.sh [CLONE]
-# The same as `cargo workshop prefetch --from`, for a laptop that has nothing built yet.
-# Exit codes: 0 done, 2 wrong usage, 3 the bundle or the clone is not as it should be.
+# Installs a bundle into a clone of the workshop: sh install.sh [CLONE [BUNDLE]]
+# `cargo workshop prefetch --from BUNDLE` runs this script, too.
+# Exit codes: 0 installed; 2 wrong usage; 3 the bundle or the clone can't be used.
 set -eu
 
+say() { printf '%s\n' "$@" >&2; }
 fail() {
   code=$1
   shift
-  printf 'error: %s\n' "$*" >&2
+  printf 'error: ' >&2
+  say "$@"
   exit "$code"
 }
+absolute() { CDPATH='' cd -- "$1" 2>/dev/null && pwd; }
 
-bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-clone=$(CDPATH='' cd -- "${1:-.}" && pwd) || fail 2 "there is no folder ${1:-.}"
-[ -f "$clone/nix/process-compose.yaml" ] || fail 2 "$clone is not the workshop's folder. \
-Change to your clone of it, or make one: git clone '$bundle/workshop.bundle' unblock"
-
+clone=$(absolute "${1:-.}") || fail 2 "there is no folder ${1:-.}"
+given=${2:-$(dirname -- "$0")}
+bundle=$(absolute "$given") || fail 2 "there is no folder $given"
+[ -f "$clone/stack/process-compose.yaml" ] || fail 2 "$clone is not the workshop's folder." \
+  "Change to your clone of the workshop, or make one:" \
+  "git clone '$bundle/workshop.bundle' unblock"
+for program in tar gzip; do
+  command -v "$program" >/dev/null || fail 3 "the program $program is missing: install it first"
+done
 if command -v sha256sum >/dev/null; then
-  check() { sha256sum -c "$@"; }
+  sha256() { sha256sum; }
 elif command -v shasum >/dev/null; then
-  check() { shasum -a 256 -c "$@"; }
+  sha256() { shasum -a 256; }
 else
-  fail 3 "neither sha256sum nor shasum is here, so the bundle can't be checked, and is not used"
+  fail 3 "neither sha256sum nor shasum is installed, so the bundle can't be checked"
 fi
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-LC_ALL=C
-export LC_ALL
+archive=$bundle/dependencies.tar.gz
+[ -f "$bundle/CHECKSUM" ] || fail 3 "there is no complete bundle in $bundle:" \
+  "CHECKSUM is missing. It is written last. Nothing was installed."
+say "checking $archive"
+# BusyBox's sha256sum has no --status, so the sums are compared as text.
+{ sum=$(sha256 <"$archive") &&
+  [ "${sum%% *}  dependencies.tar.gz" = "$(cat "$bundle/CHECKSUM")" ]; } ||
+  fail 3 "the bundle in $bundle is damaged:" \
+    "dependencies.tar.gz does not match CHECKSUM. Nothing was installed." \
+    "Copy the bundle again, or use another stick."
+tar -xzOf "$archive" Cargo.lock 2>/dev/null | cmp -s - "$clone/Cargo.lock" ||
+  fail 3 "the bundle belongs to another version of the workshop:" \
+    "its Cargo.lock is not the one in $clone." \
+    "Nothing was installed. Clone the version that the bundle belongs to:" \
+    "git clone '$bundle/workshop.bundle' unblock"
 
-echo "checking every file of $bundle"
-cd "$bundle"
-[ -f SHA256SUMS ] || fail 3 "SHA256SUMS is missing: the bundle was not written to its end. Nothing was used"
-# A sum, two spaces, a name.
-sed -n 's/^[0-9a-f]\{64\}  //p' SHA256SUMS | sort >"$work/listed"
-find . ! -type d ! -path ./SHA256SUMS | sed 's|^\./||' | sort >"$work/found"
-{
-  grep -v '^[0-9a-f]\{64\}  .' SHA256SUMS | sed 's/^/SHA256SUMS has a line that is no sum: /' || true
-  comm -23 "$work/listed" "$work/found" | sed 's/^/missing: /'
-  comm -13 "$work/listed" "$work/found" | sed 's/^/additional: /'
-  find . ! -type d ! -type f | sed 's|^\./|changed: |'
-  # What is missing was said already.
-  check SHA256SUMS 2>/dev/null | sed -n 's/^\(.*\): FAILED$/changed: \1/p' || true
-} >"$work/faults"
-if [ -s "$work/faults" ]; then
-  head -n 20 "$work/faults" >&2
-  fail 3 "the bundle in $bundle is damaged: $(wc -l <"$work/faults" | tr -d ' ') faults, the first \
-above. Nothing was used. Copy it from the stick again, or take another stick"
-fi
-
-cmp -s Cargo.lock "$clone/Cargo.lock" || fail 3 "the bundle belongs to another version of the \
-workshop: its Cargo.lock is not that of $clone. Nothing was used. Clone the bundle's: \
-git clone '$bundle/workshop.bundle' unblock"
-
-# Two sources would be one too many for cargo.
 settings=$clone/.cargo/config.toml
-mark='# >>> crates from the bundle'
-if ! grep -qxF "$mark" "$settings" && grep -q '^\[source\.' "$settings"; then
-  fail 3 "$settings names a source of crates already. Nothing was used. Take its [source.…] out first"
+configured=no
+if grep -qxF 'directory = ".workshop/vendor"' "$settings"; then
+  configured=yes
+elif grep -q '^[[:space:]]*\[source' "$settings"; then
+  fail 3 "$settings names a source of crates already." \
+    "Nothing was installed. Remove its [source.…] sections first."
 fi
-
-echo "copying the crates to .workshop/crates"
-ours=$clone/.workshop
-mkdir -p "$ours/bin"
-rm -rf "$ours/crates.part"
-cp -R crates "$ours/crates.part"
-# The copy, too: a stick may fail while it is read.
-sed -n 's|^\([0-9a-f]*  \)crates/|\1|p' SHA256SUMS >"$work/crates"
-(cd "$ours/crates.part" && check --status "$work/crates") ||
-  fail 3 "the crates did not arrive as they are in the bundle. Try again, or take another stick"
-rm -rf "$ours/crates"
-mv "$ours/crates.part" "$ours/crates"
 
 case $(uname -s) in
 Linux) os=linux ;;
 Darwin) os=macos ;;
-*) os=$(uname -s) ;;
+*) os= ;;
 esac
 case $(uname -m) in
 x86_64 | amd64) arch=x86_64 ;;
 aarch64 | arm64) arch=aarch64 ;;
-*) arch=$(uname -m) ;;
+*) arch= ;;
 esac
+# The archive has a folder for each system of the workshop. It is empty where the bundle lacks the CLI.
+set -- vendor
+[ -z "$os" ] || [ -z "$arch" ] || set -- vendor "temporal/$os-$arch"
 cli=temporal/$os-$arch/temporal
-if [ -f "$cli" ]; then
-  echo "copying the Temporal CLI to .workshop/bin/temporal"
-  cp "$cli" "$ours/bin/temporal.part"
-  chmod 755 "$ours/bin/temporal.part"
-  mv "$ours/bin/temporal.part" "$ours/bin/temporal"
-else
-  echo "the bundle has no Temporal CLI for $os $arch: get it as https://docs.temporal.io/cli tells"
-fi
 
-grep -qxF "$mark" "$settings" || { echo && cat crates.toml; } >>"$settings"
-echo "cargo looks for crates in .workshop/crates now (.cargo/config.toml)"
-echo "next: cargo workshop prefetch, which builds all, and needs no network for it"
+# Everything is unpacked here, and moved to its place when it is complete.
+ours=$clone/.workshop
+part=$ours/bundle.part
+trap 'rm -rf "$part"' EXIT
+trap 'exit 130' HUP INT TERM
+say "unpacking crates and the Temporal CLI to $ours"
+# -o: as root, tar would set the owners of another system.
+# The times: cargo builds vendored crates again when they are newer than what it built. These never are:
+# not when a bundle is installed again, and not with a clock that is slow. -m: or tar warns of such a clock.
+{ rm -rf "$part" && mkdir -p "$part" "$ours/bin" && tar -xzomf "$archive" -C "$part" "$@" &&
+  find "$part/vendor" -exec touch -t 200001010000 {} +; } ||
+  fail 3 "the bundle could not be unpacked to $part. Nothing was installed."
+{ rm -rf "$ours/vendor" && mv "$part/vendor" "$ours/vendor"; } || fail 3 "can't write $ours/vendor"
+if [ -f "$part/$cli" ]; then
+  # The name is replaced, not the content: a server may run this program now.
+  { chmod 755 "$part/$cli" && mv -f "$part/$cli" "$ours/bin/temporal"; } ||
+    fail 3 "can't write $ours/bin/temporal"
+else
+  say "The bundle has no Temporal CLI for this system ($(uname -sm))." \
+    "Install it: https://docs.temporal.io/cli"
+fi
+if [ "$configured" = no ]; then
+  { cp "$settings" "$part/config.toml" && cat >>"$part/config.toml" <<'SETTINGS' &&
+
+# The crates of an offline bundle. To undo this: git checkout .cargo/config.toml
+[source.crates-io]
+replace-with = "vendored-sources"
+
+[source.vendored-sources]
+directory = ".workshop/vendor"
+SETTINGS
+    mv -f "$part/config.toml" "$settings"; } || fail 3 "can't write $settings"
+fi
+say "Cargo takes its crates from .workshop/vendor now (see .cargo/config.toml)." \
+  "Next: cargo workshop prefetch. It builds everything, and needs no network."

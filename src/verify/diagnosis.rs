@@ -1,119 +1,15 @@
 //! What was found, in words: what was seen, what it means, where to look next. Never the solution.
 
-use solutions::{
-    Step,
-    judge::{Outcome, Promise},
-};
+use judge::{Outcome, Promise, leaks::Leak};
+use solutions::Step;
 
 use super::{
-    examination::{Ended, Examination, Leak},
     live::Live,
+    subprocess::{Ended, Examination},
 };
-use crate::exercise;
+use crate::course;
 
-/// What a promise says, for the list.
-pub fn promises(promise: Promise) -> &'static str {
-    match promise {
-        Promise::WireFormat => "reads and writes the format of Temporal's samples",
-        Promise::Payloads => "encrypts every payload, whole and in order",
-        Promise::WaitsForKey => "seals only with the key it asked for",
-        Promise::PassesErrorsOn => "passes an error of the key service on",
-        Promise::IsObserved => "is observed",
-        Promise::ReleasesThread => "lets its thread go while it waits",
-        Promise::ReleasesItAlways => "lets it go on every call, large ones and decoding included",
-        Promise::WaitsQuietly => "waits without asking all the time",
-        Promise::StallsTogether => "many stalls at once take as long as one",
-        Promise::NeedsNoThread => "needs no thread for a wait",
-        Promise::LeavesNothing => "leaves nothing behind when it is given up",
-        Promise::KeepsKeys => "has a key at hand that it has had before",
-        Promise::SharesCalls => "asks once for a key that many want",
-        Promise::KeepsKeysApart => {
-            "a key that is waited for keeps nobody waiting who needs another"
-        }
-        Promise::LetsKeysExpire => "uses no key beyond its lifetime",
-    }
-}
-
-/// What a broken promise means, and where to look next.
-fn meaning(promise: Promise) -> [&'static str; 2] {
-    match promise {
-        Promise::WireFormat => [
-            "Another worker or client could not read what this one writes, or this one takes what it \
-             must refuse.",
-            "Compare encode and decode with those of the exercise's start: only the wait was to change.",
-        ],
-        Promise::Payloads => [
-            "A workflow would get its data back changed, in another order, or readable by everybody.",
-            "Follow one payload, and then a thousand, from the argument to the result.",
-        ],
-        Promise::WaitsForKey => [
-            "It seals without the key that it asked for: fast, because it skips the wait, and with a \
-             real key service not encrypted with that key.",
-            "Find the call to the key service: what becomes of its result, and who waits for it?",
-        ],
-        Promise::PassesErrorsOn => [
-            "When the key service fails, Temporal tries the task again, if it is told. What is sealed \
-             all the same is sealed with the wrong key, or not at all; and a loop of tries is a storm.",
-            "Follow the error from the key service to what encode returns.",
-        ],
-        Promise::IsObserved => [
-            "Nothing tells how long this codec holds its thread: its calls are not in the figures that \
-             /metrics serves.",
-            "README of exercise 1, the task: what wraps a codec and records each poll, and where?",
-        ],
-        Promise::ReleasesThread => [
-            "While it waits for its key, nothing else runs on the worker's thread: no poll, no timer, \
-             no other workflow.",
-            "What runs before the future is returned, and between two awaits, runs on that thread.",
-        ],
-        Promise::ReleasesItAlways => [
-            "Most calls let the thread go, and some do not, or decoding does not: in production that \
-             is a stall that comes now and then.",
-            "Look at what depends on a count or a size, and at decode.",
-        ],
-        Promise::WaitsQuietly => [
-            "It asks again and again whether its key has come: the thread is never held for long, and \
-             never free.",
-            "A future that waits is woken once, by whatever it waits for.",
-        ],
-        Promise::StallsTogether => [
-            "Calls wait for each other: under load the last one waits for all the stalls before it.",
-            "Look for what only one call can have at a time, and is kept across an await.",
-        ],
-        Promise::NeedsNoThread => [
-            "Each wait has a thread of its own that does nothing but wait. Under load these are many, \
-             and the pool has an end.",
-            "The key service has a second call. Which one of the two needs a thread?",
-        ],
-        Promise::LeavesNothing => [
-            "The SDK gives up futures, when a worker stops for one. What goes on all the same adds up.",
-            "Look at what was started and is not owned by the future: tasks and threads.",
-        ],
-        Promise::KeepsKeys => [
-            "Payloads are decoded in line: whoever asks for a key each time waits for all stalls, one \
-             after another, however asynchronously.",
-            "Which key did the last call have, and the one before it? Look at encode and at decode.",
-        ],
-        Promise::SharesCalls => [
-            "When a key is missing, all who want it ask at that moment, or lose it with the one who \
-             asked: a slow key service gets fifty calls instead of one.",
-            "What does the second one do who misses a key that is asked for already? And if the first \
-             is given up?",
-        ],
-        Promise::KeepsKeysApart => [
-            "One slow key stops those who have theirs at hand: the line stands still again.",
-            "Look for a lock, or a place, that all keys share.",
-        ],
-        Promise::LetsKeysExpire => [
-            "A key that was withdrawn is used on: what is sealed with it should not be, and what it \
-             opens should not open.",
-            "KeyService::key_lifetime says how long a key may be used. From when, and what happens \
-             when the next one can't be had?",
-        ],
-    }
-}
-
-/// The same of a codec that does not come to an end.
+/// What it means that a codec does not come to an end, and where to look next.
 const NEVER_ENDS: [&str; 2] = [
     "A task that is never answered times out, and is tried again, for ever.",
     "Look for what is waited for and never comes: a loop, a lock, a channel.",
@@ -122,7 +18,7 @@ const NEVER_ENDS: [&str; 2] = [
 /// When there is nothing to judge: the file is none, by that fault, or the compiler has said what is
 /// wrong with it.
 pub fn of_no_program(step: Step, fault: Option<String>) -> Vec<String> {
-    let codec = exercise::codec(step);
+    let codec = course::codec(step);
     let codec = codec.display();
     let Some(fault) = fault else {
         return vec![
@@ -159,17 +55,17 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
                 "Where the codec can't go on, return an error.",
             ],
             Outcome::Stuck => NEVER_ENDS,
-            _ => meaning(broken.promise),
+            _ => [broken.promise.means, broken.promise.next],
         };
         return vec![
-            format!("Not solved: it does not keep \"{}\".", promises(broken.promise)),
+            format!("Not solved: it does not keep \"{}\".", broken.promise.says),
             format!("Seen:  {}.", broken.seen),
             format!("Means: {means}"),
             format!("Next:  {next}"),
         ];
     }
-    let during = |promise: &Option<Promise>| match promise {
-        Some(promise) => format!("while it was judged whether it {}", promises(*promise)),
+    let during = |promise: &Option<&Promise>| match promise {
+        Some(promise) => format!("while it was judged whether it {}", promise.says),
         None => "before anything was judged".to_owned(),
     };
     match ended {

@@ -7,11 +7,12 @@ use anyhow::Context;
 use serde::Serialize;
 use solutions::Step;
 
-use super::read;
 use crate::{
-    compare::{self, Contender, Course, Entry, Place, Run, Scenario, ScenarioName, TemporalCli},
-    exercise,
-    progress::Progress,
+    course::{self, Progress},
+    experiment::{
+        Codec, Contender, Experiment, Reference, Run, RunProgress, Scenario, ScenarioName, Target,
+    },
+    temporal::TemporalCli,
 };
 
 /// A codec that cures it is at least so much faster. Measured: 8 times and more.
@@ -21,7 +22,7 @@ const FASTER: f64 = 2.0;
 #[derive(Clone, Debug, Serialize)]
 pub struct Live {
     /// The codec that is not cured: the attendee's own of the step before (`mine_1`), or the reference.
-    baseline: String,
+    baseline: Codec,
     /// Seconds, with that codec.
     baseline_end_to_end_p95: f64,
     /// Seconds, with the exercise's.
@@ -35,10 +36,10 @@ impl Live {
     fn of(uncured: &Run, mine: &Run, scenario: &Scenario) -> Self {
         let p95 = |run: &Run| run.end_to_end_seconds.map_or(f64::NAN, |quantiles| quantiles.p95);
         Self {
-            baseline: uncured.codec.clone(),
+            baseline: uncured.codec,
             baseline_end_to_end_p95: p95(uncured),
             end_to_end_p95: p95(mine),
-            workflows: scenario.workflows,
+            workflows: scenario.load.workflows,
             completed: mine.workflows.completed,
             workflow_task_not_found: mine.workflow_task_not_found,
         }
@@ -59,9 +60,9 @@ impl Live {
 
     /// The figures in a line.
     pub fn seen(&self) -> String {
-        let baseline = match compare::mine(&self.baseline) {
-            Some(number) => format!("your codec of exercise {number}"),
-            None => self.baseline.clone(),
+        let baseline = match self.baseline {
+            Codec::Mine(step) => format!("your codec of exercise {}", step.number()),
+            reference => reference.to_string(),
         };
         format!(
             "{} of {} workflows; end-to-end p95 {:.2} s, with {baseline} {:.2} s ({:.1} times \
@@ -78,13 +79,13 @@ impl Live {
 
 /// The step whose weakness that one cures, and the load that shows it. None for exercise 1, which ends with
 /// the codec that blocks.
-fn cures(step: Step) -> Option<(Step, Contender, ScenarioName)> {
+fn cures(step: Step) -> Option<(Step, Reference, ScenarioName)> {
     match step {
         Step::Start | Step::Blocking => None,
         Step::SpawnBlocking | Step::Async => {
-            Some((Step::Blocking, Contender::Blocking, ScenarioName::Quick))
+            Some((Step::Blocking, Reference::Blocking, ScenarioName::Quick))
         }
-        Step::BeyondAsync => Some((Step::Async, Contender::Async, ScenarioName::Decode)),
+        Step::BeyondAsync => Some((Step::Async, Reference::Async, ScenarioName::Decode)),
     }
 }
 
@@ -107,36 +108,39 @@ pub async fn run(
 ) -> anyhow::Result<Live> {
     let (before, reference, name) = cures(step).context("it cures nothing that a load shows")?;
     // Small enough for both runs to be over in twenty seconds.
-    let scenario = Scenario { workflows: 20, limit_seconds: 12.0, ..name.scenario() };
-    let place = Place::Local(cli);
-    let course =
-        Course { scenario: &scenario, seed, place: &place, logs: folder, id: "verify".to_owned() };
-    let reference = Entry::reference(reference)?;
+    let mut scenario = Scenario { limit_seconds: 12.0, ..name.scenario() };
+    scenario.load.workflows = 20;
+    scenario.keys.seed = seed;
+    let target = Target::DevServer(cli);
+    let experiment =
+        Experiment { scenario: &scenario, target: &target, logs: folder, id: "verify".to_owned() };
+    let reference = Contender::reference(reference)?;
     let own = own(before, root).await?;
-    let uncured = measure(&course, own.as_ref().unwrap_or(&reference)).await?;
-    let mine = measure(&course, &Entry::exercise(step, program)).await?;
+    let uncured = measure(&experiment, own.as_ref().unwrap_or(&reference)).await?;
+    let mine = measure(&experiment, &Contender::built(step, program)).await?;
     let live = Live::of(&uncured, &mine, &scenario);
     // Who has cured the exercise of before as well has nothing there to compare with.
     if own.is_some() && live.is_done() && !live.is_well() {
-        return Ok(Live::of(&measure(&course, &reference).await?, &mine, &scenario));
+        return Ok(Live::of(&measure(&experiment, &reference).await?, &mine, &scenario));
     }
     Ok(live)
 }
 
 /// The attendee's own codec of that step, while it is the one that `verify` saw to solve it.
-async fn own(step: Step, root: &Path) -> anyhow::Result<Option<Entry>> {
+async fn own(step: Step, root: &Path) -> anyhow::Result<Option<Contender>> {
     let progress = Progress::read(root).unwrap_or_default();
     let Some(solved) = progress.of(step) else { return Ok(None) };
-    let codec = read(&root.join(exercise::codec(step)));
+    let codec = course::read(&root.join(course::codec(step)));
     if !codec.is_ok_and(|codec| solved.is(&codec)) {
         return Ok(None);
     }
-    Ok(exercise::build_worker(step).await?.map(|program| Entry::exercise(step, program)))
+    Ok(course::build_worker(step).await?.map(|program| Contender::built(step, program)))
 }
 
-async fn measure(course: &Course<'_>, entry: &Entry) -> anyhow::Result<Run> {
-    let progress = compare::Progress::new(&format!("live run, {}", entry.name), course.scenario);
-    let run = course.run(entry, &progress).await?;
+async fn measure(experiment: &Experiment<'_>, contender: &Contender) -> anyhow::Result<Run> {
+    let what = format!("live run, {}", contender.codec);
+    let progress = RunProgress::new(&what, experiment.scenario);
+    let run = experiment.run(contender, &progress).await?;
     progress.finish(&run);
     Ok(run)
 }

@@ -1,18 +1,16 @@
 //! What came out of a judgement, as JSON and as text.
 
+use cli_kit::{outln, term::wrap};
 use console::style;
+use judge::{Check, leaks::Leak};
 use serde::Serialize;
-use solutions::{
-    Step,
-    judge::{Check, Outcome},
-};
+use solutions::Step;
 
 use super::{
     diagnosis,
-    examination::{Examination, Leak},
     live::{self, Live},
+    subprocess::Examination,
 };
-use crate::fold::fold;
 
 /// One exercise's. `--json` prints it as it is.
 #[derive(Debug, Serialize)]
@@ -56,12 +54,7 @@ impl Report {
     /// The list and the diagnosis. `left_out` says why there is no live run, when there could be one.
     pub fn print(&self, step: Step, left_out: &str) {
         for check in &self.checks {
-            let promise = diagnosis::promises(check.promise);
-            let price = match check.outcome {
-                Outcome::KeptAtACost(_) => ", at a price",
-                _ => "",
-            };
-            item(Some(check.is_kept()), &format!("{promise}{price}: {}", check.seen));
+            item(Some(check.is_kept()), &check.to_string());
         }
         if self.compiles {
             let seen = diagnosis::seen_in_output(self.leak);
@@ -75,14 +68,14 @@ impl Report {
             None => {}
         }
         if self.compiles {
-            println!();
+            outln!();
         }
         let mut lines = self.diagnosis.iter();
         if let Some(verdict) = lines.next() {
-            println!("{}", coloured(&fold(verdict, 0), self.solved));
+            outln!("{}", coloured(&wrap(verdict, 0), self.solved));
         }
         for line in lines {
-            println!("{}", fold(line, "Means: ".len()));
+            outln!("{}", wrap(line, "Means: ".len()));
         }
     }
 
@@ -104,10 +97,10 @@ fn item(well: Option<bool>, text: &str) {
         Some(false) => "NO ",
         None => "-  ",
     };
-    let line = fold(&format!("{mark} {text}"), mark.len() + 1);
+    let line = wrap(&format!("{mark} {text}"), mark.len() + 1);
     match well {
-        Some(well) => println!("{}", line.replacen(mark, &coloured(mark, well), 1)),
-        None => println!("{line}"),
+        Some(well) => outln!("{}", line.replacen(mark, &coloured(mark, well), 1)),
+        None => outln!("{line}"),
     }
 }
 

@@ -1,11 +1,10 @@
 //! `stack`, `stack status`, `stack down`: the flags, and who does what.
 
 use clap::{Args, Subcommand};
+use cli_kit::exit::Exit;
 
 use crate::{
-    exit::Exit,
-    root,
-    settings::Settings,
+    checkout::Checkout,
     status,
     up::{self, UpArgs},
 };
@@ -22,7 +21,7 @@ pub struct StackArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum StackCommand {
-    /// How the services are; exit code 3 if one is not well
+    /// How the services are; exit code 3 if one is not healthy
     #[command(after_help = "Examples:\n  cargo workshop stack status --json")]
     Status {
         /// Print JSON instead of text
@@ -34,17 +33,16 @@ enum StackCommand {
     Down,
 }
 
-/// Runs `stack`, from the workshop's folder.
+/// Runs `stack`, for the checkout that this program is run in.
 ///
 /// # Errors
 /// When a program is missing, a port is taken, or a service does not come up or dies: the message
 /// says what to do, and nothing is left running.
 pub fn run(args: &StackArgs) -> anyhow::Result<Exit> {
-    root::enter()?;
-    let mut settings = Settings::from_env()?;
+    let mut checkout = Checkout::find()?;
     match &args.command {
-        None => up::up(&args.up, &mut settings),
-        Some(StackCommand::Status { json }) => status::status(&settings, *json),
-        Some(StackCommand::Down) => up::down(&settings),
+        None => up::up(&args.up, &mut checkout),
+        Some(StackCommand::Status { json }) => status::status(&checkout, *json),
+        Some(StackCommand::Down) => up::down(&checkout),
     }
 }

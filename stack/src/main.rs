@@ -3,10 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use stack::{
-    command::{self, StackArgs},
-    exit,
-};
+use cli_kit::exit;
+use stack::command::{self, StackArgs};
 
 /// Temporal's dev server, Prometheus and Grafana, as one thing to start and to end.
 #[derive(Parser)]

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use cli_kit::settings::Settings;
 use listeners::{Protocol, SocketState};
 
-use crate::{programs::Unfit, settings::Settings};
+use crate::programs::Unfit;
 
 /// Longer than an answer on this machine takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);

@@ -4,21 +4,28 @@ use std::{
     env,
     fs::{self, File},
     io::{self, IsTerminal},
-    os::unix::{net::UnixStream, process::CommandExt},
-    path::PathBuf,
+    os::unix::{
+        fs::symlink,
+        net::{SocketAddr, UnixStream},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use anstream::adapter::strip_str;
 use anyhow::{Context, bail};
+use cli_kit::exit::Failure;
 use serde::Deserialize;
 
-use crate::{exit::Failure, programs, services::Service, settings::Settings};
+use crate::{checkout::Checkout, programs, services::Service};
 
 /// What is run, from the workshop's folder.
-const FILE: &str = "nix/process-compose.yaml";
+const FILE: &str = "stack/process-compose.yaml";
 /// The variable that names the folder of its own settings, such as colours.
 const ITS_SETTINGS: &str = "PROC_COMP_CONFIG";
+/// The variable that names another shell than bash for commands.
+const ITS_SHELL: &str = "COMPOSE_SHELL";
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 
@@ -38,34 +45,42 @@ pub struct ProcessState {
 /// The program, ready to be run.
 pub struct ProcessCompose<'a> {
     program: PathBuf,
-    settings: &'a Settings,
+    checkout: &'a Checkout,
 }
 
 impl<'a> ProcessCompose<'a> {
     /// The program at that path.
-    pub fn new(program: PathBuf, settings: &'a Settings) -> Self {
-        Self { program, settings }
+    pub fn new(program: PathBuf, checkout: &'a Checkout) -> Self {
+        Self { program, checkout }
     }
 
     /// The program on `PATH`.
     ///
     /// # Errors
     /// When it is missing or too old.
-    pub fn find(settings: &'a Settings) -> Result<Self, Failure> {
-        let found = programs::PROCESS_COMPOSE.find().map_err(Failure::environment)?;
-        Ok(Self::new(found.path, settings))
+    pub fn find(checkout: &'a Checkout) -> Result<Self, Failure> {
+        let found =
+            programs::PROCESS_COMPOSE.find(checkout.root()).map_err(Failure::environment)?;
+        Ok(Self::new(found.path, checkout))
     }
 
     /// Whether one answers already at this folder's socket.
-    pub fn answers(settings: &Settings) -> bool {
-        UnixStream::connect(settings.socket()).is_ok()
+    pub fn answers(checkout: &Checkout) -> bool {
+        let socket = checkout.socket();
+        match SocketAddr::from_pathname(&socket) {
+            Ok(address) => UnixStream::connect_addr(&address).is_ok(),
+            // The address of a socket has room for some 100 bytes.
+            Err(_) => connect_by_link(&socket).is_ok(),
+        }
     }
 
     /// The service whose death ended the stack, and its exit code; `None` if the stack was told to
-    /// end. process-compose's own exit code does not tell: it is that of the service which it stopped
-    /// last.
-    pub fn died(settings: &Settings) -> Option<(String, i32)> {
-        let log = fs::read_to_string(log(settings, SERVER)).unwrap_or_default();
+    /// end. This is read from process-compose's log, because nothing else is left after its end: its
+    /// API, which knows each service's exit code, is gone with it, and its own exit code is that of
+    /// the service which it stopped last. A detached stack has no other process that could have asked
+    /// the API before.
+    pub fn died(checkout: &Checkout) -> Option<(String, i32)> {
+        let log = fs::read_to_string(log(checkout, SERVER)).unwrap_or_default();
         let (name, code) = first_end(&strip_str(&log).to_string())?;
         (code != 0).then_some((name, code))
     }
@@ -82,7 +97,7 @@ impl<'a> ProcessCompose<'a> {
             // In a group of its own: a Ctrl-C that reaches us is passed on once, not twice.
             command.arg("--tui=false").process_group(0);
             // What the services say is in their logs; this is what process-compose says itself.
-            let output = File::create(self.settings.log("output"))?;
+            let output = File::create(self.checkout.log("output"))?;
             command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         }
         command.spawn().context("process-compose can't be run")
@@ -102,7 +117,7 @@ impl<'a> ProcessCompose<'a> {
     /// Ends the stack, and waits for its end.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When there is no answer.
     pub fn down(&self) -> anyhow::Result<()> {
         let mut command = self.command(CLIENT);
         command.arg("down");
@@ -112,7 +127,7 @@ impl<'a> ProcessCompose<'a> {
     /// How its processes are.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When there is no answer.
     pub fn processes(&self) -> anyhow::Result<Vec<ProcessState>> {
         let mut command = self.command(CLIENT);
         command.args(["process", "list", "--output", "json"]);
@@ -128,16 +143,20 @@ impl<'a> ProcessCompose<'a> {
         {
             command.env_remove(name);
         }
-        // The file asks for PWD, which a shell keeps and a program does not.
-        command.envs(self.settings.variables()).envs(env::current_dir().map(|here| ("PWD", here)));
-        command.env("PATH", programs::search_path());
+        // The commands of the file are written for its default shell.
+        command.env_remove(ITS_SHELL);
+        command.current_dir(self.checkout.root()).envs(self.checkout.variables());
+        command.env("PATH", programs::search_path(self.checkout.root()));
         // With a terminal it would make a folder for settings in the user's home.
         if env::var_os(ITS_SETTINGS).is_none() {
-            command.env(ITS_SETTINGS, self.settings.folder());
+            command.env(ITS_SETTINGS, self.checkout.folder());
         }
         // Server and client would write over each other's log.
-        let log = log(self.settings, role);
-        command.arg("--unix-socket").arg(self.settings.socket()).arg("--log-file").arg(log);
+        let log = log(self.checkout, role);
+        // Seen from the folder that it runs in, any socket's path is short enough.
+        let socket = self.checkout.socket();
+        let socket = socket.strip_prefix(self.checkout.root()).unwrap_or(&socket);
+        command.arg("--unix-socket").arg(socket).arg("--log-file").arg(log);
         command
     }
 
@@ -169,9 +188,20 @@ fn first_end(log: &str) -> Option<(String, i32)> {
     None
 }
 
+/// Connects to a socket whose path is too long for an address, by a link to its folder.
+fn connect_by_link(socket: &Path) -> io::Result<UnixStream> {
+    let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let links = tempfile::tempdir()?;
+    let link = links.path().join("stack");
+    symlink(folder, &link)?;
+    UnixStream::connect(link.join(name))
+}
+
 /// The log of process-compose itself, as the one that runs the services or as one that asks it.
-fn log(settings: &Settings, role: &str) -> PathBuf {
-    settings.log("process-compose").with_extension(format!("{role}.log"))
+fn log(checkout: &Checkout, role: &str) -> PathBuf {
+    checkout.log(&format!("process-compose.{role}"))
 }
 
 /// Whether there is a terminal for process-compose's own picture of the services.

@@ -7,9 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use cli_kit::{root, settings};
 use semver::Version;
-
-use crate::{root, settings};
 
 /// A program that the workshop needs.
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +88,13 @@ pub struct Unfit {
 }
 
 impl Program {
-    /// Finds it on `PATH`, or in the folder where the workshop installs programs, and asks for its
+    /// Finds it on `PATH`, or where the workshop in that folder installs programs, and asks for its
     /// version.
     ///
     /// # Errors
     /// When it is missing, too old, or says nothing.
-    pub fn find(self) -> Result<Found, Unfit> {
-        let path = on_path(self.name)
+    pub fn find(self, root: &Path) -> Result<Found, Unfit> {
+        let path = on_path(self.name, root)
             .ok_or_else(|| self.unfit(format!("{} is not on PATH", self.name)))?;
         let output = Command::new(&path).arg(self.version).stdin(Stdio::null()).output();
         let version = output.ok().filter(|output| output.status.success()).and_then(|output| {
@@ -118,15 +117,15 @@ impl Program {
     }
 }
 
-/// Where that program is, on `PATH` or in the folder where the workshop installs programs.
-pub fn on_path(name: &str) -> Option<PathBuf> {
-    which::which_in_global(name, Some(search_path())).ok()?.next()
+/// Where that program is, on `PATH` or where the workshop in the folder `root` installs programs.
+pub fn on_path(name: &str, root: &Path) -> Option<PathBuf> {
+    which::which_in_global(name, Some(search_path(root))).ok()?.next()
 }
 
-/// `PATH`, and after it the folder where the workshop installs programs.
-pub fn search_path() -> OsString {
+/// `PATH`, and after it where the workshop in the folder `root` installs programs.
+pub fn search_path(root: &Path) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    let installed = env::current_dir().unwrap_or_default().join(root::OURS).join("bin");
+    let installed = root.join(root::OURS).join("bin");
     // Fails only for a folder with a separator in its name: then PATH has to do.
     env::join_paths(env::split_paths(&path).chain([installed])).unwrap_or(path)
 }
@@ -188,10 +187,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_with_what_to_do() {
-        let unfit = Program { name: "no-such-program", ..TEMPORAL }.find().unwrap_err();
+        let root = Path::new("/no/such/folder");
+        let unfit = Program { name: "no-such-program", ..TEMPORAL }.find(root).unwrap_err();
         assert_eq!(unfit.seen, "no-such-program is not on PATH");
         assert!(unfit.what_to_do.contains("https://docs.temporal.io/cli"));
-        let unfit = Program { oldest: [999, 0, 0], ..CARGO }.find().unwrap_err();
+        let unfit = Program { oldest: [999, 0, 0], ..CARGO }.find(root).unwrap_err();
         assert!(unfit.seen.ends_with("which is older than 999.0.0"), "{unfit}");
     }
 

@@ -1,18 +1,17 @@
-//! The three services: their ports, and how each is asked whether it is well.
+//! The three services: their ports, and how each is asked whether it is healthy.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use anyhow::Context;
 use clap::ValueEnum;
-use ureq::Agent;
-
-use crate::{
-    programs::{self, Program},
+use cli_kit::{
+    http::Http,
     settings::{self, Settings},
 };
 
-/// Longer than a service that is well takes to answer.
-const TIMEOUT: Duration = Duration::from_secs(1);
+use crate::{
+    programs::{self, Program},
+    prometheus,
+};
 
 /// A service of the stack, by the name that it has in `process-compose.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -66,7 +65,7 @@ impl Service {
         }
     }
 
-    /// The page that is there when it is well: the one that its readiness probe asks for.
+    /// The page that is there when it is healthy: the one that its readiness probe asks for.
     pub fn health(self, settings: &Settings) -> String {
         match self {
             Self::Temporal => {
@@ -98,37 +97,82 @@ impl fmt::Display for Service {
 }
 
 /// Asks services how they are.
-pub struct Asker(Agent);
+#[derive(Default)]
+pub struct Asker(Http);
 
-impl Default for Asker {
-    fn default() -> Self {
-        // These are pages of this machine: no proxy stands between.
-        let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build();
-        Self(config.into())
+impl Asker {
+    /// What time it is where that service is, as HTTP writes it.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or the answer does not tell.
+    pub fn date(&self, service: Service, settings: &Settings) -> anyhow::Result<String> {
+        self.0.date(&service.health(settings))
+    }
+
+    /// The page at that address.
+    ///
+    /// # Errors
+    /// Those of [`Http::page`].
+    pub fn page(&self, url: &str) -> anyhow::Result<String> {
+        self.0.page(url)
+    }
+
+    /// Checks that the service says it is ready, and that Prometheus has its rules.
+    ///
+    /// # Errors
+    /// Why the service is not healthy.
+    pub fn check(&self, service: Service, settings: &Settings) -> anyhow::Result<()> {
+        self.page(&service.health(settings))?;
+        if service == Service::Prometheus {
+            prometheus::has_rules(
+                &self.page(&settings.url(settings::PROMETHEUS_PORT, "/api/v1/rules"))?,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether the service is healthy.
+    pub fn is_healthy(&self, service: Service, settings: &Settings) -> bool {
+        self.check(service, settings).is_ok()
     }
 }
 
-impl Asker {
-    /// The page at that address, or why there is none.
-    ///
-    /// # Errors
-    /// When nobody answers in time, or not with 200.
-    pub fn page(&self, url: &str) -> anyhow::Result<String> {
-        Ok(self.0.get(url).call()?.into_body().read_to_string()?)
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    use super::*;
+
+    /// Answers every request with that text.
+    fn serve(text: &'static str) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let request = BufReader::new(stream.try_clone().unwrap()).lines();
+                request.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+                let length = text.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}"
+                )
+                .unwrap();
+            }
+        });
+        port
     }
 
-    /// What time it is where that page comes from, as HTTP writes it.
-    ///
-    /// # Errors
-    /// As [`page`](Self::page), and when the answer does not tell.
-    pub fn date(&self, url: &str) -> anyhow::Result<String> {
-        let response = self.0.get(url).call()?;
-        let date = response.headers().get("date").context("the answer has no date")?;
-        Ok(date.to_str()?.to_owned())
-    }
-
-    /// Whether the service says that it is well.
-    pub fn is_well(&self, service: Service, settings: &Settings) -> bool {
-        self.page(&service.health(settings)).is_ok()
+    #[test]
+    fn prometheus_without_its_rules_is_not_healthy() {
+        let mut settings = Settings::from_env().unwrap();
+        let port = serve(r#"{"status":"success","data":{"groups":[{"name":"another"}]}}"#);
+        settings.set(settings::PROMETHEUS_PORT, port.to_string());
+        let error = Asker::default().check(Service::Prometheus, &settings).unwrap_err().to_string();
+        assert!(error.contains("without the workshop's rules"), "{error}");
     }
 }

@@ -1,21 +1,25 @@
 //! `stack status`.
 
+use cli_kit::{
+    exit::{Exit, Failure},
+    outln,
+};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use crate::{
-    exit::{Exit, Failure},
+    checkout::Checkout,
     process_compose::{ProcessCompose, ProcessState},
     services::{Asker, Service},
-    settings::Settings,
 };
 
 /// How a service is.
 #[derive(Debug, Serialize)]
 struct Status {
     service: &'static str,
-    /// Whether it answers, and says that it is well.
-    well: bool,
+    /// Whether it answers, and says that it is healthy.
+    #[serde(rename = "well")]
+    healthy: bool,
     /// What process-compose says: Running, Completed, Disabled, …
     process: String,
     restarts: u32,
@@ -27,9 +31,9 @@ struct Status {
 ///
 /// # Errors
 /// When no stack runs.
-pub fn status(settings: &Settings, json: bool) -> anyhow::Result<Exit> {
-    if !ProcessCompose::answers(settings) {
-        let why = match ProcessCompose::died(settings) {
+pub fn status(checkout: &Checkout, json: bool) -> anyhow::Result<Exit> {
+    if !ProcessCompose::answers(checkout) {
+        let why = match ProcessCompose::died(checkout) {
             Some((service, code)) => {
                 format!(" (the last one ended because {service} died with exit code {code})")
             }
@@ -40,18 +44,18 @@ pub fn status(settings: &Settings, json: bool) -> anyhow::Result<Exit> {
         ))
         .into());
     }
-    let processes = ProcessCompose::find(settings)?.processes()?;
+    let processes = ProcessCompose::find(checkout)?.processes()?;
     let asker = Asker::default();
     let all: Vec<_> = Service::ALL
         .into_iter()
         .filter_map(|service| {
             let process = processes.iter().find(|process| process.name == service.name())?;
             // Left out with --without.
-            (process.status != "Disabled").then(|| a_status(service, process, &asker, settings))
+            (process.status != "Disabled").then(|| a_status(service, process, &asker, checkout))
         })
         .collect();
     if json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        outln!("{}", serde_json::to_string_pretty(&all)?);
     } else {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
@@ -60,29 +64,29 @@ pub fn status(settings: &Settings, json: bool) -> anyhow::Result<Exit> {
             let Status { service, process, restarts, address, .. } = status;
             table.add_row([
                 (*service).to_owned(),
-                if status.well { "well" } else { "not well" }.to_owned(),
+                if status.healthy { "healthy" } else { "not healthy" }.to_owned(),
                 process.clone(),
                 restarts.to_string(),
                 address.clone(),
             ]);
         }
-        println!("{table}");
+        outln!("{table}");
     }
-    Ok(if all.iter().all(|status| status.well) { Exit::Done } else { Exit::Environment })
+    Ok(if all.iter().all(|status| status.healthy) { Exit::Done } else { Exit::Environment })
 }
 
 fn a_status(
     service: Service,
     process: &ProcessState,
     asker: &Asker,
-    settings: &Settings,
+    checkout: &Checkout,
 ) -> Status {
     Status {
         service: service.name(),
-        well: asker.is_well(service, settings),
+        healthy: asker.is_healthy(service, &checkout.settings),
         process: process.status.clone(),
         restarts: process.restarts,
         pid: process.pid,
-        address: service.where_it_is(settings),
+        address: service.where_it_is(&checkout.settings),
     }
 }

@@ -14,21 +14,26 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use cli_kit::{
+    errln,
+    exit::{Exit, Failure},
+    outln, settings,
+};
 use comfy_table::{Table, presets};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
-    exit::{Exit, Failure},
+    checkout::Checkout,
     ports,
     process_compose::{ProcessCompose, has_terminal},
     programs::{self, Found, Program},
+    prometheus,
     services::{Asker, Service},
-    settings::{self, Settings},
 };
 
 /// How often the state of the stack is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A loaded machine needs seconds to start the services; what has not come by then won't come.
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// A process-compose that has not answered at all by then never will.
@@ -48,7 +53,7 @@ pub struct UpArgs {
     /// Let everybody edit in Grafana
     #[arg(long)]
     admin: bool,
-    /// Return as soon as the services are well; `stack down` ends them
+    /// Return as soon as the services are healthy; `stack down` ends them
     #[arg(long)]
     detach: bool,
 }
@@ -57,33 +62,44 @@ pub struct UpArgs {
 ///
 /// # Errors
 /// As [`run`](crate::command::run).
-pub fn up(args: &UpArgs, settings: &mut Settings) -> anyhow::Result<Exit> {
+pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
     let services = Service::all_but(&args.without);
     if services.is_empty() {
         return Err(Failure::usage("all services are left out: there is nothing to start").into());
     }
     if args.admin {
-        settings.set(settings::GRAFANA_ROLE, "Admin");
+        checkout.settings.set(settings::GRAFANA_ROLE, "Admin");
     }
-    if ProcessCompose::answers(settings) {
+    if ProcessCompose::answers(checkout) {
         return Err(Failure::environment(
             "the stack runs already, from this folder: `cargo workshop stack status` tells how it \
              is, `cargo workshop stack down` ends it",
         )
         .into());
     }
-    let process_compose = check(&services, settings)?;
-    make_folders(args.keep, settings)?;
+    let process_compose = check(&services, checkout)?;
+    let config = services
+        .contains(&Service::Prometheus)
+        .then(|| prometheus::config(checkout))
+        .transpose()?;
+    if args.keep {
+        checkout.keep_data();
+    }
+    make_folders(args.keep, checkout)?;
+    if let Some(config) = config {
+        let file = checkout.prometheus_config();
+        fs::write(&file, config).with_context(|| format!("can't write {}", file.display()))?;
+    }
 
-    let process_compose = ProcessCompose::new(process_compose.path, settings);
+    let process_compose = ProcessCompose::new(process_compose.path, checkout);
     let began = Instant::now();
     let stop = Stop::listen()?;
     if args.detach {
         process_compose.up_detached(&services)?;
         let mut running =
-            Running { settings, child: None, has_answered: false, began, stop: &stop };
-        let outcome = running.until_well(&services);
-        if !matches!(outcome, Ok(Outcome::Well)) {
+            Running { checkout, child: None, has_answered: false, began, stop: &stop };
+        let outcome = running.until_healthy(&services);
+        if !matches!(outcome, Ok(Outcome::Healthy)) {
             // Nothing half is left running. It may have ended by itself.
             process_compose.down().ok();
         }
@@ -91,18 +107,18 @@ pub fn up(args: &UpArgs, settings: &mut Settings) -> anyhow::Result<Exit> {
             Outcome::Stopped => {
                 Err(Failure::interrupted("interrupted; nothing is left running").into())
             }
-            Outcome::Well => {
-                say_where(&services, settings, "`cargo workshop stack down` ends it");
+            Outcome::Healthy => {
+                say_where(&services, checkout, "`cargo workshop stack down` ends it");
                 Ok(Exit::Done)
             }
         };
     }
     let child = process_compose.up(&services)?;
     let mut running =
-        Running { settings, child: Some(child), has_answered: false, began, stop: &stop };
+        Running { checkout, child: Some(child), has_answered: false, began, stop: &stop };
     if !has_terminal() {
-        match running.until_well(&services) {
-            Ok(Outcome::Well) => say_where(&services, settings, "Ctrl-C or SIGTERM ends it"),
+        match running.until_healthy(&services) {
+            Ok(Outcome::Healthy) => say_where(&services, checkout, "Ctrl-C or SIGTERM ends it"),
             Ok(Outcome::Stopped) => {}
             Err(error) => {
                 running.end()?;
@@ -117,28 +133,29 @@ pub fn up(args: &UpArgs, settings: &mut Settings) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// When it does not end.
-pub fn down(settings: &Settings) -> anyhow::Result<Exit> {
-    if !ProcessCompose::answers(settings) {
-        println!("no stack runs from this folder");
+pub fn down(checkout: &Checkout) -> anyhow::Result<Exit> {
+    if !ProcessCompose::answers(checkout) {
+        outln!("no stack runs from this folder");
         return Ok(Exit::Done);
     }
-    ProcessCompose::find(settings)?.down()?;
+    ProcessCompose::find(checkout)?.down()?;
     let began = Instant::now();
-    while ProcessCompose::answers(settings) {
+    while ProcessCompose::answers(checkout) {
         if began.elapsed() > START_LIMIT {
             return Err(Failure::environment("the stack was told to end and has not").into());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
-    println!("the stack is down");
+    outln!("the stack is down");
     Ok(Exit::Done)
 }
 
-/// Finds all programs and looks at all ports, before anything starts. Whatever is wrong is said at
-/// once: nobody wants to hear of the next problem after each mended one.
-fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure> {
+/// Finds all programs and looks at all ports, before anything starts. All problems are
+/// reported at once.
+fn check(services: &[Service], checkout: &mut Checkout) -> Result<Found, Failure> {
     let mut wrong = Vec::new();
-    let mut find = |program: Program| program.find().map_err(|unfit| wrong.push(unfit)).ok();
+    let mut find =
+        |program: Program| program.find(checkout.root()).map_err(|unfit| wrong.push(unfit)).ok();
     let process_compose = find(programs::PROCESS_COMPOSE);
     let mut grafana = None;
     for service in services {
@@ -147,16 +164,19 @@ fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure
             grafana = found;
         }
     }
-    if settings.get(settings::GRAFANA_HOME).is_empty()
+    if checkout.settings.get(settings::GRAFANA_HOME).is_empty()
         && let Some(grafana) = grafana
     {
         match programs::grafana_home(&grafana.path) {
-            Ok(home) => settings.set(settings::GRAFANA_HOME, home.to_string_lossy()),
+            Ok(home) => checkout.settings.set(settings::GRAFANA_HOME, home.to_string_lossy()),
             Err(unfit) => wrong.push(unfit),
         }
     }
     let needed = services.iter().flat_map(|service| service.ports());
-    wrong.extend(needed.filter_map(|variable| ports::unfit(variable, settings)));
+    wrong.extend(needed.filter_map(|variable| ports::unfit(variable, &checkout.settings)));
+    if services.contains(&Service::Prometheus) {
+        wrong.extend(prometheus::unfit(checkout.root()));
+    }
     match process_compose {
         Some(process_compose) if wrong.is_empty() => Ok(process_compose),
         _ => Err(Failure::environments("the stack can't start", &wrong)),
@@ -165,23 +185,16 @@ fn check(services: &[Service], settings: &mut Settings) -> Result<Found, Failure
 
 /// Fresh data is removed at the start, not at the end: after a run it can still be looked at. What
 /// is kept stands beside it, and only `--keep` touches it.
-fn make_folders(keep: bool, settings: &mut Settings) -> anyhow::Result<()> {
-    if keep {
-        let kept = settings.folder().join("kept");
-        settings.set(settings::TEMPORAL_DB, kept.join("temporal.db").to_string_lossy());
-        settings.set(settings::DATA, kept.to_string_lossy());
-    } else {
-        let data = Path::new(settings.get(settings::DATA));
-        if data.exists() {
-            fs::remove_dir_all(data).with_context(|| format!("can't empty {}", data.display()))?;
-        }
+fn make_folders(keep: bool, checkout: &Checkout) -> anyhow::Result<()> {
+    let (folder, data) = (checkout.folder(), checkout.data());
+    if !keep && data.exists() {
+        fs::remove_dir_all(data).with_context(|| format!("can't empty {}", data.display()))?;
     }
-    let data = Path::new(settings.get(settings::DATA));
-    for folder in [settings.folder(), data] {
+    for folder in [&folder, data] {
         fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
     }
     // An error must not quote an earlier run.
-    for entry in fs::read_dir(settings.folder())? {
+    for entry in fs::read_dir(&folder)? {
         let file = entry?.path();
         if file.extension().is_some_and(|extension| extension == "log") {
             fs::remove_file(&file).with_context(|| format!("can't remove {}", file.display()))?;
@@ -209,7 +222,7 @@ impl Stop {
 
 /// A stack that was started: in a child process, or detached.
 struct Running<'a> {
-    settings: &'a Settings,
+    checkout: &'a Checkout,
     child: Option<Child>,
     has_answered: bool,
     began: Instant,
@@ -217,13 +230,13 @@ struct Running<'a> {
 }
 
 enum Outcome {
-    Well,
+    Healthy,
     Stopped,
 }
 
 impl Running<'_> {
-    /// Waits until all services are well, telling of each.
-    fn until_well(&mut self, services: &[Service]) -> anyhow::Result<Outcome> {
+    /// Waits until all services are healthy, telling of each.
+    fn until_healthy(&mut self, services: &[Service]) -> anyhow::Result<Outcome> {
         let asker = Asker::default();
         let mut waiting = services.to_vec();
         while !waiting.is_empty() {
@@ -233,29 +246,30 @@ impl Running<'_> {
             if self.has_ended()? {
                 return Err(self.ended_by_itself());
             }
-            waiting.retain(|service| {
-                let well = asker.is_well(*service, self.settings);
-                if well {
-                    eprintln!(
-                        "{service} is well after {:.1} s",
-                        self.began.elapsed().as_secs_f64()
-                    );
+            let mut reasons = Vec::new();
+            waiting.retain(|service| match asker.check(*service, &self.checkout.settings) {
+                Ok(()) => {
+                    let seconds = self.began.elapsed().as_secs_f64();
+                    errln!("{service} is healthy after {seconds:.1} s");
+                    false
                 }
-                !well
+                Err(error) => {
+                    reasons.push(format!("{service} is not healthy: {error:#}"));
+                    true
+                }
             });
             if self.began.elapsed() > START_LIMIT {
-                let names: Vec<_> = waiting.iter().map(|service| service.name()).collect();
                 return Err(Failure::environment(format!(
-                    "after {} s, {} did not answer yet{}",
+                    "after {} s, {}{}",
                     START_LIMIT.as_secs(),
-                    names.join(" and "),
-                    self.last_words(&waiting)
+                    reasons.join(", and "),
+                    self.log_tails(&waiting)
                 ))
                 .into());
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
-        Ok(Outcome::Well)
+        Ok(Outcome::Healthy)
     }
 
     /// Waits until the stack ends, and ends it when it is told to.
@@ -263,20 +277,20 @@ impl Running<'_> {
         loop {
             if self.stop.is_asked() {
                 self.end()?;
-                eprintln!("the stack is down");
+                errln!("the stack is down");
                 return Ok(Exit::Done);
             }
             if self.has_ended()? {
                 break;
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
         let status = self.child.as_mut().map(Child::wait).transpose()?;
         // Told to end, by `stack down` or from its own picture of the services, it ended well.
-        if ProcessCompose::died(self.settings).is_some() || status.is_some_and(|s| !s.success()) {
+        if ProcessCompose::died(self.checkout).is_some() || status.is_some_and(|s| !s.success()) {
             return Err(self.ended_by_itself());
         }
-        eprintln!("the stack is down");
+        errln!("the stack is down");
         Ok(Exit::Done)
     }
 
@@ -294,7 +308,7 @@ impl Running<'_> {
     fn has_ended(&mut self) -> anyhow::Result<bool> {
         match &mut self.child {
             Some(child) => Ok(child.try_wait()?.is_some()),
-            None if ProcessCompose::answers(self.settings) => {
+            None if ProcessCompose::answers(self.checkout) => {
                 self.has_answered = true;
                 Ok(false)
             }
@@ -304,26 +318,23 @@ impl Running<'_> {
     }
 
     fn ended_by_itself(&self) -> anyhow::Error {
-        let why = match ProcessCompose::died(self.settings) {
+        let why = match ProcessCompose::died(self.checkout) {
             Some((service, code)) => {
                 format!("{service} died again and again, at last with exit code {code}")
             }
-            None => "process-compose gave up".to_owned(),
+            None => "process-compose ended".to_owned(),
         };
-        Failure::environment(format!(
-            "the stack has ended: {why}{}",
-            self.last_words(&Service::ALL)
-        ))
-        .into()
+        Failure::environment(format!("the stack has ended: {why}{}", self.log_tails(&Service::ALL)))
+            .into()
     }
 
     /// The last lines of the logs that have any.
-    fn last_words(&self, services: &[Service]) -> String {
-        let logs = services.iter().map(|service| self.settings.log(service.name()));
-        let own = self.settings.log("output");
-        let words: Vec<_> = logs.filter_map(|log| tail(&log)).collect();
-        let words = if words.is_empty() { tail(&own).into_iter().collect() } else { words };
-        words.iter().map(|words| format!("\n{words}")).collect()
+    fn log_tails(&self, services: &[Service]) -> String {
+        let logs = services.iter().map(|service| self.checkout.log(service.name()));
+        let own = self.checkout.log("output");
+        let tails: Vec<_> = logs.filter_map(|log| tail(&log)).collect();
+        let tails = if tails.is_empty() { tail(&own).into_iter().collect() } else { tails };
+        tails.iter().map(|tail| format!("\n{tail}")).collect()
     }
 }
 
@@ -334,16 +345,16 @@ fn tail(log: &Path) -> Option<String> {
     (!last.is_empty()).then(|| format!("{}:\n  {}", log.display(), last.join("\n  ")))
 }
 
-fn say_where(services: &[Service], settings: &Settings, end: &str) {
+fn say_where(services: &[Service], checkout: &Checkout, end: &str) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     for service in services {
-        table.add_row([service.name().to_owned(), service.where_it_is(settings)]);
+        table.add_row([service.name().to_owned(), service.where_it_is(&checkout.settings)]);
     }
-    println!("{table}");
-    if settings.is_moved(settings::TEMPORAL_PORT) {
-        let address = settings.address(settings::TEMPORAL_PORT);
-        println!("worker and starter need: export TEMPORAL_ADDRESS={address}");
+    outln!("{table}");
+    if checkout.settings.is_moved(settings::TEMPORAL_PORT) {
+        let address = checkout.settings.address(settings::TEMPORAL_PORT);
+        outln!("worker and starter need: export TEMPORAL_ADDRESS={address}");
     }
-    println!("the stack is up; {end}; its logs are in {}", settings.folder().display());
+    outln!("the stack is up; {end}; its logs are in {}", checkout.folder().display());
 }

@@ -1,37 +1,67 @@
-//! `nix/process-compose.yaml`, `nix/stack.env` and the code say the same. Nothing is started.
+//! `stack/process-compose.yaml`, `stack/prometheus.yml`, `cli-kit/settings.env` and the code agree.
+//! No service is started.
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process::Command};
 
+use cli_kit::settings::{self, Settings};
 use serde_norway::Value;
-use stack::{services::Service, settings::Settings};
+use stack::{checkout::Checkout, prometheus, services::Service};
+use tempfile::TempDir;
 
-fn file(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The file as process-compose reads it: with the variables' values.
+fn file(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn yaml(text: &str) -> Value {
+    serde_norway::from_str(text).unwrap()
+}
+
+/// The file as process-compose reads it: with the values of variables in braces put into its text.
 fn processes(settings: &Settings) -> Value {
-    let mut text = file("nix/process-compose.yaml").replace("${PWD}", "/workshop");
-    for (name, value) in settings.variables() {
+    let mut text = file("stack/process-compose.yaml");
+    for (name, value) in settings.variables().filter(|(name, _)| name.ends_with("_PORT")) {
         text = text.replace(&format!("${{{name}}}"), value);
     }
-    assert!(!text.contains("${"), "a variable that stack.env does not have:\n{text}");
-    let mut file: Value = serde_norway::from_str(&text).unwrap();
+    // The value of anything else could be read as YAML.
+    assert!(!text.contains("${"), "only a port may be put into the text:\n{text}");
+    let mut file = yaml(&text);
     file.apply_merge().unwrap();
     file["processes"].clone()
 }
 
+/// A checkout in a folder of that name, with the real files.
+fn checkout(name: &str, settings: Settings) -> (TempDir, Checkout) {
+    let folder = tempfile::tempdir().unwrap();
+    let checkout = Checkout::new(folder.path().join(name), settings);
+    fs::create_dir_all(checkout.folder()).unwrap();
+    symlink(root().join("stack"), checkout.root().join("stack")).unwrap();
+    (folder, checkout)
+}
+
+/// Each job and its target.
+fn targets(config: &Value) -> Vec<(String, String)> {
+    let jobs = config["scrape_configs"].as_sequence().unwrap();
+    jobs.iter()
+        .map(|job| {
+            let targets = job["static_configs"][0]["targets"].as_sequence().unwrap();
+            assert_eq!(targets.len(), 1);
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&job["job_name"]), text(&targets[0]))
+        })
+        .collect()
+}
+
 #[test]
 fn the_services_are_the_ones_that_the_code_knows() {
-    let settings = Settings::from_env().unwrap();
-    let processes = processes(&settings);
+    let checkout = Checkout::new(root().to_owned(), Settings::from_env().unwrap());
+    let processes = processes(&checkout.settings);
     let names: BTreeSet<_> =
         processes.as_mapping().unwrap().keys().map(|name| name.as_str().unwrap()).collect();
     assert_eq!(names, Service::ALL.map(Service::name).into());
@@ -40,9 +70,9 @@ fn the_services_are_the_ones_that_the_code_knows() {
         let probe = &process["readiness_probe"]["http_get"];
         let part = |name: &str| probe[name].as_str().unwrap();
         let asked = format!("http://{}:{}{}", part("host"), part("port"), part("path"));
-        assert_eq!(asked, service.health(&settings));
-        let log = settings.log(service.name());
-        assert_eq!(process["log_location"].as_str().map(PathBuf::from), Some(log));
+        assert_eq!(asked, service.health(&checkout.settings));
+        let log = process["log_location"].as_str().map(|log| root().join(log));
+        assert_eq!(log, Some(checkout.log(service.name())));
         // A minute, on a machine that is busy.
         let readiness = &process["readiness_probe"];
         let seconds = readiness["period_seconds"].as_u64().unwrap()
@@ -53,29 +83,102 @@ fn the_services_are_the_ones_that_the_code_knows() {
 }
 
 #[test]
-fn every_setting_is_used_and_every_port_is_filled_in() {
-    let settings = Settings::from_env().unwrap();
-    let used = [file("nix/process-compose.yaml"), file("grafana/grafana.ini")].concat()
-        + &file("grafana/provisioning/datasources/prometheus.yaml");
-    for (name, _) in settings.variables() {
-        assert!(used.contains(name), "nobody uses {name}");
+fn every_variable_is_used_and_every_one_that_is_used_is_set() {
+    let checkout = Checkout::new(root().to_owned(), Settings::from_env().unwrap());
+    let known: BTreeSet<_> = checkout.variables().map(|(name, _)| name.to_owned()).collect();
+    let files = [
+        "stack/process-compose.yaml",
+        "grafana/grafana.ini",
+        "grafana/provisioning/datasources/prometheus.yaml",
+        "grafana/provisioning/dashboards/workshop.yaml",
+    ];
+    let text = files.map(file).concat();
+    let mut used: BTreeSet<_> = text
+        .split(|c: char| !c.is_ascii_uppercase() && c != '_')
+        .filter(|word| word.starts_with("STACK_"))
+        .map(str::to_owned)
+        .collect();
+    // These two are Prometheus' targets only, which the next test reads.
+    used.extend(["WORKER", "STARTER"].map(|name| format!("STACK_{name}_METRICS_PORT")));
+    assert_eq!(used, known);
+}
+
+/// The jobs of Prometheus, and the settings that name their ports.
+const JOBS: [(&str, &str); 4] = [
+    ("worker", settings::WORKER_METRICS_PORT),
+    ("starter", settings::STARTER_METRICS_PORT),
+    ("temporal", settings::TEMPORAL_METRICS_PORT),
+    ("prometheus", settings::PROMETHEUS_PORT),
+];
+
+#[test]
+fn prometheus_gets_the_ports_of_the_settings_and_absolute_paths_of_its_rules() {
+    let template = file("stack/prometheus.yml");
+    let mut template = yaml(&template);
+    let mut settings = Settings::from_env().unwrap();
+    for moved in [false, true] {
+        if moved {
+            for (job, (_, port)) in JOBS.iter().enumerate() {
+                settings.set(port, (20_001 + job).to_string());
+            }
+        }
+        let (_folder, checkout) = checkout("checkout", settings.clone());
+        let mut config = yaml(&prometheus::config(&checkout).unwrap());
+        let expected = JOBS.map(|(job, port)| (job.to_owned(), settings.address(port).to_string()));
+        assert_eq!(targets(&config), expected);
+        for file in ["recording.yml", "alerts.yml"] {
+            let path = checkout.root().join("stack/rules").join(file);
+            let path = Value::from(path.to_str().unwrap());
+            assert!(config["rule_files"].as_sequence().unwrap().contains(&path), "{config:?}");
+        }
+        // All else is as the template has it, and so are the usual ports.
+        for config in [&mut config, &mut template] {
+            config["rule_files"] = Value::Null;
+            if moved {
+                for job in config["scrape_configs"].as_sequence_mut().unwrap() {
+                    job["static_configs"] = Value::Null;
+                }
+            }
+        }
+        assert_eq!(config, template);
     }
-    // Each target of Prometheus has the usual port, and the variable that moves it.
-    let prometheus = file("nix/prometheus.yml");
-    let targets: Vec<_> =
-        prometheus.lines().filter_map(|line| line.trim().strip_prefix("- 127.0.0.1:")).collect();
-    assert_eq!(targets.len(), 4);
-    for target in targets {
-        let (port, name) = target.split_once(" # ").unwrap();
-        assert_eq!(port, settings.port(name).to_string(), "{name}");
-        assert!(used.contains(&format!("# {name}/:${{{name}}}/")), "{name} is not filled in");
+}
+
+#[test]
+fn prometheus_finds_its_rules_in_a_folder_of_any_name() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        println!("NOT RUN: there is no promtool");
+        return;
+    }
+    for name in [
+        "R&D",
+        "x|y",
+        r#"a"b"#,
+        r"a\b",
+        "a$b",
+        "a$$b",
+        "it's",
+        "ü b",
+        "# a: b",
+        "[a]?{{b}}",
+        "a\nb",
+    ] {
+        let (_folder, checkout) = checkout(name, Settings::from_env().unwrap());
+        fs::write(checkout.prometheus_config(), prometheus::config(&checkout).unwrap()).unwrap();
+        let mut promtool = Command::new("promtool");
+        promtool.args(["check", "config"]).arg(checkout.prometheus_config());
+        let output = promtool.output().unwrap();
+        let [said, error] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        assert!(output.status.success(), "{name}: {error}");
+        assert!(said.contains("2 rule files found"), "{name}: {said}");
     }
 }
 
 #[test]
 fn the_readme_tells_every_setting_and_its_default() {
     let readme = file("README.md");
-    let settings = file("nix/stack.env");
+    let settings = file("cli-kit/settings.env");
     let settings = settings.lines().filter_map(|line| line.split_once('='));
     for (name, default) in settings.filter(|(name, _)| name.starts_with("STACK_")) {
         let row = readme.lines().find(|line| line.contains(&format!("`{name}`")));

@@ -5,69 +5,76 @@
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../tests/support/waiting.rs"]
+mod waiting;
+
 use std::{
     fs,
     net::{TcpListener, TcpStream},
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
+use cli_kit::settings::Settings;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
-use stack::{services::Asker, settings::Settings};
+use stack::services::Asker;
 use tempfile::TempDir;
+use waiting::{free_ports, wait_for};
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn wait_for<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = state() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+/// The name of a checkout's folder: all that a shell, a pattern, YAML or a substitution could take for
+/// something else, and longer than the address of a socket.
+const ODD_NAME: &str = r#"R&D x|y a"b a\b a$b a${b} it's ü [b]? # c: {{d}} %41 a folder of a long, long name, 100 bytes and more"#;
 
 /// A workshop's folder with nothing running in it, and ports that are free.
-struct Room {
-    folder: TempDir,
-    ports: Vec<(&'static str, u16)>,
+struct TestCheckout {
+    _folder: TempDir,
+    root: PathBuf,
+    ports: Settings,
 }
 
-impl Room {
+impl TestCheckout {
     fn new() -> Self {
-        let settings = Settings::from_env().unwrap();
-        let names = settings.variables().map(|(name, _)| name).filter(|n| n.ends_with("_PORT"));
-        // All are held until all are chosen, so that no two are the same.
-        let held: Vec<_> =
-            names.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
-        let ports = held.iter().map(|(name, l)| (*name, l.local_addr().unwrap().port())).collect();
-        Self::with(ports)
+        Self::named("workshop")
     }
 
-    fn with(ports: Vec<(&'static str, u16)>) -> Self {
+    fn named(name: &str) -> Self {
+        Self::with(name, free_ports())
+    }
+
+    fn with(name: &str, ports: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let workshop = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for part in ["nix", "grafana"] {
-            symlink(workshop.join(part), folder.path().join(part)).unwrap();
+        let root = folder.path().join(name);
+        fs::create_dir(&root).unwrap();
+        for part in ["stack", "grafana"] {
+            symlink(workshop().join(part), root.join(part)).unwrap();
         }
-        Self { folder, ports }
+        Self { _folder: folder, root, ports }
+    }
+
+    /// Replaces a file of the stack by one with another text.
+    fn edit(&self, name: &str, edit: impl FnOnce(String) -> String) {
+        let stack = self.root.join("stack");
+        fs::remove_file(&stack).unwrap();
+        fs::create_dir(&stack).unwrap();
+        let theirs = workshop().join("stack");
+        for part in
+            ["process-compose.yaml", "prometheus.yml", "rules"].iter().filter(|p| **p != name)
+        {
+            symlink(theirs.join(part), stack.join(part)).unwrap();
+        }
+        let text = fs::read_to_string(theirs.join(name)).unwrap();
+        fs::write(stack.join(name), edit(text)).unwrap();
     }
 
     fn port(&self, variable: &str) -> u16 {
-        self.ports.iter().find(|(name, _)| *name == variable).unwrap().1
+        self.ports.port(variable)
     }
 
     fn in_here(&self, mut command: Command) -> Command {
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
-        for (name, port) in &self.ports {
-            command.env(name, port.to_string());
-        }
+        command.current_dir(&self.root).stdin(Stdio::null());
+        command.envs(self.ports.variables());
         command
     }
 
@@ -99,8 +106,8 @@ impl Room {
 
     /// Starts it in the foreground, and waits until it is up.
     fn foreground(&self) -> Foreground {
-        let stdout = self.folder.path().join("out");
-        let stderr = self.folder.path().join("err");
+        let stdout = self.root.join("out");
+        let stderr = self.root.join("err");
         let mut command = self.stack(&["--without", "grafana"]);
         command
             .stdout(fs::File::create(&stdout).unwrap())
@@ -116,15 +123,16 @@ impl Room {
 
     /// Nobody listens at any port, and nobody has this folder as its own.
     fn assert_nothing_is_left(&self) {
-        for (name, port) in &self.ports {
-            assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "{name} is still served");
+        for (name, _) in self.ports.variables().filter(|(name, _)| name.ends_with("_PORT")) {
+            let address = self.ports.address(name);
+            assert!(TcpStream::connect(address).is_err(), "{name} is still served");
         }
-        let socket = self.folder.path().join(".workshop/stack/process-compose.sock");
+        let socket = self.root.join(".workshop/stack/process-compose.sock");
         assert!(std::os::unix::net::UnixStream::connect(socket).is_err(), "it still answers");
     }
 }
 
-impl Drop for Room {
+impl Drop for TestCheckout {
     fn drop(&mut self) {
         // A test that failed in between leaves nothing either.
         self.run(&["down"]);
@@ -148,6 +156,10 @@ impl Foreground {
     }
 }
 
+fn workshop() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
@@ -162,65 +174,76 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn a_port_that_is_taken_is_said_before_anything_starts() {
-    let room = Room::new();
-    let port = room.port("STACK_PROMETHEUS_PORT");
-    let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let output = room.run(&["--without", "grafana", "--detach"]);
+    let checkout = TestCheckout::new();
+    let port = checkout.port("STACK_PROMETHEUS_PORT");
+    // It was free a moment ago, and a connection of another test may have it.
+    let _taken = wait_for("the port", || TcpListener::bind(("127.0.0.1", port)).ok());
+    let output = checkout.run(&["--without", "grafana", "--detach"]);
     assert_eq!(output.status.code(), Some(3));
     let said = stderr(&output);
     let pid = std::process::id();
     let holder = format!("port {port} is taken by ");
     assert!(said.contains(&holder) && said.contains(&format!("(process {pid})")), "{said}");
     assert!(said.contains("STACK_PROMETHEUS_PORT="), "{said}");
-    assert!(!room.folder.path().join(".workshop").exists(), "something was begun");
+    assert!(!checkout.root.join(".workshop").exists(), "something was begun");
 }
 
 #[test]
 fn what_is_missing_is_said_all_at_once_with_how_to_get_it() {
-    let room = Room::new();
-    let output = room.stack(&[]).env("PATH", "/no/such/folder").output().unwrap();
+    let checkout = TestCheckout::new();
+    let output = checkout.stack(&[]).env("PATH", "/no/such/folder").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let said = stderr(&output);
     for program in ["process-compose", "temporal", "prometheus", "grafana"] {
         let line = said.lines().find(|line| line.trim().starts_with(&format!("{program} is not")));
         assert!(line.is_some_and(|line| line.contains("get it: ")), "{program}: {said}");
     }
-    assert!(!room.folder.path().join(".workshop").exists(), "something was begun");
+    assert!(!checkout.root.join(".workshop").exists(), "something was begun");
 }
 
 #[test]
 fn wrong_usage_is_a_sentence_and_exit_code_2() {
-    let room = Room::new();
+    let checkout = TestCheckout::new();
     let all = ["--without", "grafana", "--without", "temporal", "--without", "prometheus"];
-    let output = room.run(&all);
+    let output = checkout.run(&all);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    let output = room.stack(&["status"]).env("STACK_GRAFANA_PORT", "x").output().unwrap();
+    let output = checkout.stack(&["status"]).env("STACK_GRAFANA_PORT", "x").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("STACK_GRAFANA_PORT=x is no port"), "{}", stderr(&output));
 }
 
 #[test]
+fn a_folder_that_prometheus_does_not_take_is_said_before_anything_starts() {
+    let checkout = TestCheckout::named("a*b");
+    let output = checkout.run(&["--without", "grafana", "--detach"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(said.contains("a*b has a *") && said.contains("rename the folder"), "{said}");
+    assert!(!checkout.root.join(".workshop").exists(), "something was begun");
+}
+
+#[test]
 fn where_no_stack_runs_status_says_so_and_down_is_done() {
-    let room = Room::new();
-    let output = room.run(&["status"]);
+    let checkout = TestCheckout::new();
+    let output = checkout.run(&["status"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("no stack runs from this folder"), "{}", stderr(&output));
-    let output = room.run(&["down"]);
+    let output = checkout.run(&["down"]);
     assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
 #[ignore = "needs process-compose"]
-fn it_comes_up_restarts_what_is_killed_and_goes_down() {
-    let room = Room::new();
-    let output = room.up(&[]);
+fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
+    let checkout = TestCheckout::named(ODD_NAME);
+    let output = checkout.up(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stdout(&output);
-    let address = format!("TEMPORAL_ADDRESS=127.0.0.1:{}", room.port("STACK_TEMPORAL_PORT"));
+    let address = format!("TEMPORAL_ADDRESS=127.0.0.1:{}", checkout.port("STACK_TEMPORAL_PORT"));
     assert!(said.contains(&address) && said.contains("the stack is up"), "{said}");
 
     // Everything listens on this machine only.
-    let pids = ["temporal", "prometheus"].map(|service| room.pid(service));
+    let pids = ["temporal", "prometheus"].map(|service| checkout.pid(service));
     let sockets: Vec<_> = listeners::get_all()
         .unwrap()
         .into_iter()
@@ -233,13 +256,13 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down() {
     assert!(sockets.len() >= 5, "{sockets:?}");
     assert!(sockets.iter().all(|listener| listener.socket.ip().is_loopback()), "{sockets:?}");
 
-    let again = room.up(&[]);
+    let again = checkout.up(&[]);
     assert_eq!(again.status.code(), Some(3));
     assert!(stderr(&again).contains("the stack runs already"), "{}", stderr(&again));
 
     // Prometheus has the rules, and asks the ports that were chosen.
     let asker = Asker::default();
-    let prometheus = format!("http://127.0.0.1:{}/api/v1", room.port("STACK_PROMETHEUS_PORT"));
+    let prometheus = format!("http://127.0.0.1:{}/api/v1", checkout.port("STACK_PROMETHEUS_PORT"));
     let rules = asker.page(&format!("{prometheus}/rules")).unwrap();
     assert!(rules.contains("ThreadHeld"), "{rules}");
     let targets = wait_for("Prometheus' targets", || {
@@ -247,38 +270,38 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down() {
         targets.contains("\"job\":\"worker\"").then_some(targets)
     });
     for target in ["WORKER", "STARTER", "TEMPORAL"] {
-        let port = room.port(&format!("STACK_{target}_METRICS_PORT"));
+        let port = checkout.port(&format!("STACK_{target}_METRICS_PORT"));
         assert!(targets.contains(&format!("127.0.0.1:{port}\"")), "{target}: {targets}");
     }
 
     // From another folder, the ports are somebody else's.
-    let other = Room::with(room.ports.clone());
+    let other = TestCheckout::with("workshop", checkout.ports.clone());
     let refused = stderr(&other.up(&[]));
     for (port, service) in
         [("STACK_PROMETHEUS_PORT", "prometheus"), ("STACK_TEMPORAL_PORT", "temporal")]
     {
-        let pid = room.pid(service).as_raw_nonzero();
-        let holder = format!("port {} is taken by {service} (process {pid})", room.port(port));
+        let pid = checkout.pid(service).as_raw_nonzero();
+        let holder = format!("port {} is taken by {service} (process {pid})", checkout.port(port));
         assert!(refused.contains(&holder), "{holder}: {refused}");
     }
 
     for service in ["prometheus", "temporal"] {
-        let killed = room.pid(service);
+        let killed = checkout.pid(service);
         kill_process(killed, Signal::KILL).unwrap();
-        wait_for("it to be restarted and well", || {
-            let status = room.status();
+        wait_for("it to be restarted and healthy", || {
+            let status = checkout.status();
             let status = status.iter().find(|status| status["service"] == service)?;
             (status["restarts"] == 1 && status["well"] == true).then_some(())
         });
-        assert_ne!(room.pid(service), killed);
+        assert_ne!(checkout.pid(service), killed);
     }
-    let table = stdout(&room.run(&["status"]));
+    let table = stdout(&checkout.run(&["status"]));
     assert!(table.contains("prometheus") && !table.contains("grafana"), "{table}");
 
-    let pids = ["temporal", "prometheus"].map(|service| room.pid(service));
-    let output = room.run(&["down"]);
+    let pids = ["temporal", "prometheus"].map(|service| checkout.pid(service));
+    let output = checkout.run(&["down"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    room.assert_nothing_is_left();
+    checkout.assert_nothing_is_left();
     assert!(pids.iter().all(|pid| test_kill_process(*pid).is_err()), "a service still runs");
 }
 
@@ -286,40 +309,41 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down() {
 #[ignore = "needs process-compose"]
 fn a_signal_ends_it_whole() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let room = Room::new();
-        let stack = room.foreground();
+        let checkout = TestCheckout::new();
+        let stack = checkout.foreground();
         stack.signal(signal);
         let (code, said) = stack.end();
         assert_eq!(code, Some(0), "{signal:?}: {said}");
         assert!(said.contains("the stack is down"), "{said}");
-        room.assert_nothing_is_left();
+        checkout.assert_nothing_is_left();
     }
 }
 
 #[test]
 #[ignore = "needs process-compose"]
 fn process_compose_down_ends_it_whole() {
-    let room = Room::new();
-    let stack = room.foreground();
+    let checkout = TestCheckout::new();
+    let stack = checkout.foreground();
     let mut down = Command::new("process-compose");
     down.args(["--unix-socket", ".workshop/stack/process-compose.sock", "down"]);
-    assert!(room.in_here(down).output().unwrap().status.success());
+    assert!(checkout.in_here(down).output().unwrap().status.success());
     assert_eq!(stack.end().0, Some(0));
-    room.assert_nothing_is_left();
+    checkout.assert_nothing_is_left();
 }
 
 #[test]
 #[ignore = "needs process-compose"]
-fn a_service_that_dies_again_and_again_ends_it_with_its_last_words() {
-    let room = Room::new();
-    let mut stack = room.foreground();
+fn a_service_that_dies_again_and_again_ends_it_with_the_end_of_its_log() {
+    let checkout = TestCheckout::new();
+    let mut stack = checkout.foreground();
     // It is restarted three times.
     let mut killed = Vec::new();
-    wait_for("the stack to give up", || {
-        let status = room.status();
+    wait_for("the stack to end", || {
+        let status = checkout.status();
         let status = status.iter().find(|status| status["service"] == "prometheus");
-        let well = status.filter(|status| status["well"] == true);
-        let pid = well.and_then(|status| Pid::from_raw(status["pid"].as_i64()?.try_into().ok()?));
+        let healthy = status.filter(|status| status["well"] == true);
+        let pid =
+            healthy.and_then(|status| Pid::from_raw(status["pid"].as_i64()?.try_into().ok()?));
         if let Some(pid) = pid.filter(|pid| !killed.contains(pid)) {
             kill_process(pid, Signal::KILL).unwrap();
             killed.push(pid);
@@ -331,62 +355,52 @@ fn a_service_that_dies_again_and_again_ends_it_with_its_last_words() {
     assert_eq!((code, killed.len()), (Some(3), 4), "{said}");
     assert!(said.contains("prometheus died again and again, at last with exit code -1"), "{said}");
     assert!(said.contains(".workshop/stack/temporal.log:"), "{said}");
-    let said = stderr(&room.run(&["status"]));
+    let said = stderr(&checkout.run(&["status"]));
     assert!(said.contains("because prometheus died with exit code -1"), "{said}");
-    room.assert_nothing_is_left();
+    checkout.assert_nothing_is_left();
 }
 
 #[test]
 #[ignore = "needs process-compose"]
 fn a_service_that_does_not_start_leaves_nothing_running() {
     for detach in [true, false] {
-        let room = Room::new();
+        let checkout = TestCheckout::new();
         // A configuration that Prometheus refuses.
-        let folder = room.folder.path();
-        fs::remove_file(folder.join("nix")).unwrap();
-        fs::create_dir(folder.join("nix")).unwrap();
-        let nix = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nix");
-        fs::copy(nix.join("process-compose.yaml"), folder.join("nix/process-compose.yaml"))
-            .unwrap();
-        fs::write(folder.join("nix/prometheus.yml"), "no_such_setting: 1\n").unwrap();
+        checkout.edit("prometheus.yml", |text| text + "no_such_setting: 1\n");
         let flags = ["--without", "grafana", "--detach"];
-        let output = room.run(&flags[..if detach { 3 } else { 2 }]);
+        let output = checkout.run(&flags[..if detach { 3 } else { 2 }]);
         assert_eq!(output.status.code(), Some(3));
         let said = stderr(&output);
         assert!(said.contains("no_such_setting"), "{said}");
-        room.assert_nothing_is_left();
+        checkout.assert_nothing_is_left();
     }
 }
 
 #[test]
 #[ignore = "needs process-compose"]
-fn interrupted_before_it_is_well_it_leaves_nothing_running() {
-    let room = Room::new();
-    // A Prometheus that is never well.
-    let nix = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nix");
-    let file = fs::read_to_string(nix.join("process-compose.yaml")).unwrap();
-    let file = file.replace("exec prometheus", "exec sleep 600; exec prometheus");
-    fs::remove_file(room.folder.path().join("nix")).unwrap();
-    fs::create_dir(room.folder.path().join("nix")).unwrap();
-    fs::write(room.folder.path().join("nix/process-compose.yaml"), file).unwrap();
-    fs::copy(nix.join("prometheus.yml"), room.folder.path().join("nix/prometheus.yml")).unwrap();
-    let mut command = room.stack(&["--without", "grafana", "--detach"]);
+fn interrupted_before_it_is_healthy_it_leaves_nothing_running() {
+    let checkout = TestCheckout::new();
+    // A Prometheus that is never healthy.
+    checkout.edit("process-compose.yaml", |text| {
+        text.replace("exec prometheus", "exec sleep 600; exec prometheus")
+    });
+    let mut command = checkout.stack(&["--without", "grafana", "--detach"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for("Temporal to be well", || {
-        let status = room.status();
+    wait_for("Temporal to be healthy", || {
+        let status = checkout.status();
         status.iter().any(|s| s["service"] == "temporal" && s["well"] == true).then_some(())
     });
     kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
     let status = wait_for("it to end", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(130));
-    room.assert_nothing_is_left();
+    checkout.assert_nothing_is_left();
 }
 
 #[test]
 #[ignore = "needs process-compose"]
 fn data_is_fresh_unless_it_is_kept() {
-    let room = Room::new();
-    let address = format!("127.0.0.1:{}", room.port("STACK_TEMPORAL_PORT"));
+    let checkout = TestCheckout::named(ODD_NAME);
+    let address = format!("127.0.0.1:{}", checkout.port("STACK_TEMPORAL_PORT"));
     let temporal = |flags: &[&str]| {
         let mut command = Command::new("temporal");
         command.args(["workflow"]).args(flags).args([
@@ -395,18 +409,18 @@ fn data_is_fresh_unless_it_is_kept() {
             "--address",
             &address,
         ]);
-        room.in_here(command).output().unwrap()
+        checkout.in_here(command).output().unwrap()
     };
     let start = |keep: &[&str]| {
-        let output = room.up(keep);
+        let output = checkout.up(keep);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     };
     start(&["--keep"]);
     let started = temporal(&["start", "--type", "Anything", "--task-queue", "nobody"]);
     assert!(started.status.success(), "{}", stderr(&started));
-    room.run(&["down"]);
+    checkout.run(&["down"]);
     // Prometheus' folder of each kind of run, from the run before.
-    let data = |kind: &str| room.folder.path().join(".workshop/stack").join(kind);
+    let data = |kind: &str| checkout.root.join(".workshop/stack").join(kind);
     for kind in ["data", "kept"] {
         fs::create_dir_all(data(kind)).unwrap();
         fs::write(data(kind).join("earlier"), "").unwrap();
@@ -416,7 +430,7 @@ fn data_is_fresh_unless_it_is_kept() {
         start(keep);
         assert_eq!(temporal(&["describe"]).status.success(), known, "{keep:?}");
         assert!(data("kept").join("prometheus").is_dir(), "Prometheus' data was not kept");
-        room.run(&["down"]);
+        checkout.run(&["down"]);
     }
     assert!(!data("data").join("earlier").exists(), "a fresh run began with old data");
     assert!(data("kept").join("earlier").exists(), "what was kept is gone");

@@ -1,0 +1,17 @@
+//! What every program of the workshop shares.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cargo`] | what to take from the environment before cargo is run again |
+//! | [`exit`] | exit codes, and errors that carry one |
+//! | [`http`] | pages of this machine, read by HTTP |
+//! | [`root`] | the workshop's folder, and the one for what it makes for itself |
+//! | [`settings`] | `settings.env`: ports and folders, and the variables that move them |
+//! | [`term`] | text for people: wrapped on a terminal, and no panic at a closed pipe |
+
+pub mod cargo;
+pub mod exit;
+pub mod http;
+pub mod root;
+pub mod settings;
+pub mod term;

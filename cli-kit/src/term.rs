@@ -1,0 +1,109 @@
+//! Text for people: wrapped where a terminal ends, and written where somebody still reads.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    sync::OnceLock,
+};
+
+use console::Term;
+use textwrap::{Options, WordSeparator, WordSplitter};
+
+/// Columns of a terminal, as a rule.
+const USUAL: usize = 80;
+/// The first thing that went wrong with stdout.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+/// How much of a log an error quotes.
+const QUOTED_LINES: usize = 8;
+
+/// Wraps a line between words where the terminal ends, with each line after the first `indent` columns
+/// in. Elsewhere it stays one line, for whoever searches it.
+pub fn wrap(line: &str, indent: usize) -> String {
+    let terminal = Term::stdout();
+    if !terminal.is_term() {
+        return line.to_owned();
+    }
+    // Some terminals don't tell how large they are.
+    let width = terminal.size_checked().map_or(USUAL, |(_, columns)| usize::from(columns));
+    at(width, line, indent)
+}
+
+fn at(width: usize, line: &str, indent: usize) -> String {
+    let indent = " ".repeat(indent);
+    // A path, an address or a flag that is broken can't be pasted.
+    let options = Options::new(width)
+        .subsequent_indent(&indent)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .break_words(false);
+    textwrap::fill(line, options)
+}
+
+/// Writes results to stdout. A reader that has read enough may go: that is no error. Any other failure is
+/// told once, at the [end](crate::exit::end) of the program, which it makes a failure.
+pub fn print(text: impl AsRef<[u8]>) {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_ref()).and_then(|()| stdout.flush());
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        UNWRITTEN.set(error).ok();
+    }
+}
+
+/// Why something could not be written to stdout, if it could not.
+pub fn unwritten() -> Option<&'static io::Error> {
+    UNWRITTEN.get()
+}
+
+/// One line on stderr: progress, and what is worth knowing beside the results. Where it can't be written,
+/// there is nowhere to say so.
+pub fn note(text: impl AsRef<str>) {
+    writeln!(io::stderr(), "{}", text.as_ref()).ok();
+}
+
+/// As `println!`, which panics at a closed pipe.
+#[macro_export]
+macro_rules! outln {
+    () => { $crate::term::print("\n") };
+    ($($text:tt)*) => { $crate::term::print(format!($($text)*) + "\n") };
+}
+
+/// As `eprintln!`, which panics where stderr can't be written.
+#[macro_export]
+macro_rules! errln {
+    ($($text:tt)*) => { $crate::term::note(format!($($text)*)) };
+}
+
+/// The last lines of a log, for the end of an error message.
+pub fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match &lines[lines.len().saturating_sub(QUOTED_LINES)..] {
+        [] => format!("; it said nothing ({})", log.display()),
+        last => format!("; its last words ({}):\n  {}", log.display(), last.join("\n  ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_wrapped_between_words() {
+        assert_eq!(at(12, "Seen:  one two three", 7), "Seen:  one\n       two\n       three");
+        assert_eq!(at(80, "Seen:  one two three", 7), "Seen:  one two three");
+        let address = "https://docs.rs/process-compose";
+        assert_eq!(at(12, &format!("get it: {address}"), 0), format!("get it:\n{address}"));
+    }
+
+    #[test]
+    fn without_a_terminal_a_line_is_a_line() {
+        let long = "word ".repeat(100);
+        // Whoever runs the tests may have one.
+        if !Term::stdout().is_term() {
+            assert_eq!(wrap(&long, 4), long);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The numbers of a load, of a key service and of a runtime.
+//!
+//! Each is spelled once, here: it is a flag of every program that takes it, a field of what `compare`
+//! reports, and [`to_flags`] hands it to another process.
+
+use std::{marker::PhantomData, num::NonZeroUsize, time::Duration};
+
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::Resettable};
+use codec_kit::Stalls;
+use serde::Serialize;
+
+use crate::workflows::{ACTIVITIES, ACTIVITY_SECONDS};
+
+/// The most threads of tokio's blocking pool, unless it is told otherwise: tokio's own default.
+const BLOCKING_THREADS: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
+
+/// The workflows that are started. The defaults are the original's.
+#[derive(Clone, Debug, PartialEq, Args, Serialize)]
+pub struct LoadArgs {
+    /// Workflows, all started at once
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub workflows: u32,
+    /// Activities in each workflow, one after another
+    #[arg(long, default_value_t = ACTIVITIES)]
+    pub activities: u32,
+    /// How long an activity works, in seconds
+    #[arg(long, default_value_t = ACTIVITY_SECONDS, value_parser = seconds)]
+    pub activity_seconds: f64,
+    /// How long a worker may take for a workflow task, in seconds
+    #[arg(long = "workflow-task-timeout", default_value_t = 10.0, value_parser = seconds)]
+    pub workflow_task_timeout_seconds: f64,
+}
+
+/// The runtime of a worker.
+#[derive(Clone, Debug, PartialEq, Args, Serialize)]
+pub struct RuntimeArgs {
+    /// Threads of the worker's runtime; 0: tokio's current_thread, which runs all tasks on one
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// The most threads that tokio's blocking pool may have
+    #[arg(long, default_value_t = BLOCKING_THREADS)]
+    pub blocking_threads: NonZeroUsize,
+}
+
+/// How the simulated key service behaves. The defaults are the original's.
+#[derive(Clone, Debug, PartialEq, Args, Serialize)]
+pub struct KeyServiceArgs {
+    /// Share of the calls for the key to encode with that stall, 0 to 1
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub stall_probability: f64,
+    /// Share of the calls for a key to decode with that stall, 0 to 1; the original never waits there
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub decode_stall_probability: f64,
+    /// How long a stalled call takes, in seconds
+    #[arg(long, default_value_t = 0.4, value_parser = seconds)]
+    pub stall_seconds: f64,
+    /// Share of the calls to the key service that fail, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub failure_rate: f64,
+    /// How long a key may be used after it was given, in seconds
+    #[arg(long, default_value_t = 60.0, value_parser = seconds)]
+    pub key_lifetime_seconds: f64,
+    /// The same seed deals the same stalls
+    #[arg(long, default_value_t = 1, action = ArgAction::Set)]
+    pub seed: u64,
+}
+
+impl KeyServiceArgs {
+    /// The stalls and failures that it deals.
+    pub fn stalls(&self) -> Stalls {
+        Stalls {
+            probability: self.stall_probability,
+            decode_probability: self.decode_stall_probability,
+            duration: Duration::from_secs_f64(self.stall_seconds),
+            failure_rate: self.failure_rate,
+            seed: self.seed,
+        }
+    }
+
+    /// How long a key may be used.
+    pub fn key_lifetime(&self) -> Duration {
+        Duration::from_secs_f64(self.key_lifetime_seconds)
+    }
+}
+
+/// A number of seconds on the command line: one that is a [`Duration`].
+///
+/// # Errors
+/// Why it is none.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    Ok(seconds)
+}
+
+/// A share, 0 to 1, on the command line.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    (0.0..=1.0).contains(&share).then_some(share).ok_or_else(|| "not between 0 and 1".to_owned())
+}
+
+/// The numbers where no flag is given: the original's, and tokio's.
+pub fn defaults<T: Args>() -> T {
+    let matches = T::augment_args(Command::new("flags")).get_matches_from(["flags"]);
+    T::from_arg_matches(&matches).expect("every number has a default")
+}
+
+/// The flags that give these numbers, each as `--name=value`.
+pub fn to_flags<T: Args + Serialize>(numbers: &T) -> Vec<String> {
+    let values = serde_json::to_value(numbers).expect("numbers have a form in JSON");
+    let command = T::augment_args(Command::new("flags"));
+    let flag = |argument: &clap::Arg| {
+        let value = values.get(argument.get_id().as_str())?;
+        // As people write it: 1, and not 1.0.
+        let value = match value.as_f64() {
+            Some(number) if value.is_f64() => number.to_string(),
+            _ => value.to_string(),
+        };
+        Some(format!("--{}={value}", argument.get_long()?))
+    };
+    command.get_arguments().filter_map(flag).collect()
+}
+
+/// The flags of `T` where its numbers come from elsewhere, and what is given goes over them.
+#[derive(Clone, Debug)]
+pub struct Given<T> {
+    matches: ArgMatches,
+    numbers: PhantomData<T>,
+}
+
+impl<T: Args> Given<T> {
+    /// These numbers, with those that were given in their place.
+    ///
+    /// # Errors
+    /// None that clap has not told when it read the flags.
+    pub fn over(&self, mut numbers: T) -> Result<T, clap::Error> {
+        numbers.update_from_arg_matches(&self.matches)?;
+        Ok(numbers)
+    }
+}
+
+impl<T: Args> Args for Given<T> {
+    fn augment_args(command: Command) -> Command {
+        let flags = T::augment_args(Command::new("flags"));
+        // A default would count as given.
+        let without_default = |command: Command, argument: &clap::Arg| {
+            command.mut_arg(argument.get_id(), |known| {
+                known.default_value(Resettable::Reset).required(false)
+            })
+        };
+        flags.get_arguments().fold(T::augment_args(command), without_default)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<T> FromArgMatches for Given<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { matches: matches.clone(), numbers: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.matches = matches.clone();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Parser, Serialize)]
+    struct All {
+        #[command(flatten)]
+        #[serde(flatten)]
+        load: LoadArgs,
+        #[command(flatten)]
+        #[serde(flatten)]
+        runtime: RuntimeArgs,
+        #[command(flatten)]
+        #[serde(flatten)]
+        keys: KeyServiceArgs,
+    }
+
+    #[derive(Parser)]
+    struct Over {
+        #[command(flatten)]
+        numbers: Given<All>,
+    }
+
+    fn parse<T: Parser>(flags: &[impl AsRef<str>]) -> T {
+        T::try_parse_from(["program"].into_iter().chain(flags.iter().map(AsRef::as_ref))).unwrap()
+    }
+
+    /// None of them the default.
+    fn others() -> All {
+        All {
+            load: LoadArgs {
+                workflows: 7,
+                activities: 0,
+                activity_seconds: 0.25,
+                workflow_task_timeout_seconds: 2.0,
+            },
+            runtime: RuntimeArgs { threads: 3, blocking_threads: NonZeroUsize::MIN },
+            keys: KeyServiceArgs {
+                stall_probability: 1.0,
+                decode_stall_probability: 0.3,
+                stall_seconds: 1e-3,
+                failure_rate: 0.1,
+                key_lifetime_seconds: 0.5,
+                seed: u64::MAX,
+            },
+        }
+    }
+
+    #[test]
+    fn flags_give_the_numbers_that_they_are_made_from() {
+        let default: All = defaults();
+        let others = others();
+        for numbers in [&default, &others] {
+            assert_eq!(parse::<All>(&to_flags(numbers)), *numbers);
+        }
+        let flags = to_flags(&others);
+        // One for each, and each of another value.
+        assert_eq!(flags.len(), 12, "{flags:?}");
+        assert!(flags.iter().all(|flag| !to_flags(&default).contains(flag)), "{flags:?}");
+        assert!(flags.contains(&"--workflow-task-timeout=2".to_owned()), "{flags:?}");
+    }
+
+    #[test]
+    fn what_is_given_goes_over_numbers_from_elsewhere() {
+        let Over { numbers } = parse(&[] as &[&str]);
+        assert_eq!(numbers.over(others()).unwrap(), others());
+        let default: All = defaults();
+        let Over { numbers } = parse(&to_flags(&default));
+        assert_eq!(numbers.over(others()).unwrap(), default);
+        let Over { numbers } = parse(&["--stall-seconds", "2"]);
+        let mut expected = others();
+        expected.keys.stall_seconds = 2.0;
+        assert_eq!(numbers.over(others()).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for flags in [
+            ["--stall-seconds", "-1"],
+            ["--stall-seconds", "NaN"],
+            ["--stall-probability", "1.1"],
+            ["--failure-rate", "x"],
+            ["--blocking-threads", "0"],
+            ["--workflows", "0"],
+        ] {
+            let program = ["program"].into_iter().chain(flags);
+            assert!(All::try_parse_from(program).is_err(), "{flags:?}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Which server, which namespace, which keys.
+//!
+//! A flag wins over a `TEMPORAL_*` variable, which wins over the profile in `temporal.toml`; the
+//! latter two are read by the SDK's own loader, TLS and API key included. Where none of them names an
+//! address, it is that of the stack.
+
+use std::{error::Error, net::IpAddr, time::Duration};
+
+use anyhow::Context;
+use cli_kit::{
+    exit::Failure,
+    settings::{self, Settings},
+};
+use codec_kit::{ACTIVE_KEY_VARIABLE, AnyCodec, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring};
+use temporalio_client::{
+    Client, ClientOptions, Connection, ConnectionOptions,
+    envconfig::{ClientConfigProfile, LoadClientConfigProfileOptions},
+    errors::ClientConnectError,
+    tonic::Code,
+};
+use temporalio_common::{
+    data_converters::{DataConverter, DefaultFailureConverter, PayloadConverter},
+    envconfig::load_client_config_profile,
+    telemetry::metrics::TemporalMeter,
+};
+use url::{Host, Url};
+
+/// Longer than any server that works needs, short enough that nobody wonders.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The flags that say which server.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServerArgs {
+    /// Address of the Temporal server, as host:port or URL [default: TEMPORAL_ADDRESS, then
+    /// temporal.toml, then the stack's]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    /// Namespace [default: TEMPORAL_NAMESPACE, then temporal.toml, then default]
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// Profile in temporal.toml [default: TEMPORAL_PROFILE, then default]
+    #[arg(long)]
+    pub profile: Option<String>,
+}
+
+/// A server that was chosen, and the keys to talk about it with.
+#[derive(Clone)]
+pub struct Server {
+    options: ConnectionOptions,
+    namespace: String,
+    keyring: Keyring,
+}
+
+impl Server {
+    /// Settles flags, variables and profile, and reads the keys.
+    ///
+    /// # Errors
+    /// Settings or keys that can't be read; and the samples' public test key with a server that is
+    /// not on this machine.
+    pub fn choose(args: &ServerArgs) -> anyhow::Result<Self> {
+        let profile = load_profile(args).map_err(|error| {
+            Failure::usage(format!("the Temporal settings can't be read: {error}"))
+        })?;
+        Self::with_profile(args, profile)
+    }
+
+    /// A server of our own on this machine: neither `TEMPORAL_*` nor `temporal.toml` is asked.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose).
+    pub fn local(args: &ServerArgs) -> anyhow::Result<Self> {
+        Self::with_profile(args, ClientConfigProfile::default())
+    }
+
+    fn with_profile(args: &ServerArgs, mut profile: ClientConfigProfile) -> anyhow::Result<Self> {
+        if args.address.is_some() {
+            profile.address.clone_from(&args.address);
+        }
+        if args.namespace.is_some() {
+            profile.namespace.clone_from(&args.namespace);
+        }
+        if profile.address.is_none() {
+            let stack = Settings::from_env()?;
+            if stack.is_moved(settings::TEMPORAL_PORT) {
+                profile.address = Some(stack.address(settings::TEMPORAL_PORT).to_string());
+            }
+        }
+        let namespace = profile.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let mut options = ConnectionOptions::try_from(profile).map_err(|error| {
+            Failure::usage(format!("the Temporal settings are not valid: {error}"))
+        })?;
+        options.connect_timeout = Some(CONNECT_TIMEOUT);
+
+        let keyring = Keyring::from_env()
+            .map_err(|error| Failure::usage(format!("the data keys can't be used: {error}")))?
+            .unwrap_or_else(Keyring::test_key);
+        if keyring.is_test_key() && !is_loopback(&options.target) {
+            return Err(Failure::usage(format!(
+                "the server {} is not on this machine, and the key is the Temporal samples' test \
+                 key, which everybody knows: nothing would be secret. Give a key of your own: \
+                 {KEYS_VARIABLE}=my-key=$(head -c 32 /dev/urandom | base64), or {KEY_FILE_VARIABLE} \
+                 with a file of such lines, and {ACTIVE_KEY_VARIABLE} with the id to encrypt with.",
+                display(&options.target),
+            ))
+            .into());
+        }
+        Ok(Self { options, namespace, keyring })
+    }
+
+    /// The keys to encrypt with.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The server's address, as people write it.
+    pub fn address(&self) -> String {
+        display(&self.options.target)
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Connects, with payloads encrypted by `codec`, and the client's own metrics to `meter`.
+    ///
+    /// # Errors
+    /// When no server answers, or it refuses: one sentence with the address and what to do.
+    pub async fn connect(
+        &self,
+        codec: AnyCodec,
+        meter: Option<TemporalMeter>,
+    ) -> anyhow::Result<Client> {
+        let mut options = self.options.clone();
+        options.metrics_meter = meter;
+        let connection =
+            match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect(options)).await {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(error)) => return Err(self.refusal(&error).into()),
+                Err(_) => return Err(self.nobody_answers("it did not answer in time").into()),
+            };
+        let converter = DataConverter::new(
+            PayloadConverter::default(),
+            DefaultFailureConverter::default(),
+            codec,
+        );
+        let options = ClientOptions::new(self.namespace.as_str()).data_converter(converter).build();
+        Client::new(connection, options).context("the Temporal client could not be made")
+    }
+
+    fn refusal(&self, error: &ClientConnectError) -> Failure {
+        match error {
+            ClientConnectError::SystemInfoCallError(status)
+                if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) =>
+            {
+                Failure::environment(format!(
+                    "the Temporal server at {} refused the credentials ({}): check TEMPORAL_API_KEY \
+                     or the TLS settings of your profile",
+                    self.address(),
+                    status.message(),
+                ))
+            }
+            ClientConnectError::InvalidUri(_)
+            | ClientConnectError::InvalidHeaders(_)
+            | ClientConnectError::InvalidConfig(_) => {
+                Failure::usage(format!("the Temporal settings are not valid: {error}"))
+            }
+            // The last cause is the system's own word, such as "Connection refused".
+            _ => self.nobody_answers(&last_cause(error)),
+        }
+    }
+
+    fn nobody_answers(&self, reason: &str) -> Failure {
+        Failure::environment(format!(
+            "no Temporal server answers at {} ({reason}): start one with `cargo workshop \
+             server` or `cargo workshop stack`, or name another with --address or TEMPORAL_ADDRESS",
+            self.address(),
+        ))
+    }
+}
+
+fn load_profile(args: &ServerArgs) -> Result<ClientConfigProfile, impl Error> {
+    let options = LoadClientConfigProfileOptions::builder()
+        .maybe_config_file_profile(args.profile.clone())
+        .build();
+    load_client_config_profile(options, None)
+}
+
+fn is_loopback(target: &Url) -> bool {
+    match target.host() {
+        Some(Host::Domain(name)) => {
+            name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn display(target: &Url) -> String {
+    target.as_str().trim_start_matches("http://").trim_end_matches('/').to_owned()
+}
+
+fn last_cause(error: &ClientConnectError) -> String {
+    if let ClientConnectError::SystemInfoCallError(status) = error
+        && status.source().is_none()
+    {
+        return status.message().to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (target, expected) in [
+            ("http://localhost:7233", true),
+            ("http://127.0.0.1:7233", true),
+            ("http://127.8.9.1:7233", true),
+            ("http://[::1]:7233", true),
+            ("http://10.0.0.1:7233", false),
+            ("http://localhost.example.com:7233", false),
+            ("https://ns.tmprl.cloud:7233", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(target).unwrap()), expected, "{target}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The application under study: a workflow that greets, slowly, ten times in a row, the worker that runs
+//! it with the codec of a step, and the starter that puts a load on it.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`workflows`] | GreetingWorkflow and its activity, as the original has them |
+//! | [`worker`] | the worker: one runtime for the SDK, stopped by a signal |
+//! | [`starter`] | the program `starter`: a load, its progress, its latency table |
+//! | [`load`] | starts workflows, waits for them, records how long each took |
+//! | [`args`] | the numbers of a load, a key service and a runtime: flags that several programs share |
+//! | [`connection`] | which server, which namespace, which keys; "no server there" in one sentence |
+//! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
+//! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
+//! | [`logging`] | logs on stderr |
+
+pub mod args;
+pub mod connection;
+pub mod load;
+pub mod logging;
+pub mod quantiles;
+pub mod starter;
+pub mod telemetry;
+pub mod worker;
+pub mod workflows;

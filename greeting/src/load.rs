@@ -1,0 +1,224 @@
+//! A load: starts workflows all at once, waits for them, and records how long each took.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use temporalio_client::{
+    Client, WorkflowGetResultOptions, WorkflowStartOptions,
+    errors::{WorkflowGetResultError, WorkflowStartError},
+};
+
+use crate::{
+    args::LoadArgs,
+    workflows::{ACTIVITIES, ACTIVITY_SECONDS, GreetingInput, GreetingWorkflow},
+};
+
+/// What the workflows of a load are given.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// How many, and what each does.
+    pub numbers: LoadArgs,
+    /// The task queue they go to.
+    pub task_queue: String,
+    /// Workflow ids are this, a hyphen and a number from 0 on.
+    pub id_prefix: String,
+    /// Whom they greet.
+    pub name: String,
+}
+
+/// A workflow that completed.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// Its id.
+    pub id: String,
+    /// When it was done, from the start of the load on.
+    pub at: Duration,
+    /// From just before it was started to its result.
+    pub end_to_end: Duration,
+}
+
+/// A workflow that did not complete.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Its id.
+    pub id: String,
+    /// Why, with all causes.
+    pub reason: String,
+}
+
+/// What became of a load.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOutcome {
+    /// In the order in which they were done.
+    pub completed: Vec<Completed>,
+    /// Those that failed, and those that could not be started.
+    pub failed: Vec<Failed>,
+    /// Started, and not waited for: the load was stopped. The id, and for how long it ran.
+    pub unfinished: Vec<(String, Duration)>,
+    /// The server was asked to start these and had not answered when the load was stopped: it may
+    /// have started them.
+    pub unanswered: Vec<String>,
+    /// How many were started.
+    pub started: usize,
+    /// From the first start to the last result, or to the stop.
+    pub wall: Duration,
+}
+
+impl LoadOutcome {
+    /// Whether all completed.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.unfinished.is_empty() && self.unanswered.is_empty()
+    }
+
+    /// The ids of the workflows that completed and of those that still run.
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        let completed = self.completed.iter().map(|completed| completed.id.clone());
+        completed.chain(self.unfinished.iter().map(|(id, _)| id.clone()))
+    }
+}
+
+/// What happened to one workflow of a load.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The server has started it.
+    Started,
+    /// It completed.
+    Completed(&'a Completed),
+    /// It failed, or could not be started.
+    Failed(&'a Failed),
+}
+
+impl Event<'_> {
+    /// Whether this was the workflow's last event.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Self::Started)
+    }
+}
+
+/// Runs the load until all workflows are done or `stop` is. `progress` is told of each event.
+pub async fn run(
+    client: &Client,
+    load: &Load,
+    stop: impl Future<Output = ()>,
+    progress: impl Fn(Event<'_>),
+) -> LoadOutcome {
+    let began = Instant::now();
+    // What has to be named when the load is stopped.
+    let under_way = Mutex::new(BTreeMap::new());
+    let mut outcome = LoadOutcome::default();
+    let mut workflows: FuturesUnordered<_> = (0..load.numbers.workflows)
+        .map(|number| one(client, load, number, began, &under_way, &progress))
+        .collect();
+
+    tokio::pin!(stop);
+    loop {
+        let done = tokio::select! {
+            done = workflows.next() => done,
+            () = &mut stop => break,
+        };
+        match done {
+            None => break,
+            Some(Ok(completed)) => {
+                progress(Event::Completed(&completed));
+                outcome.completed.push(completed);
+            }
+            Some(Err(failed)) => {
+                progress(Event::Failed(&failed));
+                outcome.failed.push(failed);
+            }
+        }
+    }
+    drop(workflows);
+    outcome.wall = began.elapsed();
+    for (_, state) in under_way.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match state {
+            UnderWay::Asked(id) => {
+                outcome.unanswered.push(id);
+                continue;
+            }
+            UnderWay::Since(id, since) => outcome.unfinished.push((id, since.elapsed())),
+            UnderWay::Done => {}
+        }
+        outcome.started += 1;
+    }
+    outcome
+}
+
+/// What has become of a workflow that the server was asked to start.
+enum UnderWay {
+    Asked(String),
+    Since(String, Instant),
+    Done,
+}
+
+async fn one(
+    client: &Client,
+    load: &Load,
+    number: u32,
+    began: Instant,
+    under_way: &Mutex<BTreeMap<u32, UnderWay>>,
+    progress: impl Fn(Event<'_>),
+) -> Result<Completed, Failed> {
+    let note = |state| {
+        let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Some(state) => under_way.insert(number, state),
+            None => under_way.remove(&number),
+        };
+    };
+    let id = format!("{}-{number}", load.id_prefix);
+    let LoadArgs { activities, activity_seconds, workflow_task_timeout_seconds, .. } = load.numbers;
+    let input = GreetingInput {
+        id: number.to_string(),
+        name: load.name.clone(),
+        // The original's own are left out.
+        activities: Some(activities).filter(|number| *number != ACTIVITIES),
+        activity_seconds: Some(activity_seconds).filter(|seconds| *seconds != ACTIVITY_SECONDS),
+    };
+    let options = WorkflowStartOptions::new(load.task_queue.as_str(), id.as_str())
+        .task_timeout(Duration::from_secs_f64(workflow_task_timeout_seconds))
+        .build();
+    let since = Instant::now();
+    note(Some(UnderWay::Asked(id.clone())));
+    let started = client.start_workflow(GreetingWorkflow::run, input, options).await;
+    let handle = started.map_err(|error| {
+        note(None);
+        Failed { reason: not_started(&error), id: id.clone() }
+    })?;
+    note(Some(UnderWay::Since(id.clone(), since)));
+    progress(Event::Started);
+    let result = handle.get_result(WorkflowGetResultOptions::default()).await;
+    note(Some(UnderWay::Done));
+    match result {
+        Ok(_) => Ok(Completed { at: began.elapsed(), end_to_end: since.elapsed(), id }),
+        Err(error) => Err(Failed { reason: not_completed(error), id }),
+    }
+}
+
+fn not_started(error: &WorkflowStartError) -> String {
+    match error {
+        WorkflowStartError::AlreadyStarted { .. } => {
+            "it is already running, from an earlier start: wait for it, or use another --id-prefix"
+                .to_owned()
+        }
+        WorkflowStartError::Rpc(status) => {
+            format!("it was not started: {} ({:?})", status.message(), status.code())
+        }
+        error => format!("it was not started: {error}"),
+    }
+}
+
+fn not_completed(error: WorkflowGetResultError) -> String {
+    match error {
+        WorkflowGetResultError::Rpc(status) => format!(
+            "its result is not known: the server no longer answers ({}, {:?})",
+            status.message(),
+            status.code()
+        ),
+        error => format!("{:#}", anyhow::Error::from(error)),
+    }
+}

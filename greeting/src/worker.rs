@@ -1,0 +1,274 @@
+//! The worker: GreetingWorkflow and its activity, with the codec under study.
+
+use std::{
+    fmt, future,
+    net::SocketAddr,
+    process,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::SystemTime,
+};
+
+use cli_kit::{
+    exit::{Exit, Failure},
+    settings::{self, Settings},
+    term::print,
+};
+use codec_kit::{AnyCodec, KeyService};
+use prometheus::Gauge;
+use solutions::Step;
+use temporalio_sdk::{
+    Runtime, Worker, WorkerOptions,
+    error::{WorkerRunError, WorkerValidationError},
+    runtime::{
+        PollerBehavior, RuntimeOptions,
+        worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+    },
+};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    args::{KeyServiceArgs, RuntimeArgs},
+    connection::{Server, ServerArgs},
+    logging::LogArgs,
+    telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
+    workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
+};
+
+/// What the worker's logs say unless `RUST_LOG` says otherwise.
+const LOG_FILTER: &str = "info";
+/// The SDK's default.
+const WORKFLOW_TASK_SLOTS: usize = 100;
+
+/// The worker's flags. The defaults are the original's.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    keys: KeyServiceArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+    /// Task queue to poll
+    #[arg(long, default_value = TASK_QUEUE)]
+    task_queue: String,
+    /// Where to serve /metrics; port 0: a free one, which the first line on stdout tells [default:
+    /// 127.0.0.1 with port STACK_WORKER_METRICS_PORT, or 8086]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_address: Option<SocketAddr>,
+    /// Activities at once
+    #[arg(long, default_value_t = 400)]
+    activity_slots: usize,
+    /// Workflow tasks at once
+    #[arg(long, default_value_t = WORKFLOW_TASK_SLOTS)]
+    workflow_task_slots: usize,
+    /// Polls for workflow tasks at once
+    #[arg(long, default_value_t = 50)]
+    workflow_task_pollers: usize,
+    /// Polls for activities at once
+    #[arg(long, default_value_t = 20)]
+    activity_pollers: usize,
+    /// Share of the workflow task polls that go to the task queue, not to the worker's sticky one
+    #[arg(long, default_value_t = 0.5)]
+    nonsticky_ratio: f32,
+}
+
+impl WorkerArgs {
+    /// The seed of the stalls.
+    pub fn seed(&self) -> u64 {
+        self.keys.seed
+    }
+}
+
+/// The file of the codec that a worker runs.
+#[derive(Clone, Copy, Debug)]
+pub struct CodecSource {
+    folder: &'static str,
+    step: Step,
+}
+
+impl CodecSource {
+    /// The attendee's codec of that step.
+    pub fn exercise(step: Step) -> Self {
+        Self { folder: "exercises", step }
+    }
+
+    /// The reference codec of that step.
+    pub fn solution(step: Step) -> Self {
+        Self { folder: "solutions", step }
+    }
+
+    /// What the worker's metrics carry, so that the steps stand side by side in one picture:
+    /// `exercise`, the step's number, and `codec`, the folder of this file.
+    fn labels(self) -> Labels {
+        let Self { folder, step } = self;
+        let labels = [
+            ("exercise", step.number().to_string()),
+            ("codec", format!("{folder}/{}", step.folder())),
+        ];
+        labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl fmt::Display for CodecSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/codec.rs", self.folder, self.step.folder())
+    }
+}
+
+/// Runs a worker until it is told to stop. `codec` makes the codec under study, and `source` says
+/// which that is, for the log and the metrics' labels.
+///
+/// SIGINT or SIGTERM: takes no more tasks, finishes those it has, and ends well. A second one ends
+/// the process at once.
+///
+/// # Errors
+/// When no server answers, the metrics' port is taken, or the SDK gives up.
+pub fn run(
+    args: &WorkerArgs,
+    source: CodecSource,
+    codec: impl FnOnce(KeyService) -> AnyCodec,
+) -> anyhow::Result<Exit> {
+    args.log.init(LOG_FILTER)?;
+    let stalls = args.keys.stalls();
+    let RuntimeArgs { threads, blocking_threads } = args.runtime;
+    tracing::info!(
+        codec = %source,
+        stall_probability = stalls.probability,
+        decode_stall_probability = stalls.decode_probability,
+        stall_seconds = stalls.duration.as_secs_f64(),
+        seed = stalls.seed,
+        // 0 is the runtime that has none of its own.
+        threads = threads.max(1),
+        "worker runs this codec"
+    );
+    let server = Server::choose(&args.server)?;
+    let metrics = Settings::given_or_address(args.metrics_address, settings::WORKER_METRICS_PORT)?;
+    let telemetry = Telemetry::start(metrics, source.labels())?;
+    export_start_time()?;
+    print(format!("metrics on http://{}/metrics\n", telemetry.address));
+
+    let keys = KeyService::with_stalls(server.keyring().clone(), stalls)
+        .with_key_lifetime(args.keys.key_lifetime());
+    let mut builder = match threads {
+        0 => runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    BlockingThreads::register()?.count(&mut builder, threads);
+    let runtime = builder.enable_all().max_blocking_threads(blocking_threads.get()).build()?;
+    let result = runtime.block_on(serve(args, &server, &telemetry, codec(keys)));
+    // A blocking call that is still under way must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(
+    args: &WorkerArgs,
+    server: &Server,
+    telemetry: &Telemetry,
+    codec: AnyCodec,
+) -> anyhow::Result<Exit> {
+    let client = server.connect(codec, telemetry.client_meter()?).await?;
+    let sdk = Runtime::from_current_tokio(
+        RuntimeOptions::builder()
+            .telemetry_options(telemetry.options())
+            .build()
+            .map_err(anyhow::Error::msg)?,
+    )?;
+    let mut worker = Worker::new(&sdk, client, options(args)?)?;
+    let probe = LagProbe::register("worker")?;
+    tokio::spawn(LagProbe::register("beside")?.run());
+    telemetry.beside.spawn(stop_on_signal(worker.shutdown_handle()));
+    tracing::info!(
+        address = server.address(),
+        namespace = server.namespace(),
+        task_queue = args.task_queue,
+        metrics = %format!("http://{}/metrics", telemetry.address),
+        "worker polls"
+    );
+
+    // One task: what holds the worker holds this probe.
+    tokio::select! {
+        result = worker.run() => result.map_err(|error| explain(error, server))?,
+        () = probe.run() => future::pending().await,
+    }
+    tracing::info!("worker drained and stopped");
+    Ok(Exit::Done)
+}
+
+/// `workshop_worker_start_time_seconds`, a gauge: seconds since 1970. Dashboards mark the moment.
+fn export_start_time() -> anyhow::Result<()> {
+    let help = "When this worker was started, in seconds since 1970";
+    let gauge = Gauge::new("workshop_worker_start_time_seconds", help)?;
+    gauge.set(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64());
+    prometheus::default_registry().register(Box::new(gauge))?;
+    Ok(())
+}
+
+fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {
+    let slots = FixedSizeSlotSupplier::new;
+    Ok(WorkerOptions::new(args.task_queue.as_str())
+        .register_workflow::<GreetingWorkflow>()?
+        .register_activities(GreetingActivities)
+        .tuner(
+            TunerHolder::builder()
+                .workflow_task_slot_supplier(slots(args.workflow_task_slots))
+                .activity_task_slot_supplier(slots(args.activity_slots))
+                // Not used here; the SDK wants a number.
+                .local_activity_task_slot_supplier(slots(1))
+                .nexus_task_slot_supplier(slots(1))
+                .build(),
+        )
+        .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(args.workflow_task_pollers))
+        .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(args.activity_pollers))
+        .nonsticky_to_sticky_poll_ratio(args.nonsticky_ratio)
+        .build())
+}
+
+/// Runs beside the worker: a signal must be heard while the worker is stalled.
+async fn stop_on_signal(stop: impl Fn()) {
+    static STOPPING: AtomicBool = AtomicBool::new(false);
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        tracing::warn!("this system lets nobody listen for signals: the worker can't be drained");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if STOPPING.swap(true, Relaxed) {
+            tracing::warn!("ended at once; tasks that were under way will time out and be retried");
+            process::exit(Exit::Interrupted as i32);
+        }
+        tracing::info!(
+            "worker stops: finishing the tasks it has (a second signal ends it at once)"
+        );
+        stop();
+    }
+}
+
+fn explain(error: WorkerRunError, server: &Server) -> anyhow::Error {
+    match error {
+        WorkerRunError::Validation(WorkerValidationError::NamespaceDescribeError {
+            source,
+            namespace,
+        }) => Failure::environment(format!(
+            "the server at {} does not serve namespace {namespace} ({}): create it, or name another \
+             with --namespace or TEMPORAL_NAMESPACE",
+            server.address(),
+            source.message(),
+        ))
+        .into(),
+        error => anyhow::Error::from(error).context("the worker gave up"),
+    }
+}

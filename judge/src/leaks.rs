@@ -1,0 +1,143 @@
+//! Looks for what nobody may read, plaintext or key, in what a program has printed.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+
+use crate::measure::MARKER;
+
+/// What the judge's key services hand out, but for a key that is made for one measure.
+const TEST_KEY: &[u8] = b"test-key-test-key-test-key-test!";
+
+/// How something secret can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// As it is.
+    Text,
+    /// Byte by byte in decimal numbers, as `{:?}` prints a `Vec<u8>`.
+    Numbers,
+    /// Byte by byte in hexadecimal numbers, `0x` before each or not.
+    Hexadecimal,
+    /// In base64, by itself or within something longer.
+    Base64,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "as text",
+            Self::Numbers => "as a list of numbers",
+            Self::Hexadecimal => "in hexadecimal",
+            Self::Base64 => "in base64",
+        })
+    }
+}
+
+/// Something secret in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Leak {
+    /// What it is.
+    pub what: &'static str,
+    /// How it can be read.
+    pub form: Form,
+}
+
+/// What a codec under judgement has printed and should not: a payload, or the key.
+pub fn leak(output: &[u8]) -> Option<Leak> {
+    let printed = Printed::new(output);
+    [("a payload", MARKER.as_bytes()), ("the data key", TEST_KEY)]
+        .into_iter()
+        .find_map(|(what, secret)| Some(Leak { what, form: printed.shows(secret)? }))
+}
+
+/// What was printed, made ready to be searched: letters and digits only, in lower case. Whatever
+/// separates the bytes that somebody prints (spaces, commas, colons, new lines) is then gone.
+pub struct Printed(String);
+
+impl Printed {
+    /// Of these bytes, whatever they are.
+    pub fn new(output: &[u8]) -> Self {
+        Self(plain(output))
+    }
+
+    /// How this secret can be read in it, if it can. Of text, and of keys, 12 bytes at least: less may
+    /// be there by chance.
+    pub fn shows(&self, secret: &[u8]) -> Option<Form> {
+        let bytes = |print: fn(&u8) -> String| secret.iter().map(print).collect::<String>();
+        let mut forms = vec![
+            (Form::Text, plain(secret)),
+            (Form::Numbers, bytes(|byte| byte.to_string())),
+            (Form::Hexadecimal, bytes(|byte| format!("{byte:02x}"))),
+            // What `{:#x?}` prints.
+            (Form::Hexadecimal, bytes(|byte| format!("0x{byte:x}"))),
+        ];
+        // Base64 takes three bytes at a time, and which three depends on what stands before.
+        for start in 0..3 {
+            let (whole, _) = secret.get(start..).unwrap_or_default().as_chunks::<3>();
+            forms.push((Form::Base64, plain(STANDARD.encode(whole.as_flattened()).as_bytes())));
+        }
+        forms.into_iter().find(|(_, text)| self.0.contains(text)).map(|(form, _)| form)
+    }
+}
+
+/// Letters and digits of ASCII, in lower case.
+fn plain(bytes: &[u8]) -> String {
+    let kept = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    kept.map(|byte| char::from(byte.to_ascii_lowercase())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use codec_kit::{Keyring, Payload, open, seal};
+
+    use super::*;
+
+    const SECRET: &[u8] = b"What, nobody may read?!";
+
+    fn shows(output: impl AsRef<[u8]>) -> Option<Form> {
+        Printed::new(output.as_ref()).shows(SECRET)
+    }
+
+    #[test]
+    fn it_is_found_in_whatever_form_it_is_printed() {
+        let text = String::from_utf8_lossy(SECRET);
+        let payload = Payload { data: SECRET.to_vec(), ..Payload::default() };
+        let hex: Vec<_> = SECRET.iter().map(|byte| format!("{byte:02X}")).collect();
+        for (form, output) in [
+            (Form::Text, format!("sealing {text}")),
+            (Form::Text, format!("sealing {text:?}")),
+            (Form::Text, format!("{}", [b"\xff\0", SECRET].concat().escape_ascii())),
+            (Form::Base64, format!("{payload:?}")),
+            (Form::Numbers, format!("{SECRET:?}")),
+            (Form::Numbers, format!("{SECRET:#?}")),
+            (Form::Hexadecimal, format!("{SECRET:02x?}")),
+            (Form::Hexadecimal, format!("{SECRET:#x?}")),
+            (Form::Hexadecimal, format!("{SECRET:#04X?}")),
+            (Form::Hexadecimal, hex.concat()),
+            (Form::Hexadecimal, hex.join(":")),
+        ] {
+            assert_eq!(shows(&output), Some(form), "{output}");
+        }
+        for before in ["", "1", "12", "123"] {
+            let longer = [before.as_bytes(), SECRET, b"!!"].concat();
+            assert_eq!(shows(STANDARD.encode(longer)), Some(Form::Base64), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_show_it_is_not_blamed() {
+        for output in ["", "encodes 3 payloads of 23 bytes with key id test-key-id", "What nobody"]
+        {
+            assert_eq!(shows(output), None, "{output}");
+        }
+    }
+
+    #[test]
+    fn the_key_that_is_looked_for_is_the_judges() {
+        let sealed = seal(Keyring::test_key().active(), &Payload::default()).unwrap();
+        let same = format!("test-key-id={}", STANDARD.encode(TEST_KEY));
+        assert!(open(Keyring::parse(&same, None).unwrap().keys(), sealed).is_ok());
+    }
+}

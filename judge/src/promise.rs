@@ -1,0 +1,232 @@
+//! What a promise is, and how it is judged. The promises themselves are in [`promises`](crate::promises).
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize, Serializer};
+use solutions::Step;
+
+use crate::{
+    measure::{self, JudgeError, MakeCodec, Operation},
+    noise,
+};
+
+/// Long against what else a busy machine does to a thread.
+pub(crate) const STALL: Duration = Duration::from_millis(200);
+/// Calls at once.
+pub(crate) const AT_ONCE: usize = 12;
+/// Calls at once where each may take its turn.
+pub(crate) const FEW_AT_ONCE: usize = 6;
+/// A codec that misbehaves once in a hundred calls does so in this many.
+pub(crate) const RARE: usize = 300;
+/// Stalls at once are together if they take less than this many in a row.
+pub(crate) const TOGETHER: f64 = 2.5;
+/// Calls to the key service for one encoding that fails: a client may try again, a few times.
+pub(crate) const ATTEMPTS: u64 = 3;
+/// Threads that many stalls may need beyond those of one, and calls that may go on when many were
+/// cancelled: for what is made once and serves all.
+pub(crate) const SHARED: usize = 2;
+
+/// A thing that a codec promises.
+pub struct Promise {
+    /// Its name in JSON.
+    pub name: &'static str,
+    /// What it says, for the list.
+    pub says: &'static str,
+    /// What it means when it is broken.
+    pub means: &'static str,
+    /// Where to look then. Never the solution.
+    pub next: &'static str,
+    /// Whether a step makes it.
+    pub(crate) of: fn(Step) -> bool,
+    /// Whether it is about the longest of hundreds of polls: on a machine with other work, some are long
+    /// whatever the codec does.
+    pub(crate) by_noise: bool,
+    pub(crate) measure: fn(&Subject<'_>) -> Result<Finding, JudgeError>,
+}
+
+/// What is judged.
+pub(crate) struct Subject<'a> {
+    pub make: MakeCodec<'a>,
+    pub step: Step,
+    pub seed: u64,
+}
+
+/// What a measurement found.
+pub(crate) struct Finding {
+    outcome: Outcome,
+    seen: String,
+}
+
+/// What became of a promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Kept.
+    Kept,
+    /// Kept, at a price.
+    KeptAtACost(String),
+    /// Broken.
+    Broken,
+    /// Broken by a panic of the codec.
+    Panicked,
+    /// Broken by a codec that did not come to an end.
+    Stuck,
+}
+
+/// A promise, and what was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The promise.
+    pub promise: &'static Promise,
+    /// Whether it was kept.
+    pub outcome: Outcome,
+    /// What was seen, with numbers.
+    pub seen: String,
+}
+
+impl Check {
+    /// Whether the promise was kept, at whatever cost.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.outcome, Outcome::Kept | Outcome::KeptAtACost(_))
+    }
+}
+
+/// Its line in the list of a verdict.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let price = match self.outcome {
+            Outcome::KeptAtACost(_) => ", at a price",
+            _ => "",
+        };
+        write!(f, "{}{price}: {}", self.promise.says, self.seen)
+    }
+}
+
+impl Promise {
+    /// Whether that step promises it.
+    pub fn is_of(&self, step: Step) -> bool {
+        (self.of)(step)
+    }
+
+    /// Whether the codec keeps this promise of that step. A panic of the codec breaks it.
+    ///
+    /// # Errors
+    /// [`JudgeError`] when it can't be judged.
+    pub fn judge(
+        &'static self,
+        step: Step,
+        make: MakeCodec<'_>,
+        seed: u64,
+    ) -> Result<Check, JudgeError> {
+        let reference = |keys| step.codec(keys);
+        let judge = |make| self.judge_once(&Subject { make, step, seed });
+        let check = judge(make)?;
+        if self.by_noise && check.outcome == Outcome::Broken {
+            let reference = judge(&reference)?;
+            noise::not_to_blame(reference.is_kept(), &reference.seen)?;
+            return judge(make);
+        }
+        Ok(check)
+    }
+
+    fn judge_once(&'static self, subject: &Subject<'_>) -> Result<Check, JudgeError> {
+        let judged = panic::catch_unwind(AssertUnwindSafe(|| (self.measure)(subject)));
+        let Finding { outcome, seen } = match judged {
+            Ok(Err(stuck @ JudgeError::Stuck(_))) => {
+                Finding { outcome: Outcome::Stuck, seen: stuck.to_string() }
+            }
+            Ok(judged) => judged?,
+            Err(panicked) => Finding {
+                outcome: Outcome::Panicked,
+                seen: format!("it panicked: {}", words(&*panicked)),
+            },
+        };
+        Ok(Check { promise: self, outcome, seen })
+    }
+}
+
+/// There is one of each name.
+impl PartialEq for Promise {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Serialize for Promise {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl Finding {
+    pub(crate) fn broken(seen: String) -> Self {
+        Self { outcome: Outcome::Broken, seen }
+    }
+
+    pub(crate) fn kept_if(kept: bool, seen: String) -> Self {
+        Self { outcome: if kept { Outcome::Kept } else { Outcome::Broken }, seen }
+    }
+
+    pub(crate) fn kept_at(costs: Vec<String>, seen: String) -> Self {
+        let outcome = match costs.is_empty() {
+            true => Outcome::Kept,
+            false => Outcome::KeptAtACost(costs.join("; ")),
+        };
+        Self { outcome, seen }
+    }
+
+    pub(crate) fn none_wrong(wrong: &[String], tried: &str) -> Self {
+        match wrong {
+            [] => Self::kept_if(true, tried.to_owned()),
+            [first] => Self::broken(first.clone()),
+            [first, others @ ..] => Self::broken(format!("{first}; and {} more", others.len())),
+        }
+    }
+}
+
+/// Threads that wait for keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Threads {
+    /// For one stall.
+    pub one: usize,
+    /// For many at once.
+    pub many: usize,
+}
+
+impl Threads {
+    /// The threads that one stall needs, and that `calls` at once need: to encode, and to decode.
+    /// `None` where the system does not count them.
+    pub(crate) fn of(
+        make: MakeCodec<'_>,
+        calls: usize,
+        pool: usize,
+    ) -> Result<Option<[Self; 2]>, JudgeError> {
+        let of = |operation| -> Result<Option<Self>, JudgeError> {
+            let one = measure::threads_at_once(make, operation, 1, pool, STALL)?;
+            let many = measure::threads_at_once(make, operation, calls, pool, STALL)?;
+            Ok(one.zip(many).map(|(one, many)| Self { one, many }))
+        };
+        let (encode, decode) = (of(Operation::Encode)?, of(Operation::Decode)?);
+        Ok(encode.zip(decode).map(|(encode, decode)| [encode, decode]))
+    }
+}
+
+pub(crate) fn ms(duration: Duration) -> String {
+    format!("{:.0} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn words(panicked: &(dyn Any + Send)) -> String {
+    let text = panicked.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panicked.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".into())
+}

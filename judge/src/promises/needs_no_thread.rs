@@ -1,0 +1,35 @@
+//! It needs no thread for a wait.
+
+use std::{num::NonZero, thread};
+
+use solutions::Step;
+
+use crate::{
+    measure::{JudgeError, POOL_THREADS},
+    promise::{AT_ONCE, Finding, Promise, SHARED, Subject, Threads},
+};
+
+/// It needs no thread for a wait.
+pub const NEEDS_NO_THREAD: &Promise = &Promise {
+    name: "needs_no_thread",
+    says: "needs no thread for a wait",
+    means: "Each wait has a thread of its own that does nothing but wait. Under load these are many, and the pool has an end.",
+    next: "The key service has a second call. Which one of the two needs a thread?",
+    of: |step| step >= Step::Async,
+    by_noise: false,
+    measure,
+};
+
+fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
+    let Some([encode, decode]) = Threads::of(subject.make, AT_ONCE, POOL_THREADS)? else {
+        return Ok(Finding::kept_if(true, "this system does not count threads".to_owned()));
+    };
+    let said = format!(
+        "threads for one stall, and for {AT_ONCE} at once: {} and {} to encode, {} and {} to decode",
+        encode.one, encode.many, decode.one, decode.many
+    );
+    // A runtime of its own has as many as the machine has processors.
+    let own = thread::available_parallelism().map_or(1, NonZero::get) + SHARED;
+    let few = |seen: Threads| seen.one <= own && seen.many <= seen.one + SHARED;
+    Ok(Finding::kept_if(few(encode) && few(decode), said))
+}

@@ -1,0 +1,65 @@
+//! Many stalls at once take about as long as one.
+
+use solutions::Step;
+
+use crate::{
+    measure::{self, JudgeError, Operation},
+    promise::{AT_ONCE, FEW_AT_ONCE, Finding, Promise, SHARED, STALL, Subject, TOGETHER, Threads},
+};
+
+/// Many stalls at once take about as long as one.
+pub const STALLS_TOGETHER: &Promise = &Promise {
+    name: "stalls_together",
+    says: "many stalls at once take as long as one",
+    means: "Calls wait for each other: under load the last one waits for all the stalls before it.",
+    next: "Look for what only one call can have at a time, and is kept across an await.",
+    of: |step| step >= Step::SpawnBlocking,
+    by_noise: false,
+    measure,
+};
+
+/// Calls at once where nothing need limit them.
+const UNLIMITED: usize = 100;
+/// Threads of a small blocking pool.
+const SMALL_POOL: usize = 2;
+
+fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
+    let make = subject.make;
+    // Step 2 may use a thread for each; from step 3 on it has to do without.
+    let without_threads = subject.step >= Step::Async;
+    let pool = if without_threads { 1 } else { AT_ONCE };
+    let row = |operation, calls| {
+        measure::at_once(make, operation, calls, pool, STALL).map(|seen| seen.stalls_in_a_row())
+    };
+    let (encode, decode) = (row(Operation::Encode, AT_ONCE)?, row(Operation::Decode, AT_ONCE)?);
+    let said = format!(
+        "{AT_ONCE} stalls at once took as long as {encode:.1} to encode, {decode:.1} to decode"
+    );
+    let mut costs = Vec::new();
+    if encode.max(decode) >= TOGETHER {
+        if without_threads {
+            return Ok(Finding::broken(said));
+        }
+        // One thread with a queue also lets the worker go.
+        costs.push("stalls wait for each other".to_owned());
+    }
+    let of_one = measure::stalls_of_one_call(make, AT_ONCE, pool, STALL)?;
+    if of_one >= TOGETHER {
+        costs.push(format!("a call with {AT_ONCE} payloads waits for {of_one:.0} stalls"));
+    }
+    if without_threads {
+        let row = row(Operation::Encode, UNLIMITED)?;
+        if row >= TOGETHER {
+            costs.push(format!("{UNLIMITED} stalls at once take as long as {row:.1}"));
+        }
+    } else if let Some(operations) = Threads::of(make, FEW_AT_ONCE, SMALL_POOL)?
+        && let Some(Threads { one, many }) = operations.into_iter().max_by_key(|seen| seen.many)
+        && many > one + SHARED
+    {
+        costs.push(format!(
+            "threads of its own, {one} for one stall and {many} for {FEW_AT_ONCE} at once: no setting \
+             of tokio's limits them"
+        ));
+    }
+    Ok(Finding::kept_at(costs, said))
+}

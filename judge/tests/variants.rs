@@ -1,0 +1,327 @@
+//! The judge never passes a wrong codec and never fails a right one: a table of both.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `variants/right.rs` | codecs that keep a step's promise, some at a cost |
+//! | `variants/wrong.rs` | codecs that break it, each in a operation that somebody may think of |
+//! | `variants/caching.rs` | both, for the last step: codecs that cache keys |
+//!
+//! To add one, write a [`Variant`] into one of them: its codec in the few lines in which it
+//! differs, and the verdict that is due. [`encodes`] and [`codec`] do the rest.
+//!
+//! | variable | what it does |
+//! | --- | --- |
+//! | `VARIANT_SEEDS` | how many seeds each is judged with (default 1) |
+//! | `VARIANT_JOBS` | how many are judged at a time (default 20) |
+//! | `VARIANT` | judges only those whose name contains this |
+
+#![allow(clippy::print_stdout, reason = "the table is what this test is run by hand for")]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    error::Error,
+    fmt, panic,
+    process::{self, Command},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::Instant,
+};
+
+use codec_kit::{
+    AnyCodec, CodecFuture, DataKeys, KeyService, Payload, PayloadCodec, PayloadConversionError,
+    SerializationContextData, key_ids, open_all,
+};
+use futures::FutureExt;
+use judge::{Check, JudgeError, Outcome, Promise};
+use solutions::Step;
+
+#[path = "variants/caching.rs"]
+mod caching;
+#[path = "variants/right.rs"]
+mod right;
+#[path = "variants/wrong.rs"]
+mod wrong;
+
+/// A codec, and what the judge must say of it.
+struct Variant {
+    name: &'static str,
+    make: fn(KeyService) -> AnyCodec,
+    expected: Vec<(Step, Verdict)>,
+}
+
+/// What the judge must say.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    /// Every promise is kept, at no cost.
+    Right,
+    /// Every promise is kept, and the one cost that is named contains this.
+    AtACost(&'static str),
+    /// The first promise that is broken is one of these.
+    Wrong(&'static [&'static Promise]),
+}
+
+/// Of steps 2 and 3 alike.
+fn both(verdict: Verdict) -> Vec<(Step, Verdict)> {
+    vec![(Step::SpawnBlocking, verdict), (Step::Async, verdict)]
+}
+
+/// Of step 2, and of step 3.
+fn each(two: Verdict, three: Verdict) -> Vec<(Step, Verdict)> {
+    vec![(Step::SpawnBlocking, two), (Step::Async, three)]
+}
+
+/// What the work of a variant comes to: any error will do.
+type Done = Result<Vec<Payload>, AnyError>;
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// A codec of two closures.
+struct Codec<E, D> {
+    keys: KeyService,
+    encode: E,
+    decode: D,
+}
+
+impl<E, D, F, G> PayloadCodec for Codec<E, D>
+where
+    E: Fn(KeyService, Vec<Payload>) -> F,
+    D: Fn(KeyService, Vec<Payload>) -> G,
+    F: Future<Output = Done> + Send + 'static,
+    G: Future<Output = Done> + Send + 'static,
+{
+    fn encode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        boxed((self.encode)(self.keys.clone(), payloads))
+    }
+
+    fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        boxed((self.decode)(self.keys.clone(), payloads))
+    }
+}
+
+fn boxed(work: impl Future<Output = Done> + Send + 'static) -> CodecFuture {
+    work.map(|done| done.map_err(PayloadConversionError::EncodingError)).boxed()
+}
+
+/// The codec that encodes and decodes so. What the closures do before they return their future is
+/// done before the SDK has one.
+fn codec<F, G>(
+    keys: KeyService,
+    encode: impl Fn(KeyService, Vec<Payload>) -> F + Send + Sync + 'static,
+    decode: impl Fn(KeyService, Vec<Payload>) -> G + Send + Sync + 'static,
+) -> AnyCodec
+where
+    F: Future<Output = Done> + Send + 'static,
+    G: Future<Output = Done> + Send + 'static,
+{
+    AnyCodec::new(Codec { keys, encode, decode })
+}
+
+/// The codec that encodes so, and decodes as it should.
+fn encodes<F>(
+    keys: KeyService,
+    encode: impl Fn(KeyService, Vec<Payload>) -> F + Send + Sync + 'static,
+) -> AnyCodec
+where
+    F: Future<Output = Done> + Send + 'static,
+{
+    codec(keys, encode, opens)
+}
+
+/// Decodes as it should.
+async fn opens(keys: KeyService, payloads: Vec<Payload>) -> Done {
+    let mut found = DataKeys::default();
+    for id in key_ids(&payloads) {
+        found.insert(keys.data_key_by_id(&id).await?);
+    }
+    Ok(open_all(&found, payloads)?)
+}
+
+/// What the judge said.
+struct Judgement {
+    first_broken: Option<Check>,
+    costs: Vec<String>,
+}
+
+/// Judges in order, up to the first promise that is broken.
+fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
+    let mut judgement = Judgement { first_broken: None, costs: Vec::new() };
+    for promise in judge::promises::of(step) {
+        let check = judged(promise, step, make, seed);
+        if !check.is_kept() {
+            judgement.first_broken = Some(check);
+            break;
+        }
+        if let Outcome::KeptAtACost(cost) = check.outcome {
+            judgement.costs.push(cost);
+        }
+    }
+    judgement
+}
+
+/// `verify` gives up where the machine is too busy; here it is tried again.
+fn judged(
+    promise: &'static Promise,
+    step: Step,
+    make: fn(KeyService) -> AnyCodec,
+    seed: u64,
+) -> Check {
+    let mut tries = 0..BUSY_TRIES;
+    loop {
+        match promise.judge(step, &make, seed) {
+            Err(JudgeError::TooBusy(_)) if tries.next().is_some() => {}
+            judged => return judged.expect("the judge can work"),
+        }
+    }
+}
+
+/// How often it is tried again on a machine that is too busy.
+const BUSY_TRIES: usize = 20;
+
+impl Judgement {
+    fn is(&self, verdict: Verdict) -> bool {
+        match (verdict, &self.first_broken) {
+            (Verdict::Wrong(any), Some(broken)) => any.contains(&broken.promise),
+            (Verdict::AtACost(cost), None) => {
+                matches!(&self.costs[..], [one] if one.contains(cost))
+            }
+            (Verdict::Right, None) => self.costs.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.first_broken {
+            Some(Check { promise, seen, .. }) => write!(f, "wrong | {promise:?}: {seen}"),
+            None if self.costs.is_empty() => write!(f, "right |"),
+            None => write!(f, "right, at a cost | {}", self.costs.join("; ")),
+        }
+    }
+}
+
+/// Which of the variants, which of its steps, and the seed: what a process is asked to judge.
+type Case = (usize, usize, u64);
+
+/// The variable that asks a process for one [`Case`].
+const ONE: &str = "VARIANT_CASE";
+
+#[test]
+fn the_judge_agrees_about_every_variant() {
+    let variants: Vec<_> =
+        [right::variants(), wrong::variants(), caching::variants()].into_iter().flatten().collect();
+    if let Ok(case) = env::var(ONE) {
+        return judge_one(&variants, &case);
+    }
+    let number = |name, default| env::var(name).map_or(default, |text| text.parse().unwrap());
+    let seeds = number("VARIANT_SEEDS", 1);
+    let jobs = number("VARIANT_JOBS", 20);
+    let only = env::var("VARIANT").unwrap_or_default();
+
+    let mut cases: Vec<Case> = Vec::new();
+    for seed in 1..=seeds {
+        for (number, variant) in variants.iter().enumerate() {
+            if variant.name.contains(&only) {
+                cases.extend((0..variant.expected.len()).map(|step| (number, step, seed)));
+            }
+        }
+    }
+    let began = Instant::now();
+    let next = AtomicUsize::new(0);
+    let said = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
+                    let words = in_a_process_of_its_own(*case);
+                    said.lock().unwrap().insert(*case, words);
+                }
+            });
+        }
+    });
+    let took = began.elapsed().as_secs();
+
+    let said = said.into_inner().unwrap();
+    print_table(&variants, said.iter().filter(|((.., seed), _)| *seed == 1));
+    let mut disagreements = String::new();
+    for ((variant, step, seed), said) in &said {
+        let Variant { name, expected, .. } = &variants[*variant];
+        let (step, due) = expected[*step];
+        if !said.starts_with(AGREES) {
+            let step = step.number();
+            disagreements +=
+                &format!("seed {seed}, step {step}, {name}: {due:?}\n  said: {said}\n");
+        }
+    }
+    let wrong = disagreements.matches("  said: ").count();
+    println!(
+        "\n{} variants, {seeds} seed(s): {} of {} verdicts as due, {took} s, {jobs} at a time",
+        variants.iter().filter(|variant| variant.name.contains(&only)).count(),
+        cases.len() - wrong,
+        cases.len(),
+    );
+    assert!(disagreements.is_empty(), "\n{disagreements}");
+}
+
+/// The table of docs/variants.md: a row for each variant, or for each step if they differ.
+fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &'a String)>) {
+    let mut rows: Vec<(&str, String, String)> = Vec::new();
+    for ((variant, step, _), said) in said {
+        let Variant { name, expected, .. } = &variants[*variant];
+        let number = expected[*step].0.number().to_string();
+        let row = said.split_once(' ').map_or("", |(_, row)| row);
+        let row: String = row.chars().take(REASON).collect();
+        // Figures are never twice the same.
+        let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        match rows.last_mut() {
+            Some((last, steps, said)) if last == name && words(said) == words(&row) => {
+                *steps += &format!(", {number}");
+            }
+            _ => rows.push((name, number, row)),
+        }
+    }
+    println!("| variant | step | verdict | reason |\n| --- | --- | --- | --- |");
+    for (name, steps, row) in rows {
+        println!("| {name} | {steps} | {row} |");
+    }
+}
+
+/// How much of a reason the table shows: tokio's panics are long.
+const REASON: usize = 170;
+
+/// What comes before the verdict on the line that a process prints, and whether it is the one due.
+const SAYS: &str = "the judge says ";
+const AGREES: &str = "agrees";
+const DISAGREES: &str = "disagrees";
+
+/// In the process that was asked for it.
+fn judge_one(variants: &[Variant], case: &str) {
+    // The panics of codecs that panic are the judge's to tell.
+    panic::set_hook(Box::new(|_| {}));
+    let mut numbers = case.split(' ').map(|number| number.parse::<usize>().unwrap_or_default());
+    let mut number = || numbers.next().unwrap_or_default();
+    let Variant { make, expected, .. } = &variants[number()];
+    let (step, due) = expected[number()];
+    let judgement = judge(step, *make, number() as u64);
+    let agrees = if judgement.is(due) { AGREES } else { DISAGREES };
+    println!("\n{SAYS}{agrees} {judgement}");
+    // What a wrong codec has left running ends here.
+    process::exit(0);
+}
+
+/// What is judged has a process of its own: the judge counts its threads, and a wrong codec may leave
+/// some. Most of the time it waits, so that several can be judged at a time.
+fn in_a_process_of_its_own((variant, step, seed): Case) -> String {
+    let output = Command::new(env::current_exe().expect("this test is a program"))
+        .args(["--nocapture", "--test-threads=1"])
+        .env(ONE, format!("{variant} {step} {seed}"))
+        .output()
+        .expect("this test can be started");
+    let output = String::from_utf8_lossy(&output.stdout);
+    let said = output.lines().find_map(|line| line.strip_prefix(SAYS));
+    said.map_or_else(|| format!("nothing | {output}"), str::to_owned)
+}

@@ -1,0 +1,98 @@
+//! What `workshop verify` asks of a codec: the reference codec of each step keeps the step's promises, and
+//! the one before it, with which its exercise starts, breaks the one that the exercise is about.
+//!
+//! Each is judged by the examiner in a process of its own, as an attendee's codec is.
+
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
+
+use cli_kit::exit::Exit;
+use judge::{
+    Promise,
+    examiner::{self, Line},
+    promises::{IS_OBSERVED, KEEPS_KEYS, NEEDS_NO_THREAD, RELEASES_THREAD},
+};
+use solutions::Step;
+
+/// The variable that asks a process to judge one: the solution, the step, and the file to write into.
+const ONE: &str = "REFERENCE_CASE";
+
+/// Not a test of its own: what [`broken`] starts.
+#[test]
+fn judges_one_when_told() {
+    let Ok(case) = env::var(ONE) else { return };
+    let words: Vec<_> = case.splitn(3, ' ').collect();
+    let step = |word: &str| Step::solution(word.parse().unwrap()).unwrap();
+    let (solution, step) = (step(words[0]), step(words[1]));
+    let exit =
+        examiner::run(step, |keys| solution.codec(keys), 1, Path::new(words[2]), None).unwrap();
+    std::process::exit(exit as i32);
+}
+
+/// The promises of that step that the reference codec of `solution` breaks.
+fn broken(solution: Step, step: Step) -> Vec<&'static Promise> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("judged.jsonl");
+    loop {
+        let judged = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "judges_one_when_told", "--nocapture"])
+            .env(ONE, format!("{} {} {}", solution.number(), step.number(), file.display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        let lines: Vec<Line> = fs::read_to_string(&file)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        fs::remove_file(&file).unwrap();
+        // A machine that is too busy to judge is so for a while.
+        if judged.code() == Some(Exit::Environment as i32) {
+            continue;
+        }
+        assert_eq!(lines.last(), Some(&Line::Done), "{lines:#?}");
+        let checks = lines.into_iter().filter_map(|line| match line {
+            Line::Judged(check) => Some(check),
+            _ => None,
+        });
+        return checks.filter(|check| !check.is_kept()).map(|check| check.promise).collect();
+    }
+}
+
+/// Judges for each exercise at the same time: most of it is waiting.
+fn for_each_exercise(judge: impl Fn(Step) + Sync) {
+    thread::scope(|scope| {
+        for step in Step::EXERCISES {
+            let judge = &judge;
+            scope.spawn(move || judge(step));
+        }
+    });
+}
+
+#[test]
+fn the_reference_codecs_keep_their_promises() {
+    for_each_exercise(|step| assert!(broken(step, step).is_empty(), "{step:?}"));
+}
+
+#[test]
+fn every_exercise_starts_with_the_symptom_that_it_is_about() {
+    for_each_exercise(|step| {
+        let broken = broken(step.start(), step);
+        match step {
+            Step::Start => unreachable!("no exercise"),
+            // Encrypted and correct from the beginning: nothing else is wrong with it.
+            Step::Blocking => assert_eq!(broken, [IS_OBSERVED]),
+            Step::SpawnBlocking => assert_eq!(broken[0], RELEASES_THREAD),
+            Step::Async => assert_eq!(broken[0], NEEDS_NO_THREAD),
+            Step::BeyondAsync => assert_eq!(broken[0], KEEPS_KEYS),
+        }
+    });
+}

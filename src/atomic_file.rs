@@ -1,0 +1,143 @@
+//! Files that are there whole or not at all, and what they are told by.
+
+use std::{
+    fs::{File, Permissions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use ring::digest::{self, Digest};
+use tempfile::{Builder, NamedTempFile};
+
+/// Writes a file that takes the place of the one at `path`, if there is one. Whoever reads, and whatever
+/// is killed or fails meanwhile, there is the old content or the new one. It gets those permissions, else
+/// what the system gives a new file.
+///
+/// # Errors
+/// When it can't be written; what was there is as it was.
+pub fn replace(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    let file = beside(path, content)?;
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    // It is in its place. Where a folder can't be synced, the system does it in its time.
+    sync_folder(path).ok();
+    Ok(())
+}
+
+/// Writes a new file into a folder: `<stem>-<time in UTC>.<extension>`, or with `-2` and so on behind the
+/// time where that name is taken. When this returns, the file is on the disk.
+///
+/// # Errors
+/// When it can't be written; there is no such file then.
+pub fn create(folder: &Path, stem: &str, extension: &str, content: &[u8]) -> io::Result<PathBuf> {
+    let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let names = (1_u32..).map(|count| match count {
+        1 => format!("{stem}-{time}.{extension}"),
+        count => format!("{stem}-{time}-{count}.{extension}"),
+    });
+    let mut file = beside(&folder.join(stem), content)?;
+    for name in names {
+        let path = folder.join(name);
+        // Never over another one, and whoever asks for the same name at the same time gets the next.
+        match file.persist_noclobber(&path) {
+            Ok(_) => {
+                sync_folder(&path)?;
+                return Ok(path);
+            }
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,
+            Err(error) => return Err(error.error),
+        }
+    }
+    Err(io::Error::other("every name is taken"))
+}
+
+/// Waits for the lock on that file; runs `waiting` first if another process holds it. Dropping what this
+/// returns releases the lock, and so does the end of this program, whatever ends it.
+///
+/// # Errors
+/// When it can't be locked.
+pub fn lock(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
+    let lock = File::options().create(true).truncate(false).write(true).open(path)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+        Err(TryLockError::WouldBlock) => {
+            waiting();
+            lock.lock()?;
+        }
+    }
+    Ok(lock)
+}
+
+/// A file in the same folder, as only there it can take the other one's place at once; on the disk when
+/// this returns, and removed when it is dropped.
+fn beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // What every new file gets; the system's mask takes its part.
+    let everybody = Permissions::from_mode(0o666);
+    let mut file = Builder::new().prefix(".new-").permissions(everybody).tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// A new name is on the disk when its folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// SHA-256, in hexadecimal.
+pub fn sha256(content: &[u8]) -> String {
+    hex(&digest::digest(&digest::SHA256, content))
+}
+
+/// A digest, in hexadecimal.
+pub fn hex(digest: &Digest) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("codec.rs");
+        fs::write(&path, "old").unwrap();
+        replace(&path, b"new", Some(Permissions::from_mode(0o640))).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        // A folder can't be replaced.
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        replace(&folder.path().join("folder"), b"new", None).unwrap_err();
+        assert_eq!(names(folder.path()), ["codec.rs", "folder"]);
+    }
+
+    #[test]
+    fn a_new_file_never_takes_the_name_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept: Vec<_> = (0..20_u8)
+            .map(|number| create(folder.path(), "01", "rs", &[number]).unwrap())
+            .collect();
+        for (number, path) in (0..20_u8).zip(&kept) {
+            assert_eq!(fs::read(path).unwrap(), [number], "{}", path.display());
+        }
+        assert_eq!(names(folder.path()).len(), 20);
+    }
+}

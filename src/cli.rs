@@ -1,0 +1,107 @@
+//! Every command of `cargo workshop`, and what runs it.
+
+mod shell;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use cli_kit::exit::Exit;
+use stack::command::StackArgs;
+
+use self::shell::{CompletionsArgs, ManArgs};
+use crate::{
+    branches::{self, BranchesArgs},
+    compare::{self, CompareArgs},
+    doctor::{self, DoctorArgs},
+    guide::{
+        edit::{self, DiffArgs, ResetArgs, SolveArgs},
+        hints::{self, HintArgs},
+        status::{self, StatusArgs},
+        watch::{self, WatchArgs},
+        worker::{self, ExerciseWorkerArgs},
+    },
+    prefetch::{self, PrefetchArgs},
+    temporal::server,
+    verify::{self, VerifyArgs},
+};
+
+/// Unblock: what a blocking payload codec does to a Temporal worker, and how to cure it.
+#[derive(Parser)]
+#[command(name = "workshop", bin_name = "cargo workshop", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show which exercises are solved, and which is next
+    Status(StatusArgs),
+    /// Show the next exercise, and the commands for it
+    #[command(after_help = "Examples:\n  cargo workshop next")]
+    Next,
+    /// Measure the codecs side by side on a real Temporal server
+    Compare(Box<CompareArgs>),
+    /// Judge your codec of an exercise by what it does
+    Verify(VerifyArgs),
+    /// Judge an exercise each time that you save its codec
+    Watch(WatchArgs),
+    /// Show a hint for an exercise
+    Hint(HintArgs),
+    /// Write the steps as branches of your repository: exercise/01-…, solution/01-…
+    Branches(BranchesArgs),
+    /// Show what you have changed in an exercise's codec
+    Diff(DiffArgs),
+    /// Begin an exercise anew; your codec is kept
+    Reset(ResetArgs),
+    /// Put an exercise's solution in place; your codec is kept
+    Solve(SolveArgs),
+    /// Start Temporal, Prometheus and Grafana; see how they are; end them
+    // Not at its flags: those are the program `stack`'s, too.
+    #[command(after_help = "Examples:
+  cargo workshop stack                      # until Ctrl-C
+  cargo workshop stack --without grafana    # on a machine that has none
+  cargo workshop stack --detach             # until `cargo workshop stack down`")]
+    Stack(StackArgs),
+    /// Start a Temporal server alone, on a machine without the other two
+    #[command(after_help = "Examples:\n  cargo workshop server    # until Ctrl-C")]
+    Server,
+    /// Look at programs, ports, disk, memory, server, metrics and clock
+    Doctor(DoctorArgs),
+    /// Print what a shell needs to complete commands and flags
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
+    /// Fetch and build all that a day without the network needs, and prove it
+    Prefetch(PrefetchArgs),
+    /// The worker of an exercise, or of a solution: what `cargo run --bin worker` becomes
+    #[command(hide = true, version)]
+    Worker(Box<ExerciseWorkerArgs>),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// Those of the command.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        let Some(command) = self.command else { return status::greet() };
+        match command {
+            Command::Status(args) => status::status(&args),
+            Command::Next => status::next(),
+            Command::Compare(args) => compare::run(&args),
+            Command::Verify(args) => verify::run(&args),
+            Command::Watch(args) => watch::run(&args),
+            Command::Hint(args) => hints::run(&args),
+            Command::Branches(args) => branches::run(&args),
+            Command::Diff(args) => edit::diff(&args),
+            Command::Reset(args) => edit::reset(&args),
+            Command::Solve(args) => edit::solve(&args),
+            Command::Stack(args) => stack::command::run(&args),
+            Command::Server => server::run(),
+            Command::Doctor(args) => doctor::run(&args),
+            Command::Completions(args) => shell::completions(&args, Cli::command()),
+            Command::Man(args) => shell::man(&args, Cli::command()),
+            Command::Prefetch(args) => prefetch::run(&args),
+            Command::Worker(args) => worker::run(&args),
+        }
+    }
+}

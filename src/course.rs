@@ -1,0 +1,11 @@
+//! The exercises on disk: their files, the programs that they build, and what is solved.
+
+mod build;
+mod codec;
+mod exercise;
+mod progress;
+
+pub use build::{PROFILE, build_worker, cargo, does_not_compile, worker_target};
+pub use codec::{no_reference, read, reference, source, start};
+pub use exercise::{after, codec, current, folder};
+pub use progress::{Progress, Solved};

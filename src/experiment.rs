@@ -1,0 +1,19 @@
+//! One measured run of one codec: a server, a worker in a process of its own, a load, and what all three
+//! tell. `compare` sets several beside each other; `verify` ends with two of them.
+
+mod codec;
+mod contender;
+mod history;
+mod progress;
+mod result;
+mod run;
+mod sampler;
+mod scenario;
+mod worker_process;
+
+pub use codec::{Codec, Reference};
+pub use contender::Contender;
+pub use progress::RunProgress;
+pub use result::{Run, Series, Workflows};
+pub use run::{Experiment, Target};
+pub use scenario::{Scenario, ScenarioName};

@@ -1,0 +1,275 @@
+//! One codec's run: a fresh server, a worker process, the load, and what all three tell.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use codec_kit::KeyService;
+use greeting::{
+    args::{KeyServiceArgs, LoadArgs, to_flags},
+    connection::{Server, ServerArgs},
+    load::{self, Load, LoadOutcome},
+    quantiles::Quantiles,
+};
+use solutions::Step;
+use temporalio_client::Client;
+use tokio::{process::Command, time::sleep};
+
+use super::{
+    contender::Contender,
+    history::Histories,
+    progress::RunProgress,
+    result::{Run, Series, Workflows},
+    sampler::{SAMPLE_INTERVAL, Sample, Samples},
+    scenario::Scenario,
+    worker_process::WorkerProcess,
+};
+use crate::temporal::{DevServer, TemporalCli};
+
+/// A worker that has not run its first workflow by then is measured all the same.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(20);
+
+/// The Temporal server of a run.
+pub enum Target {
+    /// A fresh dev server for each.
+    DevServer(TemporalCli),
+    /// One that exists, chosen by flags and environment.
+    Existing(ServerArgs),
+}
+
+/// What all runs have in common that are compared.
+pub struct Experiment<'a> {
+    /// The numbers.
+    pub scenario: &'a Scenario,
+    /// Where.
+    pub target: &'a Target,
+    /// The folder for logs.
+    pub logs: &'a Path,
+    /// Different in every experiment, so that no run meets another's workflows.
+    pub id: String,
+}
+
+impl Experiment<'_> {
+    /// Measures one codec.
+    ///
+    /// # Errors
+    /// When the server or the worker does not start, or ends in the middle.
+    pub async fn run(&self, contender: &Contender, progress: &RunProgress) -> anyhow::Result<Run> {
+        let (server, args) = match self.target {
+            Target::DevServer(cli) => {
+                let server = DevServer::start(cli, &self.log(contender, "server")).await?;
+                let args = ServerArgs {
+                    address: Some(server.address().to_owned()),
+                    namespace: Some("default".to_owned()),
+                    profile: None,
+                };
+                (Some(server), args)
+            }
+            Target::Existing(args) => (None, args.clone()),
+        };
+        let chosen = match self.target {
+            Target::DevServer(_) => Server::local(&args)?,
+            Target::Existing(_) => Server::choose(&args)?,
+        };
+        // A codec that never stalls: what is slow here is the worker's, and nothing else.
+        let codec = Step::Async.codec(KeyService::new(chosen.keyring().clone()));
+        let client = chosen.connect(codec, None).await?;
+
+        let load = self.load(contender);
+        let command = self.worker(contender, &args, &load);
+        let mut worker = WorkerProcess::start(command, &self.log(contender, "worker")).await?;
+        // A server and a worker do many things for the first time with their first workflow.
+        let warm_up = Load {
+            numbers: LoadArgs { workflows: 1, ..load.numbers.clone() },
+            id_prefix: format!("{}-warm-up", load.id_prefix),
+            ..load.clone()
+        };
+        let warmed_up = load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
+        let began = SystemTime::now();
+        let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
+        let work = load::run(&client, &load, limit, |event| progress.count(event));
+        let (outcome, sampled) = tokio::select! {
+            measured = Samples::during(worker.metrics, work) => measured?,
+            died = worker.died() => match died? {},
+        };
+        // Read while the worker still runs: in a run that was cut off, it is busy for minutes.
+        let histories = Histories::read(&client, outcome.ids()).await?;
+        worker.stop().await?;
+        match server {
+            Some(server) => server.stop().await?,
+            None => terminate(&client, [&warmed_up, &outcome]).await,
+        }
+        Ok(self.result(contender, &outcome, &sampled, histories, began))
+    }
+
+    fn log(&self, contender: &Contender, of: &str) -> PathBuf {
+        self.logs.join(format!("{}.{of}.log", contender.codec))
+    }
+
+    fn load(&self, contender: &Contender) -> Load {
+        let queue = format!("compare-{}-{}", self.id, contender.codec);
+        Load {
+            numbers: self.scenario.load.clone(),
+            id_prefix: queue.clone(),
+            task_queue: queue,
+            name: "World".to_owned(),
+        }
+    }
+
+    fn worker(&self, contender: &Contender, server: &ServerArgs, load: &Load) -> Command {
+        let mut keys = self.scenario.keys.clone();
+        if !contender.codec.stalls() {
+            keys = KeyServiceArgs { stall_probability: 0.0, decode_stall_probability: 0.0, ..keys };
+        }
+        let mut command = contender.command();
+        command.args(to_flags(&keys)).args(to_flags(&self.scenario.runtime));
+        let mut flag = |name: &str, value: String| {
+            command.arg(format!("--{name}={value}"));
+        };
+        flag("task-queue", load.task_queue.clone());
+        flag("metrics-address", "127.0.0.1:0".to_owned());
+        for (name, value) in [
+            ("address", &server.address),
+            ("namespace", &server.namespace),
+            ("profile", &server.profile),
+        ] {
+            if let Some(value) = value {
+                flag(name, value.clone());
+            }
+        }
+        if let Target::DevServer(_) = self.target {
+            isolate(&mut command);
+        }
+        command
+    }
+
+    fn result(
+        &self,
+        contender: &Contender,
+        outcome: &LoadOutcome,
+        sampled: &Samples,
+        histories: Histories,
+        began: SystemTime,
+    ) -> Run {
+        let cut_off = !(outcome.unfinished.is_empty() && outcome.unanswered.is_empty());
+        let last = sampled.last();
+        let completed = outcome.completed.iter().map(|done| done.end_to_end);
+        let unfinished = outcome.unfinished.iter().map(|(_, so_far)| *so_far);
+        let workflow_tasks = histories.workflow_tasks.iter().map(|(_, latency)| *latency);
+        Run {
+            codec: contender.codec,
+            threads: self.scenario.runtime.threads,
+            workflows: Workflows {
+                started: outcome.started,
+                completed: outcome.completed.len(),
+                failed: outcome.failed.len(),
+            },
+            end_to_end_seconds: Quantiles::of(completed.chain(unfinished)),
+            workflow_task_schedule_to_start_seconds: Quantiles::of(workflow_tasks),
+            activity_schedule_to_start_seconds: Quantiles::of(histories.activities.iter().copied()),
+            workflow_task_not_found: last.not_found,
+            workflow_task_timeouts: histories.workflow_task_timeouts,
+            longest_poll_seconds: last.longest_poll,
+            lag_seconds: sampled.lag(),
+            peak_threads: sampled.peak_threads(),
+            peak_memory_bytes: sampled.peak_memory(),
+            cut_off,
+            wall_seconds: outcome.wall.as_secs_f64(),
+            slowest_scrape_seconds: sampled.slowest_scrape,
+            failures: outcome
+                .failed
+                .iter()
+                .map(|failed| format!("{}: {}", failed.id, failed.reason))
+                .collect(),
+            series: series(outcome, sampled, &histories, began),
+        }
+    }
+}
+
+/// On a dev server of our own, settings for another server must not reach the worker.
+fn isolate(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TEMPORAL_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("TEMPORAL_CONFIG_FILE", "/dev/null");
+}
+
+/// A server that goes on must not keep workflows that nobody runs any more.
+async fn terminate(client: &Client, outcomes: [&LoadOutcome; 2]) {
+    for (id, _) in outcomes.into_iter().flat_map(|outcome| &outcome.unfinished) {
+        let handle = client.get_workflow_handle::<temporalio_client::UntypedWorkflow>(id.as_str());
+        let options = temporalio_client::WorkflowTerminateOptions::builder()
+            .reason("workshop compare reached its limit")
+            .build();
+        if let Err(error) = handle.terminate(options).await {
+            tracing::warn!(id, %error, "a workflow that was cut off could not be terminated");
+        }
+    }
+}
+
+fn series(
+    outcome: &LoadOutcome,
+    sampled: &Samples,
+    histories: &Histories,
+    began: SystemTime,
+) -> Series {
+    let mut workflow_task: Vec<_> = histories
+        .workflow_tasks
+        .iter()
+        .map(|(at, latency)| {
+            (at.duration_since(began).unwrap_or_default().as_secs_f64(), latency.as_secs_f64())
+        })
+        .collect();
+    workflow_task.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let pairs = || sampled.samples.windows(2).map(|pair| (&pair[0], &pair[1]));
+    Series {
+        end_to_end: outcome
+            .completed
+            .iter()
+            .map(|done| (done.at.as_secs_f64(), done.end_to_end.as_secs_f64()))
+            .collect(),
+        workflow_task,
+        lag: pairs()
+            .map(|(before, now)| (now.at.as_secs_f64(), lag_between(before, now)))
+            .collect(),
+        held: held(&sampled.samples),
+    }
+}
+
+/// For each sample, the share of the last two seconds that was held. A call counts when it is done:
+/// over less, one stall would look like more than it is.
+fn held(samples: &[Sample]) -> Vec<(f64, f64)> {
+    const TWO_SECONDS: usize = (2000 / SAMPLE_INTERVAL.as_millis()) as usize;
+    let share = |(at, now): (usize, &Sample)| {
+        let before = &samples[at.saturating_sub(TWO_SECONDS)];
+        let seconds = (now.at - before.at).as_secs_f64();
+        (now.at.as_secs_f64(), (now.held_sum - before.held_sum) / seconds)
+    };
+    samples.iter().enumerate().skip(1).map(share).collect()
+}
+
+/// The mean lag of the ticks between two samples, or of the tick that is due, if that is worse.
+fn lag_between(before: &Sample, now: &Sample) -> f64 {
+    let ticks = now.worker.count - before.worker.count;
+    let mean = if ticks > 0.0 { (now.worker.sum - before.worker.sum) / ticks } else { 0.0 };
+    mean.max(now.worker.current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::sampler::Lag;
+
+    #[test]
+    fn lag_is_the_mean_of_the_ticks_or_the_one_that_is_due() {
+        let sample = |current, sum, count| Sample {
+            worker: Lag { current, sum, count, ..Lag::default() },
+            ..Sample::default()
+        };
+        assert_eq!(lag_between(&sample(0.0, 1.0, 10.0), &sample(0.1, 2.0, 12.0)), 0.5);
+        assert_eq!(lag_between(&sample(0.0, 1.0, 10.0), &sample(3.0, 1.0, 10.0)), 3.0);
+    }
+}

@@ -1,0 +1,218 @@
+//! Samples a worker through its `/metrics`, as Prometheus would, twice a second.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use cli_kit::http::Http;
+use prometheus_parse::{Scrape, Value};
+use serde::Serialize;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+/// How often a sample is taken.
+pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The metrics that are read. The page has thousands of lines, and parsing them all, in a debug
+/// build, would take from the worker what is measured of it.
+const READ: [&str; 8] = [
+    "codec_longest_poll_seconds",
+    "codec_poll_seconds_sum",
+    "workshop_lag_current_seconds",
+    "workshop_lag_longest_seconds",
+    "workshop_lag_seconds_sum",
+    "workshop_lag_seconds_count",
+    "process_",
+    "temporal_request_failure",
+];
+
+/// What one scrape tells. Counts and sums are those since the worker's start.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Since the sampling began.
+    pub at: Duration,
+    /// The longest time that the codec held a thread, encoding or decoding; `None` if it is not
+    /// observed.
+    pub longest_poll: Option<f64>,
+    /// The sum of all codec calls' longest polls, in seconds.
+    pub held_sum: f64,
+    /// The probe in the worker's own task.
+    pub worker: Lag,
+    /// The probe beside the worker's task.
+    pub beside: Lag,
+    /// Workflow tasks that the server no longer knew when the worker completed them.
+    pub not_found: u64,
+    /// Threads of the process; `None` where the system does not tell (it does on Linux).
+    pub threads: Option<u64>,
+    /// Memory of the process, in bytes; `None` where the system does not tell.
+    pub memory: Option<u64>,
+}
+
+/// What one lag probe tells, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lag {
+    /// The tick that is due now.
+    pub current: f64,
+    /// The longest so far.
+    pub longest: f64,
+    /// The sum of all.
+    pub sum: f64,
+    /// How many ticks.
+    pub count: f64,
+}
+
+/// What was sampled.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    /// Two samples a second.
+    pub samples: Vec<Sample>,
+    /// The slowest answer, in seconds.
+    pub slowest_scrape: f64,
+}
+
+/// The lag that the two probes saw, in seconds, at the longest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct LagSeconds {
+    /// The probe in the worker's own task.
+    pub worker: f64,
+    /// The probe beside it.
+    pub beside: f64,
+}
+
+impl Samples {
+    /// Samples for as long as `work` takes.
+    ///
+    /// # Errors
+    /// When the worker does not answer at the end: without that, counts would be too small.
+    pub async fn during<T>(
+        metrics: SocketAddr,
+        work: impl Future<Output = T>,
+    ) -> anyhow::Result<(T, Self)> {
+        let http = Http::default();
+        let mut samples = Self::default();
+        let began = Instant::now();
+        // Side by side: a scrape that is slow to be answered must not hold up what is measured.
+        let result = tokio::select! {
+            result = work => result,
+            never = samples.sample(&http, metrics, began) => match never {},
+        };
+        // Once more, now that all is done: counts must be whole.
+        samples.scrape(&http, metrics, began).await?;
+        Ok((result, samples))
+    }
+
+    async fn sample(&mut self, http: &Http, metrics: SocketAddr, began: Instant) -> Infallible {
+        let mut ticks = interval(SAMPLE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.scrape(http, metrics, began).await {
+                tracing::debug!(%error, "a scrape got no answer");
+            }
+        }
+    }
+
+    async fn scrape(
+        &mut self,
+        http: &Http,
+        metrics: SocketAddr,
+        began: Instant,
+    ) -> anyhow::Result<()> {
+        let asked = Instant::now();
+        let (http, url) = (http.clone(), format!("http://{metrics}/metrics"));
+        let page = spawn_blocking(move || http.page(&url)).await?;
+        self.slowest_scrape = self.slowest_scrape.max(asked.elapsed().as_secs_f64());
+        self.samples.push(Sample { at: began.elapsed(), ..parse(&page?)? });
+        Ok(())
+    }
+
+    /// The sample taken last.
+    pub fn last(&self) -> Sample {
+        self.samples.last().cloned().unwrap_or_default()
+    }
+
+    /// The most threads that any sample saw.
+    pub fn peak_threads(&self) -> Option<u64> {
+        self.samples.iter().filter_map(|sample| sample.threads).max()
+    }
+
+    /// The most memory that any sample saw, in bytes.
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.samples.iter().filter_map(|sample| sample.memory).max()
+    }
+
+    /// The longest lag of both probes.
+    pub fn lag(&self) -> LagSeconds {
+        let last = self.last();
+        LagSeconds { worker: last.worker.longest, beside: last.beside.longest }
+    }
+}
+
+fn parse(page: &str) -> anyhow::Result<Sample> {
+    let lines = page.lines().filter(|line| READ.iter().any(|read| line.starts_with(read)));
+    let scrape = Scrape::parse(lines.map(|line| Ok(line.to_owned())))?;
+    let mut sample = Sample::default();
+    for found in &scrape.samples {
+        let label = |name| found.labels.get(name);
+        let lag = match label("probe") {
+            Some("worker") => Some(&mut sample.worker),
+            Some("beside") => Some(&mut sample.beside),
+            _ => None,
+        };
+        let value = match &found.value {
+            Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
+            Value::Histogram(_) | Value::Summary(_) => continue,
+        };
+        match (found.metric.as_str(), lag) {
+            ("codec_longest_poll_seconds", _) => {
+                sample.longest_poll = Some(sample.longest_poll.unwrap_or_default().max(value));
+            }
+            ("codec_poll_seconds_sum", _) => sample.held_sum += value,
+            ("workshop_lag_current_seconds", Some(lag)) => lag.current = value,
+            ("workshop_lag_longest_seconds", Some(lag)) => lag.longest = value,
+            ("workshop_lag_seconds_sum", Some(lag)) => lag.sum = value,
+            ("workshop_lag_seconds_count", Some(lag)) => lag.count = value,
+            ("process_threads", _) => sample.threads = Some(value as u64),
+            ("process_resident_memory_bytes", _) => sample.memory = Some(value as u64),
+            ("temporal_request_failure", _)
+                if label("operation") == Some("RespondWorkflowTaskCompleted")
+                    && label("status_code") == Some("NOT_FOUND") =>
+            {
+                sample.not_found += value as u64;
+            }
+            _ => {}
+        }
+    }
+    Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read() {
+        let sample = parse(
+            r#"# TYPE codec_longest_poll_seconds gauge
+codec_longest_poll_seconds{operation="decode"} 0.001
+codec_longest_poll_seconds{operation="encode"} 0.4
+# TYPE codec_poll_seconds histogram
+codec_poll_seconds_bucket{operation="encode",le="+Inf"} 3
+codec_poll_seconds_sum{operation="encode"} 0.8
+codec_poll_seconds_count{operation="encode"} 3
+# TYPE workshop_lag_current_seconds gauge
+workshop_lag_current_seconds{probe="worker"} 1.5
+workshop_lag_longest_seconds{probe="beside"} 2.5
+# TYPE temporal_request_failure counter
+temporal_request_failure{operation="RespondWorkflowTaskCompleted",status_code="NOT_FOUND"} 7
+temporal_request_failure{operation="RespondWorkflowTaskCompleted",status_code="UNAVAILABLE"} 9
+process_threads 4
+"#,
+        )
+        .unwrap();
+        assert_eq!(sample.longest_poll, Some(0.4));
+        assert_eq!(sample.held_sum, 0.8);
+        assert_eq!((sample.worker.current, sample.beside.longest), (1.5, 2.5));
+        assert_eq!((sample.not_found, sample.threads, sample.memory), (7, Some(4), None));
+    }
+}

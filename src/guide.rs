@@ -1,0 +1,7 @@
+//! What leads an attendee through the exercises.
+
+pub mod edit;
+pub mod hints;
+pub mod status;
+pub mod watch;
+pub mod worker;

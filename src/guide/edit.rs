@@ -1,0 +1,354 @@
+//! `workshop reset`, `solve` and `diff`: an attendee's `codec.rs`, and what it begins and ends with.
+//!
+//! What is replaced is kept: a copy of it is on the disk before anything else is written.
+
+use std::{
+    fs::{self, Permissions},
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use cli_kit::{
+    errln,
+    exit::{Exit, Failure},
+    root,
+    term::{note, print},
+};
+use console::style;
+use similar::{ChangeTag, TextDiff};
+use solutions::Step;
+
+use crate::{atomic_file, course};
+
+/// The flags of `workshop reset`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop reset 2    # begin exercise 2 anew; what you wrote is kept")]
+pub struct ResetArgs {
+    /// The number of the exercise
+    #[arg(value_name = "N")]
+    exercise: u8,
+}
+
+/// The flags of `workshop solve`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop solve 2          # asks first; what you wrote is kept
+  cargo workshop solve 2 --yes    # does not ask")]
+pub struct SolveArgs {
+    /// The number of the exercise
+    #[arg(value_name = "N")]
+    exercise: u8,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// The flags of `workshop diff`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop diff 2               # what you have changed so far
+  cargo workshop diff 2 --solution    # what is left from yours to the solution")]
+pub struct DiffArgs {
+    /// The number of the exercise
+    #[arg(value_name = "N")]
+    exercise: u8,
+    /// From yours to the solution, instead of from the start to yours
+    #[arg(long)]
+    solution: bool,
+}
+
+/// Puts the start of an exercise back.
+///
+/// # Errors
+/// When there is no such exercise, or a file can't be read or written.
+pub fn reset(args: &ResetArgs) -> anyhow::Result<Exit> {
+    let file = CodecFile::of(args.exercise)?;
+    let start = file.reference(file.step.start())?;
+    let own = file.own()?;
+    if own.as_ref().is_some_and(|own| own.content == start.content) {
+        print(format!("{} is the start already: nothing to do.\n", file.shown()));
+        return Ok(Exit::Done);
+    }
+    let kept = file.replace(own.as_ref(), &start)?;
+    print(format!("{} is the start of its exercise again.\n", file.shown()));
+    file.tell_of(kept.as_deref())
+}
+
+/// Puts the solution in place.
+///
+/// # Errors
+/// When there is no such exercise, nobody can be asked, or a file can't be read or written.
+pub fn solve(args: &SolveArgs) -> anyhow::Result<Exit> {
+    let file = CodecFile::of(args.exercise)?;
+    let solution = file.reference(file.step)?;
+    let own = file.required()?;
+    if own.content == solution.content {
+        print(format!("{} is the solution already: nothing to do.\n", file.shown()));
+        return Ok(Exit::Done);
+    }
+    if !args.yes && !file.may_be_solved()? {
+        print("Nothing was changed.\n");
+        return Ok(Exit::Done);
+    }
+    let kept = file.replace(Some(&own), &solution)?;
+    let number = file.step.number();
+    print(format!(
+        "{} is the solution now.\nWhy it is so:      solutions/{}/README.md\n",
+        file.shown(),
+        file.step.folder()
+    ));
+    let exit = file.tell_of(kept.as_deref())?;
+    print(format!("To see it judged:  cargo workshop verify {number}\n"));
+    Ok(exit)
+}
+
+/// Shows what differs.
+///
+/// # Errors
+/// When there is no such exercise, or a file can't be read, or is no text.
+pub fn diff(args: &DiffArgs) -> anyhow::Result<Exit> {
+    let file = CodecFile::of(args.exercise)?;
+    let (own, own_name) = (file.text()?, file.shown());
+    let other = if args.solution { file.step } else { file.step.start() };
+    let reference = String::from_utf8_lossy(&file.reference(other)?.content).into_owned();
+    let name = course::reference(other).display().to_string();
+    if own == reference {
+        let what = if args.solution { "the solution" } else { "the start" };
+        // On stderr: no difference is no text for `patch`.
+        note(format!("{own_name} is {what}, byte for byte: there is no difference"));
+        return Ok(Exit::Done);
+    }
+    // Always in the order in which they come to be: the start, yours, the solution.
+    let text = if args.solution {
+        unified((&own_name, &own), (&name, &reference))
+    } else {
+        unified((&name, &reference), (&own_name, &own))
+    };
+    print(text);
+    Ok(Exit::Done)
+}
+
+/// As `diff -u` has it; in colours on a terminal that may have them.
+fn unified((old_name, old): (&str, &str), (new_name, new): (&str, &str)) -> String {
+    let diff = TextDiff::from_lines(old, new);
+    let mut text = String::new();
+    for (mark, name) in [("---", old_name), ("+++", new_name)] {
+        text += &style(format!("{mark} {name}")).bold().to_string();
+        text.push('\n');
+    }
+    for hunk in diff.unified_diff().iter_hunks() {
+        text += &style(hunk.header()).cyan().to_string();
+        text.push('\n');
+        for change in hunk.iter_changes() {
+            let line = format!("{}{}", change.tag(), change.value());
+            // Outside of the colours, so that none goes on into the next line.
+            let ended = line.strip_suffix('\n');
+            let line = style(ended.unwrap_or(&line));
+            text += &match change.tag() {
+                ChangeTag::Delete => line.red(),
+                ChangeTag::Insert => line.green(),
+                ChangeTag::Equal => line,
+            }
+            .to_string();
+            text.push('\n');
+            if ended.is_none() {
+                text += "\\ No newline at end of file\n";
+            }
+        }
+    }
+    text
+}
+
+/// What a file holds, and who may read and write it.
+struct Content {
+    content: Vec<u8>,
+    permissions: Permissions,
+}
+
+impl Content {
+    fn read(path: &Path) -> io::Result<Self> {
+        Ok(Self { content: fs::read(path)?, permissions: fs::metadata(path)?.permissions() })
+    }
+}
+
+/// The `codec.rs` of an exercise.
+struct CodecFile {
+    root: PathBuf,
+    step: Step,
+}
+
+impl CodecFile {
+    fn of(number: u8) -> anyhow::Result<Self> {
+        let step = Step::exercise(number).map_err(Failure::usage)?;
+        Ok(Self { root: root::require()?, step })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.root.join(course::codec(self.step))
+    }
+
+    /// As it is written in a message.
+    fn shown(&self) -> String {
+        course::codec(self.step).display().to_string()
+    }
+
+    /// The attendee's codec, if there is one.
+    ///
+    /// # Errors
+    /// When there is something that is no file of its own, or can't be read: what would be kept of it,
+    /// and what would be replaced?
+    fn own(&self) -> Result<Option<Content>, Failure> {
+        let refused = |what: &str, then: &str| {
+            Err(Failure::environment(format!(
+                "{} {what}. Nothing was changed. {then}",
+                self.shown()
+            )))
+        };
+        let put_right = format!(
+            "Put it elsewhere, and `cargo workshop reset {}` brings the start back",
+            self.step.number()
+        );
+        match fs::symlink_metadata(self.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return refused(&format!("can't be looked at: {error}"), "`ls -l` tells more");
+            }
+            Ok(found) if found.is_symlink() => {
+                return refused(
+                    "is a symbolic link: the file it names may be used elsewhere, too",
+                    &put_right,
+                );
+            }
+            Ok(found) if found.is_dir() => return refused("is a folder", &put_right),
+            // A pipe might never end.
+            Ok(found) if !found.is_file() => return refused("is no file", &put_right),
+            Ok(_) => {}
+        }
+        Content::read(&self.path()).map(Some).or_else(|error| {
+            refused(
+                &format!("can't be read, so it can't be kept: {error}"),
+                "`ls -l` tells who may read it",
+            )
+        })
+    }
+
+    /// The same where it must be there.
+    fn required(&self) -> Result<Content, Failure> {
+        self.own()?.ok_or_else(|| {
+            Failure::environment(format!(
+                "{} is not there. `cargo workshop reset {}` brings the start back",
+                self.shown(),
+                self.step.number()
+            ))
+        })
+    }
+
+    fn text(&self) -> Result<String, Failure> {
+        String::from_utf8(self.required()?.content).map_err(|error| {
+            Failure::usage(format!(
+                "{} is not text: its byte {} is no UTF-8, so its lines can't be compared. `cargo \
+                 workshop reset {}` brings the start back, and keeps yours",
+                self.shown(),
+                error.utf8_error().valid_up_to() + 1,
+                self.step.number()
+            ))
+        })
+    }
+
+    fn reference(&self, step: Step) -> Result<Content, Failure> {
+        let content = Content::read(&self.root.join(course::reference(step)));
+        content.map_err(|error| course::no_reference(step, &error))
+    }
+
+    /// Asks whoever sits there.
+    fn may_be_solved(&self) -> Result<bool, Failure> {
+        let number = self.step.number();
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(Failure::usage(format!(
+                "`solve` replaces {}, and there is no terminal to ask at: `cargo workshop solve \
+                 {number} --yes` does it without asking, and keeps yours. Nothing was changed",
+                self.shown()
+            )));
+        }
+        let question = format!(
+            "This puts the solution of exercise {number} in place of your codec.rs, which is kept.\n\
+             A hint may be enough: cargo workshop hint {number}\n\
+             Put the solution there? [y/N] "
+        );
+        let mut answer = String::new();
+        let asked = io::stderr().write_all(question.as_bytes());
+        let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
+        if matches!(read, Ok(0) | Err(_)) {
+            errln!("");
+        }
+        Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    }
+
+    /// Keeps `own`, and puts `new` in its place. Returns where it is kept, from the workshop's folder.
+    fn replace(&self, own: Option<&Content>, new: &Content) -> Result<Option<PathBuf>, Failure> {
+        let kept = own.map(|own| self.keep(own)).transpose()?;
+        // An editor may have saved since it was read, and while somebody was asked.
+        let now = self.own()?;
+        if now.as_ref().map(|now| &now.content) != own.map(|own| &own.content) {
+            return Err(Failure::environment(format!(
+                "{} was saved meanwhile: it is left as it is now. Try again",
+                self.shown()
+            )));
+        }
+        let permissions = own.unwrap_or(new).permissions.clone();
+        atomic_file::replace(&self.path(), &new.content, Some(permissions)).map_err(|error| {
+            Failure::environment(format!(
+                "{} can't be written: {error}. It is as it was. {}",
+                self.shown(),
+                match self.path().parent().is_some_and(Path::is_dir) {
+                    true => "See who may write in its folder, and whether the disk is full",
+                    false => "Its folder is not there: `git checkout -- exercises` brings it back",
+                }
+            ))
+        })?;
+        Ok(kept)
+    }
+
+    fn keep(&self, own: &Content) -> Result<PathBuf, Failure> {
+        let folder = Path::new(root::OURS).join("kept");
+        let there = self.root.join(&folder);
+        let kept = fs::create_dir_all(&there)
+            .and_then(|()| atomic_file::create(&there, self.step.folder(), "rs", &own.content));
+        let kept = kept.map_err(|error| {
+            Failure::environment(format!(
+                "your codec can't be kept in {}: {error}. So nothing was changed. See who may write \
+                 there, and whether the disk is full",
+                folder.display()
+            ))
+        })?;
+        Ok(kept.strip_prefix(&self.root).unwrap_or(&kept).to_owned())
+    }
+
+    fn tell_of(&self, kept: Option<&Path>) -> anyhow::Result<Exit> {
+        if let Some(kept) = kept {
+            let (kept, codec) = (kept.display(), self.shown());
+            print(format!(
+                "Yours is kept:     {kept}\n\
+                 To have it back:   cp {kept} \\\n                   {codec}\n"
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_what_patch_reads() {
+        console::set_colors_enabled(false);
+        let text = unified(("a", "1\n2\n3\n"), ("b", "1\ntwo\n3"));
+        assert_eq!(
+            text,
+            "--- a\n+++ b\n@@ -1,3 +1,3 @@\n 1\n-2\n-3\n+two\n+3\n\\ No newline at end of file\n"
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! `workshop watch`: judges an exercise whenever its `codec.rs` is saved.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `saves` | which codecs were saved, and are not what they were |
+//! | `keys` | what is pressed, and a terminal that is left as it was found |
+
+mod keys;
+mod saves;
+
+use std::path::Path;
+
+use clap::Args;
+use cli_kit::{
+    errln,
+    exit::{Exit, Failure},
+    outln, root,
+};
+use console::style;
+use futures::{
+    FutureExt,
+    future::{LocalBoxFuture, pending},
+};
+use greeting::logging::LogArgs;
+use solutions::Step;
+use tokio::sync::mpsc::unbounded_channel;
+
+use self::{
+    keys::{Key, Keys},
+    saves::Saves,
+};
+use super::hints::Hints;
+use crate::{
+    course,
+    process::until_interrupted,
+    verify::{self, Depth, Report},
+};
+
+/// The flags of `workshop watch`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop watch      # the next one, or that of the folder you are in
+  cargo workshop watch 2")]
+pub struct WatchArgs {
+    /// The exercise to begin with [default: that of the folder you are in, else the next one that
+    /// is not solved; on the branch of a step, that one]
+    #[arg(value_name = "N")]
+    exercise: Option<u8>,
+    /// The same seed makes the same payloads and deals the same stalls
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Judges the exercise now, and each time that a codec is saved, until `q` or a signal.
+///
+/// # Errors
+/// When there is no such exercise, or the files can't be watched. What a judgement can't do is said,
+/// and the next one may do it.
+pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
+    args.log.init("warn")?;
+    let root = root::require()?;
+    let step = match args.exercise {
+        Some(number) => Step::exercise(number).map_err(Failure::usage)?,
+        None => course::current(&root)?,
+    };
+    until_interrupted(watch(step, args.seed, &root), "nothing is watched any more")
+}
+
+type Judgement<'a> = LocalBoxFuture<'a, anyhow::Result<Report>>;
+
+async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
+    let mut saves = Saves::of(root)?;
+    let (saved, mut changed) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(steps) = saves.next().await {
+            if saved.send(steps).is_err() {
+                break;
+            }
+        }
+    });
+    let (pressed, mut presses) = unbounded_channel();
+    let keys = Keys::listen(pressed);
+    if keys.is_none() {
+        errln!("there is no terminal to read keys from: watching without, until a signal ends it");
+    }
+
+    let mut watch =
+        Watch { root, seed, step, keys: keys.is_some(), hint: 0, solved: false, judging: None };
+    let mut judgement = watch.judge(Depth::Quick);
+    loop {
+        let next = tokio::select! {
+            judged = &mut judgement => {
+                judgement = pending().boxed_local();
+                watch.tell(judged);
+                Next::Wait
+            }
+            Some(steps) = changed.recv() => watch.saved(&steps),
+            Some(key) = presses.recv() => watch.pressed(key),
+        };
+        match next {
+            Next::Wait => {}
+            Next::Judge(depth) => {
+                // Given up before the new one begins: both would print, and build.
+                drop(judgement);
+                judgement = watch.judge(depth);
+            }
+            Next::Quit => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// What follows from a save or a key.
+enum Next {
+    Wait,
+    Judge(Depth),
+    Quit,
+}
+
+struct Watch<'a> {
+    root: &'a Path,
+    seed: u64,
+    step: Step,
+    /// Whether there are keys to press.
+    keys: bool,
+    /// The level of the last hint that was shown.
+    hint: usize,
+    /// The last verdict on the codec as it is.
+    solved: bool,
+    /// What is under way.
+    judging: Option<Depth>,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins a judgement; whoever drops it gives it up.
+    fn judge(&mut self, depth: Depth) -> Judgement<'a> {
+        self.judging = Some(depth);
+        outln!("\n{}", verify::heading(self.step));
+        errln!("building and judging it\n");
+        verify::judge(self.step, depth, self.seed, self.root).boxed_local()
+    }
+
+    /// Tells how a judgement ended.
+    fn tell(&mut self, judged: anyhow::Result<Report>) {
+        self.judging = None;
+        match judged {
+            Ok(report) => {
+                self.solved = report.solved;
+                let left_out = if self.keys {
+                    "not run yet, press l for it"
+                } else {
+                    "left out, as there are no keys to ask for it"
+                };
+                report.print(self.step, left_out);
+            }
+            // The next save may find a machine that is less busy.
+            Err(error) => errln!("error: {error:#}"),
+        }
+        self.bar();
+    }
+
+    fn pressed(&mut self, key: Key) -> Next {
+        match key {
+            Key::Live => self.live(),
+            Key::Hint => self.hint(),
+            Key::Next => self.next(),
+            Key::Quit => Next::Quit,
+        }
+    }
+
+    /// These codecs were saved; never none.
+    fn saved(&mut self, steps: &[Step]) -> Next {
+        if self.judging.is_some() {
+            outln!("\nSaved meanwhile: this judgement is given up.");
+        }
+        // Of several at once, as after a `git switch`, the one that is worked on.
+        match steps.first() {
+            Some(first) if !steps.contains(&self.step) => self.turn_to(*first),
+            _ => self.solved = false,
+        }
+        Next::Judge(Depth::Quick)
+    }
+
+    fn live(&mut self) -> Next {
+        if !verify::has_live_run(self.step) {
+            self.say(&format!(
+                "Exercise {} has no run on a real server: its codec still blocks there.",
+                self.step.number()
+            ));
+            return Next::Wait;
+        }
+        match self.judging {
+            Some(Depth::Live) => Next::Wait,
+            _ => Next::Judge(Depth::Live),
+        }
+    }
+
+    fn hint(&mut self) -> Next {
+        let text = Hints::of(self.step, self.root).and_then(|hints| {
+            self.hint = (self.hint + 1).min(hints.count());
+            hints.level(self.hint, "press h")
+        });
+        self.say(&text.unwrap_or_else(|error| error.to_string()));
+        Next::Wait
+    }
+
+    fn next(&mut self) -> Next {
+        let number = self.step.number();
+        let Some(next) = course::after(self.step) else {
+            self.say(&format!("Exercise {number} is the last one."));
+            return Next::Wait;
+        };
+        if !self.solved {
+            outln!(
+                "\nExercise {number} is not solved yet. Saving its codec.rs brings you back to it."
+            );
+        }
+        outln!(
+            "\nExercise {} begins with {}",
+            next.number(),
+            course::folder(next).join("README.md").display()
+        );
+        self.turn_to(next);
+        Next::Judge(Depth::Quick)
+    }
+
+    fn turn_to(&mut self, step: Step) {
+        self.step = step;
+        self.hint = 0;
+        self.solved = false;
+    }
+
+    /// An answer to a key that leaves a judgement alone.
+    fn say(&self, text: &str) {
+        outln!("\n{text}");
+        match self.judging {
+            None => self.bar(),
+            // The bar of a live run is drawn over the line where the cursor is.
+            Some(_) => outln!(),
+        }
+    }
+
+    /// The line at the bottom, while nothing is judged.
+    fn bar(&self) {
+        let keys =
+            if self.keys { "[l] live run  [h] hint  [n] next exercise  [q] quit" } else { "" };
+        let bar = format!("watching exercise {}  {keys}", self.step.number());
+        outln!("\n{}", style(bar.trim_end()).dim());
+    }
+}

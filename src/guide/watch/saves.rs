@@ -1,0 +1,162 @@
+//! Which codecs were saved, and are not what they were.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cli_kit::exit::Failure;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use solutions::Step;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    time::timeout,
+};
+
+use crate::course;
+
+/// Editors save in several steps: a file is emptied and written, or another one takes its name. So
+/// long after the last step it is done.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The codecs of all exercises, under watch.
+pub struct Saves {
+    /// Something happened in the exercises' folders.
+    stirs: UnboundedReceiver<()>,
+    codecs: Vec<Codec>,
+    /// Ends when dropped.
+    _watcher: RecommendedWatcher,
+}
+
+struct Codec {
+    step: Step,
+    file: PathBuf,
+    /// As it was last seen.
+    content: Option<Vec<u8>>,
+}
+
+impl Saves {
+    /// Of the exercises in this folder of the workshop.
+    ///
+    /// # Errors
+    /// When the system can't watch it.
+    pub fn of(root: &Path) -> Result<Self, Failure> {
+        let room = root.join("exercises");
+        let cant =
+            |error| Failure::environment(format!("{} can't be watched: {error}", room.display()));
+        let (stirred, stirs) = unbounded_channel();
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // That a file was read is told, too: by the compiler, and by us just below. An error may
+                // mean that something was missed.
+                if event.map_or(true, |event| !event.kind.is_access()) {
+                    stirred.send(()).ok();
+                }
+            })
+            .map_err(cant)?;
+        // The folder, as a file that takes another's name is a new one; with all below, as `git
+        // switch` may do that with folders.
+        watcher.watch(&room, RecursiveMode::Recursive).map_err(cant)?;
+        // Read only now: what is saved from here on is told.
+        let codecs = Step::EXERCISES.into_iter().map(|step| {
+            let file = root.join(course::codec(step));
+            Codec { step, content: course::read(&file).ok(), file }
+        });
+        Ok(Self { stirs, codecs: codecs.collect(), _watcher: watcher })
+    }
+
+    /// Waits for the next save that changes something. `None`: nothing will be told any more.
+    pub async fn next(&mut self) -> Option<Vec<Step>> {
+        loop {
+            self.stirs.recv().await?;
+            while timeout(QUIET, self.stirs.recv()).await.is_ok_and(|stir| stir.is_some()) {}
+            let changed = self.changed();
+            if !changed.is_empty() {
+                return Some(changed);
+            }
+        }
+    }
+
+    fn changed(&mut self) -> Vec<Step> {
+        let changed = self.codecs.iter_mut().filter_map(|codec| {
+            // One that is not there just now is about to be written, and that is told.
+            let content = course::read(&codec.file).ok()?;
+            let differs = codec.content.as_ref() != Some(&content);
+            codec.content = Some(content);
+            differs.then_some(codec.step)
+        });
+        changed.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A workshop's folder with a codec for each exercise.
+    fn room() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for step in Step::EXERCISES {
+            fs::create_dir_all(root.path().join(course::folder(step))).unwrap();
+            fs::write(root.path().join(course::codec(step)), "as it was").unwrap();
+        }
+        root
+    }
+
+    /// What is told until the codec of exercise 3 changes, which each test does last.
+    async fn told(saves: &mut Saves) -> Vec<Vec<Step>> {
+        let mut told = Vec::new();
+        while told.last().is_none_or(|steps: &Vec<Step>| !steps.contains(&Step::Async)) {
+            let patience = Duration::from_secs(20);
+            told.push(timeout(patience, saves.next()).await.unwrap().unwrap());
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn every_way_to_save_is_told_once() {
+        let root = room();
+        let mut saves = Saves::of(root.path()).unwrap();
+        let codec = root.path().join(course::codec(Step::Blocking));
+        let ways: [fn(&Path); 3] = [
+            // Emptied, written in two parts.
+            |codec| {
+                use std::io::Write;
+                let mut file = fs::File::create(codec).unwrap();
+                file.write_all(b"emptied ").unwrap();
+                file.write_all(b"and written").unwrap();
+            },
+            // A new file takes its name.
+            |codec| {
+                fs::write(codec.with_extension("new"), "renamed").unwrap();
+                fs::rename(codec.with_extension("new"), codec).unwrap();
+            },
+            // The old one is kept under another name.
+            |codec| {
+                fs::rename(codec, codec.with_extension("rs~")).unwrap();
+                fs::write(codec, "with a backup").unwrap();
+            },
+        ];
+        for way in ways {
+            way(&codec);
+            let steps = timeout(Duration::from_secs(20), saves.next()).await.unwrap().unwrap();
+            assert_eq!(steps, [Step::Blocking]);
+        }
+        fs::write(root.path().join(course::codec(Step::Async)), "changed").unwrap();
+        assert_eq!(told(&mut saves).await, [[Step::Async]]);
+    }
+
+    #[tokio::test]
+    async fn what_changes_nothing_is_not_told() {
+        let root = room();
+        let mut saves = Saves::of(root.path()).unwrap();
+        let folder = root.path().join(course::folder(Step::Blocking));
+        fs::write(folder.join("codec.rs"), "as it was").unwrap();
+        fs::write(folder.join("notes.md"), "of somebody").unwrap();
+        fs::read(folder.join("codec.rs")).unwrap();
+        fs::write(root.path().join(course::codec(Step::Async)), "changed").unwrap();
+        assert_eq!(told(&mut saves).await, [[Step::Async]]);
+    }
+}

@@ -1,0 +1,39 @@
+//! The workshop's own program: `cargo workshop …`.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `cli` | every command and its flags |
+//! | `guide` | leads through the exercises: where you are, hints, reset, solve, diff, watch, the worker |
+//! | `verify` | is an exercise solved |
+//! | `compare` | the codecs side by side on a real server |
+//! | `experiment` | one measured run, which both of them are made of |
+//! | `course` | the exercises on disk: their files, how they are built, what is solved |
+//! | `temporal` | the Temporal CLI, found or installed, and its dev server |
+//! | `branches` | the steps as branches of the local repository |
+//! | `prefetch` | all that a day without the network needs, and a bundle of it |
+//! | `doctor` | what is here, what is wrong, what to do |
+//! | `process`, `atomic_file` | processes that leave nothing behind; files that are whole or not there |
+//!
+//! Each knows only those below it: `cli`, then `guide`, then `verify` and `compare`, then `experiment`,
+//! then `course` and `temporal`, then the rest. `tests/house.rs` holds them to it.
+
+mod atomic_file;
+mod branches;
+mod cli;
+mod compare;
+mod course;
+mod doctor;
+mod experiment;
+mod guide;
+mod prefetch;
+mod process;
+mod temporal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli_kit::exit::end(cli::Cli::parse().run())
+}

@@ -1,0 +1,111 @@
+//! Processes: one with all that it starts, and work that a signal ends.
+
+use std::{io, process::ExitStatus};
+
+use cli_kit::exit::{Exit, Failure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, Command},
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+/// A process in a process group of its own. Dropping it kills the group: what the process started
+/// (the compiler of cargo, a codec's own child) does not outlive whoever waits for it.
+pub struct ProcessGroup {
+    leader: Child,
+    /// Its number, also when the leader is gone: what it has started may still be there.
+    id: Option<Pid>,
+}
+
+impl ProcessGroup {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system can't.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        let leader = command.process_group(0).kill_on_drop(true).spawn()?;
+        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(Self { leader, id })
+    }
+
+    /// Its process; none when it has ended, and that was seen.
+    pub fn id(&self) -> Option<u32> {
+        self.leader.id()
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the system can't say.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.leader.try_wait()
+    }
+
+    /// Kills all of it, and waits for the leader's end: then nothing more is written.
+    ///
+    /// # Errors
+    /// When the system can't say.
+    pub async fn end(&mut self) -> io::Result<()> {
+        self.kill();
+        self.leader.wait().await?;
+        Ok(())
+    }
+
+    fn kill(&self) {
+        if let Some(id) = self.id {
+            kill_process_group(id, Signal::KILL).ok();
+        }
+    }
+
+    /// Waits for its end; with what it wrote to its stdout, if that is a pipe.
+    ///
+    /// # Errors
+    /// When the system can't say.
+    pub async fn output(mut self) -> io::Result<(ExitStatus, Vec<u8>)> {
+        let mut written = Vec::new();
+        if let Some(mut stdout) = self.leader.stdout.take() {
+            stdout.read_to_end(&mut written).await?;
+        }
+        Ok((self.leader.wait().await?, written))
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Does the work on a runtime of its own, and gives it up at a signal: dropping it kills what it
+/// started. `lost` says what that means.
+///
+/// # Errors
+/// Those of the work, or that it was interrupted.
+pub fn until_interrupted(
+    work: impl Future<Output = anyhow::Result<Exit>>,
+    lost: &str,
+) -> anyhow::Result<Exit> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            signal = interrupted() => Err(Failure::interrupted(format!("{}; {lost}", signal?)).into()),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
+async fn interrupted() -> anyhow::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "interrupted",
+        _ = terminate.recv() => "terminated (SIGTERM)",
+        _ = hangup.recv() => "the terminal is gone (SIGHUP)",
+    })
+}

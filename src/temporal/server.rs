@@ -1,0 +1,45 @@
+//! `workshop server`: Temporal's dev server alone, for a machine that has nothing else of the stack.
+
+use std::{os::unix::process::CommandExt, process::Command};
+
+use anyhow::Context;
+use cli_kit::{
+    exit::{Exit, Failure},
+    root,
+    settings::{self, Settings},
+    term::print,
+};
+use stack::{ports, services::Service};
+
+use super::cli::TemporalCli;
+use crate::process::until_interrupted;
+
+/// Finds or installs the Temporal CLI, and becomes its dev server: in memory, at the stack's ports.
+///
+/// # Errors
+/// When a port is taken, or there is no CLI and none can be had.
+pub fn run() -> anyhow::Result<Exit> {
+    let root = root::require()?;
+    let settings = Settings::from_env()?;
+    let ports = Service::Temporal.ports();
+    let taken: Vec<_> = ports.iter().filter_map(|name| ports::unfit(name, &settings)).collect();
+    if !taken.is_empty() {
+        return Err(Failure::environments("no server can be started", &taken).into());
+    }
+    let work = async {
+        let cli = TemporalCli::find_or_install(&root.join(root::OURS)).await?;
+        // It says itself where it is.
+        print("A Temporal server, in memory, until Ctrl-C.\n\n");
+        let error = Command::new(&cli.path)
+            .args(["server", "start-dev", "--log-level", "error", "--ip", "127.0.0.1"])
+            .args(["--port", settings.get(settings::TEMPORAL_PORT)])
+            .args(["--http-port", settings.get(settings::TEMPORAL_HTTP_PORT)])
+            .args(["--ui-port", settings.get(settings::TEMPORAL_UI_PORT)])
+            .args(["--metrics-port", settings.get(settings::TEMPORAL_METRICS_PORT)])
+            // Nothing is asked of anybody elsewhere.
+            .args(["--dynamic-config-value", "frontend.enableServerVersionCheck=false"])
+            .exec();
+        Err(error).with_context(|| format!("{} can't be started", cli.path.display()))
+    };
+    until_interrupted(work, "no server was started")
+}

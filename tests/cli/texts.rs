@@ -1,0 +1,184 @@
+//! What the texts say is so. Every link leads to a file and a heading that are there; links to other sites
+//! are not followed, as a test needs no network. Every command has the flags that it is typed with.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use solutions::Step;
+
+use crate::support::{WORKSHOP, program, stderr};
+
+/// What a text has: its links, and the names of its headings.
+#[derive(Default)]
+struct Text {
+    links: Vec<String>,
+    anchors: BTreeSet<String>,
+}
+
+impl Text {
+    fn read(path: &Path) -> Self {
+        let markdown = fs::read_to_string(path).unwrap();
+        let (mut text, mut heading) = (Self::default(), None::<String>);
+        for event in Parser::new_ext(&markdown, Options::ENABLE_TABLES) {
+            match event {
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                    text.links.push(dest_url.into_string());
+                }
+                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::End(TagEnd::Heading(_)) => {
+                    text.anchors.extend(heading.take().map(|words| anchor(&words)));
+                }
+                Event::Text(words) | Event::Code(words) => {
+                    if let Some(heading) = &mut heading {
+                        heading.push_str(&words);
+                    }
+                }
+                _ => {}
+            }
+        }
+        text
+    }
+}
+
+/// The name by which one may link to a heading, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// All texts of the workshop, but for what is built or hidden.
+fn texts(folder: &Path, found: &mut BTreeMap<PathBuf, Text>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with('.') || name == "target" {
+            continue;
+        }
+        if path.is_dir() {
+            texts(&path, found);
+        } else if name.ends_with(".md") {
+            let text = Text::read(&path);
+            found.insert(path, text);
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = BTreeMap::new();
+    texts(root, &mut all);
+    let mut wrong = Vec::new();
+    let mut followed = 0;
+    for (path, text) in &all {
+        for link in &text.links {
+            let mut says = |what: &str| {
+                wrong.push(format!(
+                    "{}: {link}: {what}",
+                    path.strip_prefix(root).unwrap().display()
+                ));
+            };
+            if link.contains("://") {
+                if !link.starts_with("https://") && !link.starts_with("http://127.0.0.1") {
+                    says("neither https nor this machine");
+                }
+                continue;
+            }
+            followed += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
+            };
+            let Ok(target) = target.canonicalize() else {
+                says("no such file");
+                continue;
+            };
+            if !target.starts_with(root.canonicalize().unwrap()) {
+                says("not in the workshop");
+            }
+            let there = heading.is_empty()
+                || all.iter().any(|(path, text)| {
+                    path.canonicalize().unwrap() == target && text.anchors.contains(heading)
+                });
+            if !there {
+                says("no such heading");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(followed >= 30, "only {followed} links were found");
+}
+
+/// What the texts tell people to type: fenced lines, and code within a sentence.
+fn commands_of_the_texts() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts = vec![root.join("README.md")];
+    let exercises =
+        Step::ALL.map(|step| root.join("exercises").join(step.folder()).join("README.md"));
+    texts.extend(exercises.into_iter().filter(|path| path.exists()));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    texts.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let mut commands = BTreeSet::new();
+    for text in texts {
+        let text = fs::read_to_string(text).unwrap();
+        let mut fenced = false;
+        for line in text.lines() {
+            if line.starts_with("```") {
+                fenced = line == "```sh";
+            } else if fenced {
+                commands.insert(line.split(" #").next().unwrap().trim().to_owned());
+            } else {
+                let code = line.split('`').skip(1).step_by(2);
+                commands.extend(code.map(|code| code.trim().to_owned()));
+            }
+        }
+    }
+    commands
+}
+
+/// A flag that a program does not have is an error before `--help` is heard.
+#[test]
+fn the_programs_have_every_flag_that_the_texts_name() {
+    let mut tried = 0;
+    for command in commands_of_the_texts() {
+        let arguments = match command.split_once(' ') {
+            Some(("cargo", rest)) if rest.starts_with("workshop ") => &rest["workshop ".len()..],
+            _ => continue,
+        };
+        // `… --seed N` and the like stand for a number.
+        let arguments: Vec<_> =
+            arguments.split_whitespace().map(|word| if word == "N" { "1" } else { word }).collect();
+        if arguments.contains(&"…") {
+            continue;
+        }
+        let output = program(WORKSHOP).args(&arguments).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{command}: {}", stderr(&output));
+        tried += 1;
+    }
+    assert!(tried >= 8, "only {tried} commands were found");
+}
+
+/// Those of Nix are run in `.ci/nix`, through the stand-in for nixpkgs.
+#[test]
+fn every_nix_command_of_the_readme_is_run_by_the_gate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let gate = fs::read_to_string(root.join(".ci/nix")).unwrap();
+    for command in commands_of_the_texts() {
+        let Some(rest) = command.strip_prefix("nix ") else { continue };
+        if rest.contains("--override-input") {
+            continue;
+        }
+        // The sub-command, and which output of the flake it names.
+        let words: Vec<_> = rest.split_whitespace().take_while(|word| *word != "--").collect();
+        let found = gate.lines().any(|line| {
+            line.contains(&format!("nix {}", words[0]))
+                && words[1..].iter().all(|word| line.contains(word))
+        });
+        assert!(found, "`{command}` is in a text, and not in .ci/nix");
+    }
+}

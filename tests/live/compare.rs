@@ -1,0 +1,159 @@
+//! `workshop compare` in a small form: its table, its JSON and its HTML read back, and nothing left
+//! running on any way out.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+
+use crate::support::{Group, Stage, WORKSHOP, json, program, stderr, stdout, temporal, wait_for};
+
+/// Small, and still with more stalls than a blocking codec can hide.
+const SMALL: [&str; 10] = [
+    "compare",
+    "--workflows",
+    "6",
+    "--activities",
+    "2",
+    "--activity-seconds",
+    "0.1",
+    "--stall-probability",
+    "0.5",
+    "--workflow-task-timeout=10",
+];
+
+fn compare(flags: &[&str]) -> Command {
+    // Found or installed once, and not by two tests at a time.
+    temporal();
+    let mut command = program(WORKSHOP);
+    command.args(SMALL).args(flags);
+    command
+}
+
+#[test]
+fn json_and_report_hold_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let mut command = compare(&["--json", "-", "--report", report.to_str().unwrap()]);
+    command.args(["--seed", "9"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let all = json(&output);
+    assert_eq!((&all["seed"], &all["scenario"]["workflows"]), (&9.into(), &6.into()));
+    assert_eq!(all["versions"]["crates"]["temporalio-sdk"], "1.1.1");
+    let codecs: Vec<_> = all["runs"].as_array().unwrap().iter().map(|r| &r["codec"]).collect();
+    assert_eq!(codecs, ["blocking", "spawn_blocking", "async"]);
+    for run in all["runs"].as_array().unwrap() {
+        assert_eq!(run["workflows"]["completed"], 6, "{run:#}");
+        assert_eq!((&run["cut_off"], &run["threads"]), (&false.into(), &0.into()));
+        for latencies in [
+            "end_to_end_seconds",
+            "workflow_task_schedule_to_start_seconds",
+            "activity_schedule_to_start_seconds",
+        ] {
+            for quantile in ["p50", "p95", "p99", "max"] {
+                assert!(run[latencies][quantile].is_f64(), "{latencies} {quantile}: {run:#}");
+            }
+        }
+        for figure in [
+            "workflow_task_not_found",
+            "workflow_task_timeouts",
+            "peak_threads",
+            "peak_memory_bytes",
+        ] {
+            assert!(run[figure].is_u64(), "{figure}: {run:#}");
+        }
+        assert!(run["lag_seconds"]["beside"].is_f64() && run["wall_seconds"].is_f64(), "{run:#}");
+    }
+    // The stall is 0.4 s: the blocking codec holds the thread for it, the others for none of it.
+    let poll = |run: usize| all["runs"][run]["longest_poll_seconds"].as_f64().unwrap();
+    assert!(poll(0) >= 0.4 && poll(1) < 0.2 && poll(2) < 0.2, "{all:#}");
+    assert!(all["ratios"]["blocking"]["end_to_end_p95"].as_f64().unwrap() > 1.5, "{all:#}");
+
+    let html = fs::read_to_string(report).unwrap();
+    assert_eq!(html.matches("<svg").count(), 4 * 3);
+    // One dot for each workflow of each codec, at least.
+    assert!(html.matches("<circle").count() >= 6 * 3, "too few dots");
+    assert!(html.contains("blocking held the worker&#39;s thread for 4"), "no verdict");
+    for outside in ["http://", "https://", "src=", "@import"] {
+        let allowed = html.matches("http://www.w3.org").count();
+        let found = html.matches(outside).count();
+        assert_eq!(found, if outside == "http://" { allowed } else { 0 }, "{outside}");
+    }
+}
+
+#[test]
+fn a_run_that_is_cut_off_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let report = report.to_str().unwrap();
+    // Stalls of a minute: no workflow can be done in two seconds.
+    let flags = ["--codec=blocking", "--stall-seconds=60", "--stall-probability=1", "--limit=2"];
+    let mut command = program(WORKSHOP);
+    temporal();
+    let output = command
+        .args(["compare", "--workflows=3", "--report", report])
+        .args(flags)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&output);
+    assert!(table.contains("was cut off after") && table.contains("| ≥ "), "{table}");
+}
+
+#[test]
+fn an_interrupted_comparison_leaves_nothing_running() {
+    temporal();
+    let folder = tempfile::tempdir().unwrap();
+    // No other test runs this codec, so this log tells of this comparison.
+    let codec = "never_stalls";
+    let log = format!("{}/.workshop/compare/{codec}.worker.log", env!("CARGO_MANIFEST_DIR"));
+    for signal in [Signal::INT, Signal::TERM] {
+        fs::remove_file(&log).ok();
+        let mut command = program(WORKSHOP);
+        command
+            .args(["compare", "--codec", codec, "--activity-seconds", "15", "--report"])
+            .arg(folder.path().join("report.html"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut comparison = Group::start(&mut command);
+        wait_for("the worker to poll", || {
+            fs::read_to_string(&log).ok()?.contains("worker polls").then_some(())
+        });
+        comparison.signal(signal);
+        assert_eq!(comparison.wait_until_gone().code(), Some(130), "{signal:?}");
+    }
+}
+
+#[test]
+fn my_codec_is_set_beside_them_on_a_server_that_exists() {
+    let stage = Stage::new();
+    let address = stage.address();
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let flags = ["--codec", "async", "--mine", "1", "--address", &address, "--json", "-"];
+    let output = compare(&flags).arg("--report").arg(report).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let all = json(&output);
+    assert_eq!(all["runs"][1]["codec"], "mine_1");
+    assert_eq!(all["runs"][1]["workflows"]["completed"], 6, "{all:#}");
+    assert!(all["versions"]["temporal"].is_null());
+}
+
+#[test]
+fn wrong_usage_is_a_sentence_and_exit_code_2() {
+    for (flags, says) in [
+        (&["compare", "--mine", "9"][..], "there is no exercise 9"),
+        (&["compare", "--codec", "async", "--codec", "async"], "async is named twice"),
+        (&["compare", "--json", "/no/such/folder/x"], "/no/such/folder/x can't be written"),
+        (&["compare", "--codec", "fast"], "invalid value 'fast'"),
+        (&["compare", "--stall-probability", "2"], "not between 0 and 1"),
+    ] {
+        let output = program(WORKSHOP).args(flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{flags:?}: {}", stderr(&output));
+    }
+}

@@ -1,0 +1,16 @@
+//! What needs a real Temporal server.
+
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compare;
+mod dashboards;
+mod doctor;
+mod one_server;
+mod readmes;
+mod secrets;
+mod server;
+mod worker;

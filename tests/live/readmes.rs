@@ -1,0 +1,223 @@
+//! What the exercises' READMEs tell people to type is typed here, and prints what they show.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use cli_kit::settings::{self, Settings};
+use rustix::process::Signal;
+use solutions::Step;
+
+use crate::support::{Group, Stage, free_ports, stderr, stdout, typed, wait_for};
+
+/// A part of a README, from one heading to the next.
+struct Section {
+    heading: String,
+    /// The lines of its `sh` blocks.
+    commands: Vec<String>,
+    /// Its `text` blocks.
+    shown: Vec<String>,
+    /// Code within its sentences.
+    inline: Vec<String>,
+}
+
+fn sections(readme: &Path) -> Vec<Section> {
+    let text = fs::read_to_string(readme).unwrap();
+    let parts = text.split("\n## ").skip(1).map(|part| {
+        let (heading, body) = part.split_once('\n').unwrap();
+        let (mut commands, mut shown, mut prose) = (Vec::new(), Vec::new(), String::new());
+        for (number, block) in body.split("```").enumerate() {
+            if number % 2 == 0 {
+                prose += block;
+            } else if let Some(lines) = block.strip_prefix("sh\n") {
+                let lines = lines.lines().map(|line| line.split(" #").next().unwrap().trim());
+                commands.extend(lines.map(str::to_owned));
+            } else if let Some(text) = block.strip_prefix("text\n") {
+                shown.push(text.to_owned());
+            } else {
+                panic!("{}: a block that is neither sh nor text", readme.display());
+            }
+        }
+        // A command may go on in the next line.
+        let prose = prose.split_whitespace().collect::<Vec<_>>().join(" ");
+        let inline = prose.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        Section { heading: heading.to_owned(), commands, shown, inline }
+    });
+    parts.collect()
+}
+
+/// A text without its numbers, and without how they are aligned.
+fn numbers_aside(text: &str) -> String {
+    let mut masked = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if masked.ends_with('#') => {}
+            '0'..='9' => masked.push('#'),
+            '.' if masked.ends_with('#') => {}
+            _ => masked.push(c),
+        }
+    }
+    masked.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An attendee at the keyboard, with a server and ports of their own.
+struct Attendee {
+    stage: Stage,
+    root: PathBuf,
+    folder: PathBuf,
+    ports: Settings,
+}
+
+impl Attendee {
+    fn of(step: Step) -> Self {
+        let stage = Stage::new();
+        let mut ports = free_ports();
+        let address = stage.address();
+        let port = address.rsplit(':').next().unwrap();
+        ports.set(settings::TEMPORAL_PORT, port);
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        Self { stage, folder: root.join("exercises").join(step.folder()), root, ports }
+    }
+
+    fn types(&self, command: &str, folder: &Path) -> std::process::Command {
+        let mut command = typed(command);
+        command.current_dir(folder).envs(self.ports.variables());
+        command
+    }
+
+    /// The worker, once it serves its metrics.
+    fn worker(&self, command: &str) -> Group {
+        let log = self.stage.folder.path().join("worker.log");
+        let mut command = self.types(command, &self.folder);
+        command
+            .stdout(File::create(&log).unwrap())
+            .stderr(File::options().append(true).open(&log).unwrap());
+        let worker = Group::start(&mut command);
+        wait_for("the worker to poll", || {
+            fs::read_to_string(&log).unwrap().contains("worker polls").then_some(())
+        });
+        worker
+    }
+
+    fn runs(&self, command: &str, folder: &Path, may_end_with: &[i32]) -> String {
+        let output = self.types(command, folder).output().unwrap();
+        let ended = output.status.code().unwrap_or(-1);
+        assert!(may_end_with.contains(&ended), "{command}: {ended}\n{}", stderr(&output));
+        stdout(&output)
+    }
+
+    /// A load like the README's, and small.
+    fn starter(&self, command: &str) -> String {
+        let words: Vec<_> = command.split(' ').collect();
+        let workflows = words.iter().position(|word| *word == "--workflows").unwrap() + 1;
+        let small =
+            words.iter().enumerate().map(|(at, word)| if at == workflows { "4" } else { word });
+        self.runs(&small.collect::<Vec<_>>().join(" "), &self.root, &[0])
+    }
+}
+
+fn is_worker(command: &str) -> bool {
+    command.starts_with("cargo run --bin worker")
+}
+
+/// Types all commands of the exercise's README.
+fn follow(step: Step) {
+    let attendee = Attendee::of(step);
+    let sections = sections(&attendee.folder.join("README.md"));
+    let now = sections.iter().find(|section| section.heading == "What you see now").unwrap();
+    let [worker, starter] = &now.commands[..] else { panic!("{:?}", now.commands) };
+    let [shown] = &now.shown[..] else { panic!("{:?}", now.shown) };
+
+    // What you see now.
+    let mut running = attendee.worker(worker);
+    let printed = attendee.starter(starter);
+    assert_eq!(numbers_aside(&printed), numbers_aside(shown));
+    running.signal(Signal::TERM);
+    running.wait_until_gone();
+
+    // The task is done, with the same flags.
+    let flags = worker.split_once(" -- ").map_or("", |(_, flags)| flags);
+    let solved = format!("cargo run --bin worker -- --solution {} {flags}", step.number());
+    let mut running = attendee.worker(&solved);
+    assert_eq!(numbers_aside(&attendee.starter(starter)), numbers_aside(shown));
+    let inline = || sections.iter().flat_map(|section| &section.inline);
+    for command in inline().filter(|command| command.starts_with("curl ")) {
+        let port = attendee.ports.get(settings::WORKER_METRICS_PORT);
+        let printed = attendee.runs(&command.replace("8086", port), &attendee.root, &[0]);
+        assert!(printed.contains("codec_"), "{command}: {printed}");
+    }
+    running.signal(Signal::TERM);
+    running.wait_until_gone();
+
+    for command in inline() {
+        if is_worker(command) {
+            let mut running = attendee.worker(command);
+            running.signal(Signal::TERM);
+            running.wait_until_gone();
+        } else if command.starts_with("cargo workshop verify ") {
+            // Solved or not: that is the attendee's.
+            let printed = attendee.runs(command, &attendee.folder, &[0, 1]);
+            assert!(printed.contains("olved: ") || printed.contains("Solved"), "{printed}");
+        } else if command.starts_with("cargo workshop hint ") {
+            let printed = attendee.runs(command, &attendee.folder, &[0]);
+            assert!(printed.contains("cargo workshop hint"), "{printed}");
+        } else if command.starts_with("cargo workshop compare ") {
+            let small = format!("{command} --workflows 4 --activities 1 --limit 60");
+            let printed = attendee.runs(&small, &attendee.folder, &[0]);
+            assert!(printed.contains("mine_") && printed.contains("workflows done"), "{printed}");
+        } else if command == "cargo workshop server" {
+            // tests/server.rs
+        } else if command.starts_with("cargo ") || command.starts_with("nix ") {
+            panic!("{command}: nobody has told this test how to run it");
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes some minutes, and builds the worker with the exercises as they are"]
+fn exercise_1() {
+    follow(Step::Blocking);
+}
+
+#[test]
+#[ignore = "takes some minutes, and builds the worker with the exercises as they are"]
+fn exercise_2() {
+    follow(Step::SpawnBlocking);
+}
+
+#[test]
+#[ignore = "takes some minutes, and builds the worker with the exercises as they are"]
+fn exercise_3() {
+    follow(Step::Async);
+}
+
+#[test]
+#[ignore = "takes some minutes, and builds the worker with the exercises as they are"]
+fn exercise_4() {
+    follow(Step::BeyondAsync);
+}
+
+#[test]
+fn every_exercise_has_a_readme_with_all_its_parts() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for step in Step::EXERCISES {
+        let readme = root.join("exercises").join(step.folder()).join("README.md");
+        let text = fs::read_to_string(&readme).unwrap();
+        assert!(text.contains("**Afterwards** you can "), "{}", readme.display());
+        let headings: Vec<_> = sections(&readme).into_iter().map(|part| part.heading).collect();
+        for heading in [
+            "What you see now",
+            "The task",
+            "When you are stuck",
+            "In the picture",
+            "What this does not cure",
+        ] {
+            assert!(headings.iter().any(|h| h == heading), "{heading}: {headings:?}");
+        }
+        assert!(headings.iter().any(|h| h.starts_with("First, ")), "{headings:?}");
+        assert!(text.contains(&format!("`cargo workshop verify {}`", step.number())));
+        let lines = text.lines().count();
+        assert!(lines <= 80, "{}: {lines} lines are more than two screens", readme.display());
+    }
+}

@@ -1,0 +1,44 @@
+//! `workshop server`: a Temporal server for those who have nothing else of the stack.
+
+use std::{fs::File, process::Command};
+
+use cli_kit::settings;
+use rustix::process::Signal;
+use stack::services::{Asker, Service};
+
+use crate::support::{Group, WORKSHOP, free_ports, json, program, stderr, temporal, wait_for};
+
+#[test]
+fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
+    temporal();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = free_ports();
+    let here = |path: &str| -> Command {
+        let mut command = program(path);
+        command.envs(settings.variables());
+        command
+    };
+    let workshop = WORKSHOP;
+
+    let mut server = here(workshop);
+    server.arg("server").stdout(File::create(folder.path().join("server.log")).unwrap());
+    let mut server = Group::start(&mut server);
+    let asker = Asker::default();
+    wait_for("the server", || asker.is_healthy(Service::Temporal, &settings).then_some(()));
+
+    // Who is not told another address comes here.
+    let output = here(workshop).args(["doctor", "--json"]).output().unwrap();
+    let checks = json(&output);
+    let found = checks.as_array().unwrap().iter().find(|check| check["what"] == "server").unwrap();
+    assert_eq!(found["state"], "ok", "{found}");
+
+    let second = here(workshop).arg("server").output().unwrap();
+    assert_eq!(second.status.code(), Some(3));
+    let port = settings.port(settings::TEMPORAL_PORT);
+    let said = stderr(&second);
+    assert!(said.contains(&format!("port {port} is taken by temporal")), "{said}");
+    assert!(said.contains("STACK_TEMPORAL_UI_PORT="), "{said}");
+
+    server.signal(Signal::INT);
+    server.wait_until_gone();
+}

@@ -1,0 +1,329 @@
+//! Worker and starter against a real dev server: through crashes, signals and wrong keys, no
+//! workflow is lost.
+
+use std::{
+    net::TcpListener,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use codec_kit::{
+    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, codec_future,
+    seal_all,
+};
+use greeting::{
+    connection::{Server, ServerArgs},
+    workflows::{GreetingInput, GreetingWorkflow, TASK_QUEUE},
+};
+use rustix::process::Signal;
+use temporalio_client::WorkflowStartOptions;
+
+use crate::support::{Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for};
+
+const SOME_KEY: &str = "mine=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+#[test]
+fn a_run_completes_and_the_metrics_tell_of_it() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--seed", "5"]);
+    let load = ["--workflows", "5", "--activities", "2", "--activity-seconds", "0.1", "--json"];
+    let output = stage.starter(&load).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["workflows"]["completed"], 5);
+    assert!(report["end_to_end_seconds"]["p95"].as_f64().unwrap() >= 0.2, "{report}");
+
+    let first = worker.log().lines().next().unwrap().to_owned();
+    assert!(first.contains("solutions/03-async-codec/codec.rs"), "{first}");
+    assert_eq!(worker.metric("temporal_workflow_completed"), 5.0);
+    // Five workflows of two activities: 2 x 5 inputs, 2 x 5 results, 5 results.
+    assert_eq!(worker.metric("codec_call_seconds_count{operation=\"encode\"}"), 25.0);
+    let page = worker.metrics();
+    // Every metric says whose it is, the SDK's and ours.
+    let whose = "exercise=\"3\"";
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let codec = "codec=\"solutions/03-async-codec\"";
+        assert!(line.contains(whose) && line.contains(codec), "{line}");
+    }
+    for metric in [
+        "workshop_lag_seconds_bucket{probe=\"worker\",",
+        "workshop_lag_current_seconds{probe=\"beside\",",
+        "process_resident_memory_bytes",
+        "workshop_worker_start_time_seconds",
+        "workshop_blocking_threads",
+    ] {
+        assert!(page.contains(metric), "{metric} is not in\n{page}");
+    }
+    // 10 ms and 3 minutes can both be read from the SDK's histograms.
+    let buckets: Vec<_> = page
+        .lines()
+        .filter(|l| l.starts_with("temporal_workflow_task_schedule_to_start_latency_bucket"))
+        .collect();
+    for le in ["le=\"10\"", "le=\"150000\"", "le=\"200000\""] {
+        assert!(buckets.iter().any(|line| line.contains(le)), "{le} is not in {buckets:#?}");
+    }
+}
+
+#[test]
+fn a_stalled_worker_still_answers_for_its_metrics() {
+    let stage = Stage::new();
+    let stalls = ["--stall-probability", "1", "--stall-seconds", "3"];
+    let worker = stage.worker("worker", 1, &stalls);
+    let mut command = stage.starter(&["--workflows", "1", "--activities", "1"]);
+    let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
+    // The probe in the worker's task is overdue while the codec holds the thread.
+    let held = wait_for("a stall", || {
+        let asked = Instant::now();
+        (worker.metric("workshop_lag_current_seconds{probe=\"worker\"}") > 1.0)
+            .then(|| asked.elapsed())
+    });
+    assert!(held < Duration::from_secs(1), "metrics took {held:?} during a stall of 3 s");
+}
+
+#[test]
+fn threads_of_the_blocking_pool_are_counted_where_there_are_any() {
+    let stage = Stage::new();
+    for (solution, threads) in [(2, "0"), (3, "0"), (3, "2")] {
+        let flags = ["--stall-probability", "1", "--threads", threads];
+        let name = format!("worker-{solution}-{threads}");
+        let mut worker = stage.worker(&name, solution, &flags);
+        let mut starter = stage.starter(&["--workflows", "3", "--id-prefix", &name]);
+        let starter = Process::new(starter.stdout(Stdio::null()).spawn().unwrap());
+        worker.wait_for_metric("temporal_activity_task_received", 1.0);
+        // The server's address is an IP address, so nothing else needs such a thread.
+        let pool = worker.metric("workshop_blocking_threads");
+        assert_eq!(pool > 0.0, solution == 2, "{solution}, {threads}: {pool}");
+        drop(starter);
+        worker.process.signal(Signal::TERM);
+        worker.process.wait();
+    }
+}
+
+#[test]
+fn a_starter_tells_of_its_load_while_it_runs() {
+    let stage = Stage::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _worker = stage.worker("worker", 3, &[]);
+    let mut command = program(STARTER);
+    command
+        .args(["--address", &stage.address(), "--workflows", "4", "--activity-seconds", "5"])
+        .env("STACK_STARTER_METRICS_PORT", port.to_string())
+        .stdout(Stdio::null());
+    let _starter = Process::new(command.spawn().unwrap());
+    let asker = stack::services::Asker::default();
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    wait_for("all four to be started", || {
+        let page = asker.page(&url).ok()?;
+        let counted = |state: &str, count: u32| {
+            page.contains(&format!(
+                "workshop_starter_workflows_total{{state=\"{state}\"}} {count}\n"
+            ))
+        };
+        (counted("started", 4) && counted("completed", 0) && counted("failed", 0)).then_some(())
+    });
+
+    // Another one finds the port taken, says so, and runs all the same.
+    let load = ["--workflows", "1", "--activities", "0", "--id-prefix", "second"];
+    let mut second = program(STARTER);
+    second.args(["--address", &stage.address()]).args(load);
+    let output = second.env("STACK_STARTER_METRICS_PORT", port.to_string()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("this starter runs without"), "{}", stderr(&output));
+}
+
+#[test]
+fn sigterm_in_the_middle_drains_and_another_worker_goes_on() {
+    let stage = Stage::new();
+    let mut first = stage.worker("first", 3, &[]);
+    let load = ["--workflows", "10", "--activities", "4", "--activity-seconds", "0.5", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    first.wait_for_metric("temporal_activity_task_received", 10.0);
+    first.process.signal(Signal::TERM);
+    assert_eq!(first.process.wait().code(), Some(0), "{}", first.log());
+    assert!(first.log().contains("worker drained and stopped"), "{}", first.log());
+
+    let _second = stage.worker("second", 3, &[]);
+    let report = json(&starter.wait_with_output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 10, "{report}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let stage = Stage::new();
+    let stalls = ["--stall-probability", "1", "--stall-seconds", "60"];
+    let mut worker = stage.worker("worker", 1, &stalls);
+    let mut command = stage.starter(&["--workflows", "1"]);
+    let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
+    wait_for("a stall", || {
+        (worker.metric("workshop_lag_current_seconds{probe=\"worker\"}") > 0.5).then_some(())
+    });
+    worker.process.signal(Signal::INT);
+    wait_for("the first signal to be heard", || {
+        worker.log().contains("worker stops").then_some(())
+    });
+    let asked = Instant::now();
+    worker.process.signal(Signal::INT);
+    assert_eq!(worker.process.wait().code(), Some(130), "{}", worker.log());
+    assert!(asked.elapsed() < Duration::from_secs(20), "it waited for the stall");
+}
+
+#[test]
+fn a_worker_that_is_killed_loses_nothing() {
+    let stage = Stage::new();
+    let first = stage.worker("first", 3, &[]);
+    let load = ["--workflows", "10", "--activities", "4", "--activity-seconds", "0.5", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    first.wait_for_metric("temporal_activity_task_received", 10.0);
+    first.process.signal(Signal::KILL);
+
+    let _second = stage.worker("second", 3, &[]);
+    let report = json(&starter.wait_with_output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 10, "{report}");
+    assert_eq!(report["workflows"]["failed"], 0, "{report}");
+}
+
+#[test]
+fn the_wrong_key_and_then_the_right_one_loses_nothing() {
+    let stage = Stage::new();
+    let mut wrong = stage.worker_with("wrong", 3, &[], &[("CODEC_KEYS", SOME_KEY)]);
+    let load = ["--workflows", "3", "--activities", "1", "--activity-seconds", "0.1", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    wrong.wait_for_metric("temporal_workflow_task_execution_failed", 3.0);
+    let log = wrong.log();
+    assert!(log.contains("key id \"test-key-id\", which the key service does not hold"), "{log}");
+    assert!(!log.contains("test-key-test-key") && !log.contains("AQEBAQ"), "{log}");
+    wrong.process.signal(Signal::TERM);
+    assert_eq!(wrong.process.wait().code(), Some(0));
+
+    let _right = stage.worker("right", 3, &[]);
+    let report = json(&starter.wait_with_output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 3, "{report}");
+}
+
+/// Seals, and then flips a bit.
+struct Tampering;
+
+impl PayloadCodec for Tampering {
+    fn encode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move {
+            let mut sealed = seal_all(Keyring::test_key().active(), payloads)?;
+            sealed.iter_mut().for_each(|payload| payload.data[20] ^= 1);
+            Ok(sealed)
+        })
+    }
+
+    fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move { Ok(payloads) })
+    }
+}
+
+#[test]
+fn a_payload_that_cannot_be_opened_is_a_clear_error_and_stops_nothing_else() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &[]);
+    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
+    let tampered = stage.runtime.block_on(async {
+        let client =
+            Server::local(&args).unwrap().connect(AnyCodec::new(Tampering), None).await.unwrap();
+        let input = GreetingInput { name: "secret name".into(), ..GreetingInput::default() };
+        let options = WorkflowStartOptions::new(TASK_QUEUE, "tampered").build();
+        client.start_workflow(GreetingWorkflow::run, input, options).await.unwrap()
+    });
+    worker.wait_for_metric("temporal_workflow_task_execution_failed", 1.0);
+    let log = worker.log();
+    assert!(log.contains("decryption with key id \"test-key-id\" failed"), "{log}");
+    assert!(!log.contains("secret name"), "{log}");
+
+    let load = ["--workflows", "2", "--activities", "1", "--activity-seconds", "0.1"];
+    let output = stage.starter(&load).output().unwrap();
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    // Nor is the other lost: it runs on, to be opened when its payload can be.
+    let status = stage
+        .runtime
+        .block_on(async { tampered.describe(Default::default()).await.unwrap().status() });
+    assert!(format!("{status:?}").contains("Running"), "{status:?}");
+}
+
+#[test]
+fn a_key_service_that_fails_now_and_then_loses_nothing() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--failure-rate", "0.2", "--seed", "3"]);
+    let load = ["--workflows", "5", "--activities", "2", "--activity-seconds", "0.1", "--json"];
+    let report = json(&stage.starter(&load).output().unwrap());
+    assert_eq!(report["workflows"]["completed"], 5, "{report}");
+    assert!(worker.metric("codec_errors_total{operation=\"encode\"}") > 0.0);
+    assert!(worker.log().contains("the key service failed"), "{}", worker.log());
+}
+
+#[test]
+fn without_a_server_both_say_so_in_one_sentence() {
+    // A port that was free a moment ago, with nobody behind it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let mut worker = program(WORKSHOP);
+    worker.args(["worker", "--solution", "3", "--metrics-address", "127.0.0.1:0"]);
+    for mut command in [worker, program(STARTER)] {
+        let began = Instant::now();
+        let output = command.args(["--address", &address]).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        let said = stderr(&output);
+        let sentence = format!("error: no Temporal server answers at {address} (");
+        assert!(said.lines().last().unwrap().starts_with(&sentence), "{said}");
+        assert!(said.contains("`cargo workshop server`"), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn the_public_test_key_is_refused_for_a_server_elsewhere() {
+    // Nothing is sent there: it is refused before it connects.
+    let output =
+        program(STARTER).args(["--address", "temporal.example.com:7233"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("temporal.example.com") && said.contains("CODEC_KEYS="), "{said}");
+}
+
+#[test]
+fn the_variables_are_asked_and_a_flag_wins() {
+    let stage = Stage::new();
+    let _worker = stage.worker("worker", 3, &[]);
+    let load = ["--workflows", "1", "--activities", "0"];
+    let mut by_variable = program(STARTER);
+    let output = by_variable.args(load).env("TEMPORAL_ADDRESS", stage.address()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = stage.starter(&load).env("TEMPORAL_ADDRESS", "127.0.0.1:1").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let missing =
+        stage.starter(&load).env("TEMPORAL_NAMESPACE", "no-such-namespace").output().unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stdout(&missing).contains("no-such-namespace"), "{}", stdout(&missing));
+}
+
+#[test]
+fn a_starter_that_is_interrupted_says_what_was_not_awaited() {
+    let stage = Stage::new();
+    // Nobody polls this task queue.
+    let mut command = stage.starter(&["--workflows", "7", "--task-queue", "nobody", "--json"]);
+    let starter =
+        Process::new(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
+    let codec = AnyCodec::new(Tampering);
+    let client =
+        stage.runtime.block_on(Server::local(&args).unwrap().connect(codec, None)).unwrap();
+    wait_for("all seven to be started", || {
+        let count = stage.runtime.block_on(client.count_workflows("", Default::default()));
+        (count.ok()?.count() == 7).then_some(())
+    });
+    starter.signal(Signal::INT);
+    let output = starter.output();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("of 7 workflows were started"), "{said}");
+    // The server has all seven; the starter may not have heard of the last ones yet, and says so.
+    let report = json(&output);
+    let ids = |list: &str| report[list].as_array().unwrap().len();
+    assert_eq!(ids("not_awaited") + ids("start_not_answered"), 7, "{report:#}");
+    assert_eq!(report["workflows"]["started"], ids("not_awaited"), "{report:#}");
+}

@@ -175,7 +175,7 @@ pub fn copied(name: &str, version: &str) -> PathBuf {
     });
     write(&root.join("Cargo.toml"), manifest.collect::<String>().as_bytes());
     // Where a bundle was installed, cargo's settings name its crates from the folder they are in.
-    let (bundled, here) = (original.join(".workshop/crates"), root.join(".workshop/crates"));
+    let (bundled, here) = (original.join(".workshop/vendor"), root.join(".workshop/vendor"));
     if bundled.exists() && !here.exists() {
         fs::create_dir_all(root.join(".workshop")).unwrap();
         std::os::unix::fs::symlink(bundled, here).unwrap();

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli_kit::cargo::without_cargos_variables;
 use solutions::Step;
 use tempfile::TempDir;
 
@@ -657,7 +656,6 @@ fn on_an_exercise_its_worker_runs_and_on_its_solution_verify_passes() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let typed = |command: &str| {
         let mut shell = program("sh");
-        without_cargos_variables(&mut shell);
         checkout::builds_in(&mut shell, &copy);
         shell.args(["-c", command]).current_dir(&copy);
         shell.env("STACK_WORKER_METRICS_PORT", taken.local_addr().unwrap().port().to_string());

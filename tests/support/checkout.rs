@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use cli_kit::cargo::without_cargos_variables;
 use rustix::process::Pid;
 use solutions::Step;
 
@@ -118,7 +117,6 @@ impl Checkout {
     /// A program that runs here, and has cargo build here.
     pub fn program(&self, path: &str) -> Command {
         let mut command = program(path);
-        without_cargos_variables(&mut command);
         command.current_dir(&self.root);
         builds_in(&mut command, &self.root);
         command

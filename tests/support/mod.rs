@@ -136,6 +136,8 @@ pub fn temporal() -> PathBuf {
 /// A program of ours, without the settings of whoever runs the tests.
 pub fn program(path: &str) -> Command {
     let mut command = Command::new(path);
+    // With them, a cargo that it runs would build half of the SDK again, and the next one without them, too.
+    without_cargos_variables(&mut command);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let ours = ["TEMPORAL_", "CODEC_", "STACK_"].iter().any(|prefix| name.starts_with(prefix));
@@ -155,7 +157,6 @@ pub fn program(path: &str) -> Command {
 pub fn typed(command: &str) -> Command {
     let mut shell = program("sh");
     shell.args(["-c", command]).current_dir(ROOT);
-    without_cargos_variables(&mut shell);
     shell
 }
 

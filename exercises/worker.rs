@@ -1,6 +1,6 @@
 //! What the workers of all exercises have in common. They differ in the `codec.rs` beside each.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 use cli_kit::exit::{self, Exit};
@@ -13,12 +13,10 @@ use solutions::Step;
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Judges the codec into this file, and polls nothing: `workshop verify` asks for it
-    #[arg(long, value_name = "FILE", hide = true)]
-    judge: Option<PathBuf>,
-    /// The process that asks for it, and with which this one ends
-    #[arg(long, value_name = "PID", hide = true, requires = "judge")]
-    parent: Option<i32>,
+    /// Checks the codec for this process, `workshop verify`, instead of polling: writes what it finds to
+    /// standard input, a pipe from that process, and ends with it
+    #[arg(long = "for", value_name = "PID", hide = true)]
+    verifier: Option<i32>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -26,14 +24,18 @@ struct Cli {
 /// Runs the worker of that exercise with the codec that `codec` makes, until a signal stops it.
 pub fn main<C: PayloadCodec + Send + Sync + 'static>(
     step: Step,
-    codec: impl Fn(KeyService) -> C,
+    codec: impl Fn(KeyService) -> C + Sync,
 ) -> ExitCode {
     exit::end(run(&Cli::parse(), step, |keys| AnyCodec::new(codec(keys))))
 }
 
-fn run(cli: &Cli, step: Step, codec: impl Fn(KeyService) -> AnyCodec) -> anyhow::Result<Exit> {
-    match &cli.judge {
-        Some(judged) => examiner::run(step, codec, cli.worker.seed(), judged, cli.parent),
+fn run(
+    cli: &Cli,
+    step: Step,
+    codec: impl Fn(KeyService) -> AnyCodec + Sync,
+) -> anyhow::Result<Exit> {
+    match cli.verifier {
+        Some(verifier) => examiner::run(step, codec, cli.worker.seed(), Some(verifier)),
         None => worker::run(&cli.worker, CodecSource::exercise(step), codec),
     }
 }

@@ -164,7 +164,8 @@ pub fn run(
     };
     BlockingThreads::register()?.count(&mut builder, threads);
     let runtime = builder.enable_all().max_blocking_threads(blocking_threads.get()).build()?;
-    let result = runtime.block_on(serve(args, &server, &telemetry, codec(keys)));
+    // Made on the runtime: a codec may start a task there.
+    let result = runtime.block_on(async { serve(args, &server, &telemetry, codec(keys)).await });
     // A blocking call that is still under way must not hold up the end.
     runtime.shutdown_background();
     result

@@ -1,10 +1,12 @@
 //! In the worker's process: judges the codec, and writes down what it finds as it finds it. A codec
-//! may loop for ever or end the program: what it was asked last is then in the file.
+//! may loop for ever or end the program: what it was asked last is then written down.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
-    path::Path,
+    os::fd::AsFd,
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use anyhow::anyhow;
@@ -14,72 +16,105 @@ use serde::{Deserialize, Serialize};
 use solutions::Step;
 use tracing::Level;
 
-use crate::{Check, JudgeError, MakeCodec, Outcome, Promise, limits, noise, promises};
+use crate::{
+    Check, JudgeError, MakeCodec, Outcome, Promise, limits, noise,
+    promises::{self, ANSWERS_PROMPTLY, IS_OBSERVED},
+    verdict,
+};
 
-/// One line of the file.
+/// One line of what the examiner writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
     /// This promise is judged now.
     Judging(&'static Promise),
-    /// It was judged.
-    Judged(Check),
+    /// It was judged: its check, and those of other promises that were seen to be broken meanwhile.
+    Judged(&'static Promise, Vec<Check>),
     /// The machine can't judge: what was seen.
     Overloaded(String),
     /// All was judged.
     Done,
 }
 
-/// Judges the codec as that step's, into `file`, for the process `parent`: with it, this one ends.
+/// Judges the codec as that step's, for the process `parent`: with it, this one ends.
+///
+/// What is found is written to standard input, which has to be a pipe's end to write to: standard output
+/// is the codec's, and of this pipe the codec knows no path.
 ///
 /// # Errors
-/// When the file can't be written, or the judge can't work.
+/// When standard input can't be written to, or the judge can't work.
 pub fn run(
     step: Step,
-    codec: impl Fn(KeyService) -> AnyCodec,
+    codec: impl Fn(KeyService) -> AnyCodec + Sync,
     seed: u64,
-    file: &Path,
     parent: Option<i32>,
 ) -> anyhow::Result<Exit> {
+    let report = Report(Mutex::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)));
     limits::impose();
     limits::end_with_parent(parent)?;
-    // All that a codec logs counts as its output, whoever asks for which level.
+    // All that a codec logs counts as its output, whatever level is asked for.
     tracing_subscriber::fmt()
         .with_max_level(Level::TRACE)
         .with_writer(io::stderr)
         .with_ansi(false)
         .try_init()
         .map_err(|error| anyhow!(error))?;
-    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
-    let judged = judge(step, &codec, seed, &mut file);
+    let judged = judge(step, &codec, seed, &report);
     match judged.as_ref().err().and_then(|error| error.downcast_ref()) {
         Some(JudgeError::TooBusy(seen)) => {
-            write(&mut file, &Line::Overloaded(seen.clone()))?;
+            report.write(&Line::Overloaded(seen.clone()))?;
             Ok(Exit::Environment)
         }
         _ => judged.map(|()| Exit::Done),
     }
 }
 
-fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, file: &mut File) -> anyhow::Result<()> {
-    noise::quiet()?;
-    for promise in promises::of(step) {
-        write(file, &Line::Judging(promise))?;
-        let check = promise.judge(step, codec, seed)?;
-        if !check.is_kept() {
-            noise::quiet()?;
-        }
-        let stuck = check.outcome == Outcome::Stuck;
-        write(file, &Line::Judged(check))?;
-        if stuck {
-            // It would be stuck again, and each time the judge's patience is spent.
-            break;
-        }
+struct Report(Mutex<File>);
+
+impl Report {
+    fn write(&self, line: &Line) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)?;
+        Ok(())
     }
-    write(file, &Line::Done)
 }
 
-fn write(file: &mut File, line: &Line) -> anyhow::Result<()> {
-    writeln!(file, "{}", serde_json::to_string(line)?)?;
-    Ok(())
+fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow::Result<()> {
+    noise::quiet()?;
+    let one = |promise: &'static Promise| -> anyhow::Result<Vec<Check>> {
+        report.write(&Line::Judging(promise))?;
+        let checks = verdict::of(promise, step, codec, seed)?;
+        report.write(&Line::Judged(promise, checks.clone()))?;
+        Ok(checks)
+    };
+    let (mut alone, together): (Vec<_>, Vec<_>) =
+        promises::of(step).partition(|promise| promise.alone);
+    // The metrics can be counted only with the first codec of a process, and of a slow codec nothing else
+    // is worth its time.
+    alone.sort_by_key(|promise| (*promise != IS_OBSERVED, *promise != ANSWERS_PROMPTLY));
+    let mut broken = false;
+    for promise in alone {
+        let checks = one(promise)?;
+        broken |= checks.iter().any(|check| !check.is_kept());
+        let stuck = checks.iter().any(|check| check.outcome == Outcome::Stuck);
+        let slow = promise == ANSWERS_PROMPTLY && !checks.iter().all(Check::is_kept);
+        if stuck || slow {
+            // Everything else would be as slow, or stuck again.
+            return report.write(&Line::Done);
+        }
+    }
+    // Most of the time these wait.
+    let judged: Vec<anyhow::Result<Vec<Check>>> = thread::scope(|scope| {
+        let running: Vec<_> = together.iter().map(|promise| scope.spawn(|| one(promise))).collect();
+        let joined = running.into_iter().map(|running| running.join());
+        joined.map(|judged| judged.unwrap_or_else(|_| Err(anyhow!("a check panicked")))).collect()
+    });
+    for checks in judged {
+        broken |= checks?.iter().any(|check| !check.is_kept());
+    }
+    if broken {
+        noise::quiet()?;
+    }
+    report.write(&Line::Done)
 }

@@ -2,20 +2,35 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`measure`] | one measurement each: what a stall does to the thread, how many stalls fit in one |
-//! | [`promise`], [`promises`] | what a promise is and how it is judged; each of them, in a file of its own |
-//! | [`noise`] | whether this machine can judge at all |
-//! | [`examiner`] | the process that judges: it runs the codec, and writes down what it finds |
-//! | [`limits`] | what a codec may take meanwhile |
-//! | [`leaks`] | looks for plaintext and keys in what a program has printed |
+//! | [`verdict`] | holds a codec to the promises of a step |
+//! | [`promises`], `promise` | the promises, each in a file of its own; what a promise is |
+//! | [`measure`] | one measurement each: what a stall does to the thread, how many stalls overlap |
+//! | `history` | random histories: many things at once, in any order, shrunk when one breaks something |
+//! | `stage`, `script` | a runtime as the worker has; a key service that does as it is told |
+//! | `checked`, `fault` | the codec, with every call checked for all that always holds; what can be wrong |
+//! | [`advice`] | what people try first, and a sentence for each |
+//! | `clock` | what a thread did with its time |
+//! | `readable`, [`leaks`] | looks for plaintext in what was encrypted, and for plaintext and keys in what was printed |
+//! | `noise` | whether this machine can judge at all |
+//! | [`examiner`], [`limits`] | the process that runs the codec, and what the codec may take meanwhile |
 
+pub mod advice;
+mod checked;
+mod clock;
 pub mod examiner;
+mod fault;
+mod history;
 pub mod leaks;
 pub mod limits;
 pub mod measure;
-pub mod noise;
-pub mod promise;
+mod noise;
+mod promise;
 pub mod promises;
+mod readable;
+mod script;
+mod stage;
+pub mod verdict;
 
-pub use measure::{JudgeError, MakeCodec};
+pub use measure::JudgeError;
 pub use promise::{Check, Outcome, Promise};
+pub use stage::{MakeCodec, Subject};

@@ -1,27 +1,31 @@
 //! Measurements of what a codec does.
 //!
-//! Every measure is taken against the stall that the codec was dealt, not against absolute
-//! milliseconds: a slow machine makes everything slower, the stall included. Where another program
-//! on the machine can only make a figure worse, the best of a few tries counts.
+//! Every measure is taken against the stall that the codec was dealt, not against absolute milliseconds: a
+//! slow machine makes everything slower, the stall included. What holds for every call, whatever is
+//! measured, is not looked at here: [`checked`](crate::checked) does that.
 //!
 //! | module | what it measures |
 //! | --- | --- |
-//! | `payloads` | the wire format, and whether payloads come through whole and in order |
-//! | `stalls` | one stall, a long one, many: whether it waits, and what that does to its thread |
+//! | `payloads` | the wire format, and payloads of every kind |
+//! | `stalls` | one stall, a long one, many: whether the codec waits, and what that does to its thread |
 //! | `concurrency` | several stalls at once: the time and the threads that they take |
 //! | `failing` | a key service that fails |
-//! | `cancelled` | what is left of calls that were dropped |
+//! | `cancelled` | what is left of calls that were cancelled |
 //! | `caching` | a codec that caches keys: for whom, and for how long |
 //! | `observed` | whether its calls are in the metrics |
-//! | `harness` | what all of these need to run a codec |
+//! | `growth` | what is left after thousands of calls |
+//! | `promptness` | how long a call takes that need not wait |
+//! | `common` | what several of these need |
 
 mod caching;
 mod cancelled;
+mod common;
 mod concurrency;
 mod failing;
-mod harness;
+mod growth;
 mod observed;
 mod payloads;
+mod promptness;
 mod stalls;
 
 pub use caching::{
@@ -29,11 +33,11 @@ pub use caching::{
     shared_failure, when_the_first_is_cancelled,
 };
 pub use cancelled::{Cancelled, cancelled};
+pub use common::{JudgeError, MARKER, Operation, POOL_THREADS};
 pub use concurrency::{AtOnce, at_once, stalls_of_one_call, threads_at_once};
 pub use failing::{FailingService, failure};
-pub use harness::{JudgeError, MARKER, MakeCodec, Operation, POOL_THREADS};
-pub use observed::calls_counted;
+pub use growth::{Growth, growth};
+pub use observed::{Counted, calls_counted};
 pub use payloads::{payloads, wire_format};
-pub use stalls::{
-    LongStall, ManyCalls, OneStall, long_stall, many_calls, one_stall, polls_of_one_stall,
-};
+pub use promptness::{Promptness, promptness};
+pub use stalls::{LongStall, OneStall, long_stall, many_calls, one_stall};

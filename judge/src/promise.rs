@@ -1,18 +1,14 @@
 //! What a promise is, and how it is judged. The promises themselves are in [`promises`](crate::promises).
 
-use std::{
-    any::Any,
-    fmt,
-    panic::{self, AssertUnwindSafe},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize, Serializer};
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError, MakeCodec, Operation},
-    noise,
+    fault::Kind,
+    measure::{self, JudgeError, Operation},
+    stage::Subject,
 };
 
 /// Long against what else a busy machine does to a thread.
@@ -37,29 +33,25 @@ pub struct Promise {
     pub name: &'static str,
     /// What it says, for the list.
     pub says: &'static str,
+    /// What to say first when its measure finds it broken, after "Not solved yet:".
+    pub fails: &'static str,
     /// What it means when it is broken.
     pub means: &'static str,
     /// Where to look then. Never the solution.
     pub next: &'static str,
     /// Whether a step makes it.
     pub(crate) of: fn(Step) -> bool,
-    /// Whether it is about the longest of hundreds of polls: on a machine with other work, some are long
-    /// whatever the codec does.
-    pub(crate) by_noise: bool,
+    /// What breaks it whenever it is seen, whichever promise is measured at that moment.
+    pub(crate) broken_by: &'static [Kind],
+    /// Whether it is measured by what the whole process has: then nothing else may be measured meanwhile.
+    pub(crate) alone: bool,
     pub(crate) measure: fn(&Subject<'_>) -> Result<Finding, JudgeError>,
-}
-
-/// What is judged.
-pub(crate) struct Subject<'a> {
-    pub make: MakeCodec<'a>,
-    pub step: Step,
-    pub seed: u64,
 }
 
 /// What a measurement found.
 pub(crate) struct Finding {
-    outcome: Outcome,
-    seen: String,
+    pub outcome: Outcome,
+    pub seen: String,
 }
 
 /// What became of a promise.
@@ -85,6 +77,9 @@ pub struct Check {
     pub promise: &'static Promise,
     /// Whether it was kept.
     pub outcome: Outcome,
+    /// The fault that broke it, where one call showed that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Kind>,
     /// What was seen, with numbers.
     pub seen: String,
 }
@@ -93,6 +88,18 @@ impl Check {
     /// Whether the promise was kept, at whatever cost.
     pub fn is_kept(&self) -> bool {
         matches!(self.outcome, Outcome::Kept | Outcome::KeptAtACost(_))
+    }
+}
+
+impl Check {
+    /// Why it failed, in a few words.
+    pub fn headline(&self) -> &'static str {
+        match (self.fault, &self.outcome) {
+            (Some(fault), _) => fault.headline(),
+            (None, Outcome::Panicked) => Kind::Panicked.headline(),
+            (None, Outcome::Stuck) => Kind::Lost.headline(),
+            (None, _) => self.promise.fails,
+        }
     }
 }
 
@@ -111,42 +118,6 @@ impl Promise {
     /// Whether that step promises it.
     pub fn is_of(&self, step: Step) -> bool {
         (self.of)(step)
-    }
-
-    /// Whether the codec keeps this promise of that step. A panic of the codec breaks it.
-    ///
-    /// # Errors
-    /// [`JudgeError`] when it can't be judged.
-    pub fn judge(
-        &'static self,
-        step: Step,
-        make: MakeCodec<'_>,
-        seed: u64,
-    ) -> Result<Check, JudgeError> {
-        let reference = |keys| step.codec(keys);
-        let judge = |make| self.judge_once(&Subject { make, step, seed });
-        let check = judge(make)?;
-        if self.by_noise && check.outcome == Outcome::Broken {
-            let reference = judge(&reference)?;
-            noise::not_to_blame(reference.is_kept(), &reference.seen)?;
-            return judge(make);
-        }
-        Ok(check)
-    }
-
-    fn judge_once(&'static self, subject: &Subject<'_>) -> Result<Check, JudgeError> {
-        let judged = panic::catch_unwind(AssertUnwindSafe(|| (self.measure)(subject)));
-        let Finding { outcome, seen } = match judged {
-            Ok(Err(stuck @ JudgeError::Stuck(_))) => {
-                Finding { outcome: Outcome::Stuck, seen: stuck.to_string() }
-            }
-            Ok(judged) => judged?,
-            Err(panicked) => Finding {
-                outcome: Outcome::Panicked,
-                seen: format!("it panicked: {}", words(&*panicked)),
-            },
-        };
-        Ok(Check { promise: self, outcome, seen })
     }
 }
 
@@ -208,13 +179,13 @@ impl Threads {
     /// The threads that one stall needs, and that `calls` at once need: to encode, and to decode.
     /// `None` where the system does not count them.
     pub(crate) fn of(
-        make: MakeCodec<'_>,
+        subject: &Subject<'_>,
         calls: usize,
         pool: usize,
     ) -> Result<Option<[Self; 2]>, JudgeError> {
         let of = |operation| -> Result<Option<Self>, JudgeError> {
-            let one = measure::threads_at_once(make, operation, 1, pool, STALL)?;
-            let many = measure::threads_at_once(make, operation, calls, pool, STALL)?;
+            let one = measure::threads_at_once(subject, operation, 1, pool, STALL)?;
+            let many = measure::threads_at_once(subject, operation, calls, pool, STALL)?;
             Ok(one.zip(many).map(|(one, many)| Self { one, many }))
         };
         let (encode, decode) = (of(Operation::Encode)?, of(Operation::Decode)?);
@@ -224,9 +195,4 @@ impl Threads {
 
 pub(crate) fn ms(duration: Duration) -> String {
     format!("{:.0} ms", duration.as_secs_f64() * 1000.0)
-}
-
-fn words(panicked: &(dyn Any + Send)) -> String {
-    let text = panicked.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panicked.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".into())
 }

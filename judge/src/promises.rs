@@ -1,6 +1,8 @@
 //! The promises of the steps. Each has a file of its own: what it is called, what it means when it is
 //! broken, which steps make it, and how it is measured. To add one, write its file and put it into [`ALL`].
 
+mod answers_promptly;
+mod does_not_grow;
 mod is_observed;
 mod keeps_keys;
 mod keeps_keys_apart;
@@ -13,6 +15,7 @@ mod releases_it_always;
 mod releases_thread;
 mod shares_calls;
 mod stalls_together;
+mod survives_histories;
 mod waits_for_key;
 mod waits_quietly;
 mod wire_format;
@@ -22,6 +25,8 @@ use solutions::Step;
 
 use crate::promise::Promise;
 
+pub use answers_promptly::ANSWERS_PROMPTLY;
+pub use does_not_grow::DOES_NOT_GROW;
 pub use is_observed::IS_OBSERVED;
 pub use keeps_keys::KEEPS_KEYS;
 pub use keeps_keys_apart::KEEPS_KEYS_APART;
@@ -34,22 +39,24 @@ pub use releases_it_always::RELEASES_IT_ALWAYS;
 pub use releases_thread::RELEASES_THREAD;
 pub use shares_calls::SHARES_CALLS;
 pub use stalls_together::STALLS_TOGETHER;
+pub use survives_histories::SURVIVES_HISTORIES;
 pub use waits_for_key::WAITS_FOR_KEY;
 pub use waits_quietly::WAITS_QUIETLY;
 pub use wire_format::WIRE_FORMAT;
 
-/// All, in the order in which they are judged: what is wrong with a codec shows first where it is
+/// All, in the order in which they are listed: what is wrong with a codec shows first where it is
 /// plainest. So threads come before the stalls at once: with threads, stalls wait for each other where
 /// the pool ends.
-pub const ALL: [&Promise; 15] = [
+pub const ALL: [&Promise; 18] = [
+    IS_OBSERVED,
     WIRE_FORMAT,
     PAYLOADS,
     WAITS_FOR_KEY,
     PASSES_ERRORS_ON,
-    IS_OBSERVED,
     RELEASES_THREAD,
     RELEASES_IT_ALWAYS,
     WAITS_QUIETLY,
+    ANSWERS_PROMPTLY,
     NEEDS_NO_THREAD,
     STALLS_TOGETHER,
     LEAVES_NOTHING,
@@ -57,11 +64,18 @@ pub const ALL: [&Promise; 15] = [
     SHARES_CALLS,
     KEEPS_KEYS_APART,
     LETS_KEYS_EXPIRE,
+    DOES_NOT_GROW,
+    SURVIVES_HISTORIES,
 ];
 
 /// What a step promises, in the order in which it is judged.
 pub fn of(step: Step) -> impl Iterator<Item = &'static Promise> {
     ALL.into_iter().filter(move |promise| promise.is_of(step))
+}
+
+/// Where it stands in [`ALL`].
+pub fn position(promise: &Promise) -> usize {
+    ALL.iter().position(|one| *one == promise).unwrap_or(ALL.len())
 }
 
 impl<'de> Deserialize<'de> for &'static Promise {

@@ -36,7 +36,7 @@ use codec_kit::{
     SerializationContextData, key_ids, open_all,
 };
 use futures::FutureExt;
-use judge::{Check, JudgeError, Outcome, Promise};
+use judge::{Check, JudgeError, Outcome, Promise, promises, verdict};
 use solutions::Step;
 
 #[path = "variants/caching.rs"]
@@ -142,36 +142,43 @@ async fn opens(keys: KeyService, payloads: Vec<Payload>) -> Done {
 
 /// What the judge said.
 struct Judgement {
-    first_broken: Option<Check>,
+    /// The plainest reason first.
+    broken: Vec<Check>,
     costs: Vec<String>,
 }
 
-/// Judges in order, up to the first promise that is broken.
+/// Judges each promise, up to the first in the list that is broken.
 fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
-    let mut judgement = Judgement { first_broken: None, costs: Vec::new() };
-    for promise in judge::promises::of(step) {
-        let check = judged(promise, step, make, seed);
-        if !check.is_kept() {
-            judgement.first_broken = Some(check);
+    let mut checks = Vec::new();
+    for promise in promises::of(step) {
+        checks.extend(judged(promise, step, make, seed));
+        let broken = checks.iter().filter(|check| !check.is_kept());
+        let first = broken.map(|check| promises::position(check.promise)).min();
+        if first.is_some_and(|first| first <= promises::position(promise)) {
             break;
         }
-        if let Outcome::KeptAtACost(cost) = check.outcome {
-            judgement.costs.push(cost);
-        }
     }
-    judgement
+    let checks = verdict::merged(checks);
+    let costs = checks.iter().filter_map(|check| match &check.outcome {
+        Outcome::KeptAtACost(cost) => Some(cost.clone()),
+        _ => None,
+    });
+    let costs = costs.collect();
+    let mut broken: Vec<_> = verdict::cause(&checks).cloned().into_iter().collect();
+    broken.extend(checks.into_iter().filter(|check| !check.is_kept()));
+    Judgement { broken, costs }
 }
 
-/// `verify` gives up where the machine is too busy; here it is tried again.
+/// `verify` stops where the machine is too busy; here it is tried again.
 fn judged(
     promise: &'static Promise,
     step: Step,
     make: fn(KeyService) -> AnyCodec,
     seed: u64,
-) -> Check {
+) -> Vec<Check> {
     let mut tries = 0..BUSY_TRIES;
     loop {
-        match promise.judge(step, &make, seed) {
+        match verdict::of(promise, step, &make, seed) {
             Err(JudgeError::TooBusy(_)) if tries.next().is_some() => {}
             judged => return judged.expect("the judge can work"),
         }
@@ -183,7 +190,7 @@ const BUSY_TRIES: usize = 20;
 
 impl Judgement {
     fn is(&self, verdict: Verdict) -> bool {
-        match (verdict, &self.first_broken) {
+        match (verdict, self.broken.first()) {
             (Verdict::Wrong(any), Some(broken)) => any.contains(&broken.promise),
             (Verdict::AtACost(cost), None) => {
                 matches!(&self.costs[..], [one] if one.contains(cost))
@@ -196,7 +203,7 @@ impl Judgement {
 
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.first_broken {
+        match self.broken.first() {
             Some(Check { promise, seen, .. }) => write!(f, "wrong | {promise:?}: {seen}"),
             None if self.costs.is_empty() => write!(f, "right |"),
             None => write!(f, "right, at a cost | {}", self.costs.join("; ")),

@@ -1,7 +1,8 @@
 //! The slow dependency: a key service that answers at once nine times out of ten, and late the
-//! tenth, when it is asked for the key to seal with.
+//! tenth, when it is asked for the key to encrypt with.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -104,6 +105,38 @@ pub enum KeyServiceError {
     },
 }
 
+/// One call to a key service, as its [`KeySource`] sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRequest<'a> {
+    /// Which call for this purpose, counted from 1.
+    pub call: u64,
+    /// The id of the key to decrypt with. `None` asks for the key to encrypt with.
+    pub key_id: Option<&'a str>,
+    /// Whether the caller waits on its own thread.
+    pub blocking: bool,
+}
+
+/// What a call is dealt when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deal {
+    /// How long the call stalls, if it does.
+    pub stall: Option<Duration>,
+    /// Whether the call fails after that.
+    pub fails: bool,
+}
+
+/// What stands behind a [`KeyService`]: decides how long each call takes and what it returns.
+pub trait KeySource: fmt::Debug + Send + Sync {
+    /// Called when a call starts.
+    fn begin(&self, request: &KeyRequest<'_>) -> Deal;
+
+    /// Called after the stall, unless the caller has dropped the call by then.
+    ///
+    /// # Errors
+    /// When the service fails, or has no such key.
+    fn answer(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError>;
+}
+
 /// Hands out data keys, and sometimes takes its time. Cloning shares it.
 ///
 /// The same dependency behind two calls, one for each kind of client library there is, and each of
@@ -111,8 +144,8 @@ pub enum KeyServiceError {
 ///
 /// | | waits on the calling thread | waits without a thread |
 /// | --- | --- | --- |
-/// | the key to seal with | [`data_key_blocking`](Self::data_key_blocking) | [`data_key`](Self::data_key) |
-/// | the key of an id, to open with | [`data_key_by_id_blocking`](Self::data_key_by_id_blocking) | [`data_key_by_id`](Self::data_key_by_id) |
+/// | the key to encrypt with | [`data_key_blocking`](Self::data_key_blocking) | [`data_key`](Self::data_key) |
+/// | the key of an id, to decrypt with | [`data_key_by_id_blocking`](Self::data_key_by_id_blocking) | [`data_key_by_id`](Self::data_key_by_id) |
 #[derive(Clone, Debug)]
 pub struct KeyService {
     inner: Arc<Inner>,
@@ -121,30 +154,18 @@ pub struct KeyService {
 
 #[derive(Debug)]
 struct Inner {
-    keyring: Keyring,
-    stalls: Stalls,
-    sealing: Desk,
-    opening: Desk,
+    source: Box<dyn KeySource>,
+    encrypt: Counters,
+    decrypt: Counters,
 }
 
-/// Where calls for one purpose are dealt their stalls and counted. Each has dice of its own, so that
-/// what is opened meanwhile does not deal other stalls to what is sealed.
-#[derive(Debug)]
-struct Desk {
-    stall_probability: f64,
-    // A std mutex is right: it is held for one roll of the dice, and nothing awaits meanwhile.
-    dice: Mutex<fastrand::Rng>,
+/// The calls for one purpose.
+#[derive(Debug, Default)]
+struct Counters {
     started: AtomicU64,
     finished: AtomicU64,
     stalled: AtomicU64,
     failed: AtomicU64,
-}
-
-/// What one call was dealt.
-struct Deal {
-    call: u64,
-    stall: Option<Duration>,
-    fails: bool,
 }
 
 impl KeyService {
@@ -155,13 +176,15 @@ impl KeyService {
 
     /// A service that stalls as told.
     pub fn with_stalls(keyring: Keyring, stalls: Stalls) -> Self {
-        let Stalls { probability, decode_probability, seed, .. } = stalls;
+        Self::from_source(Simulation::new(keyring, stalls))
+    }
+
+    /// A service whose answers come from `source`.
+    pub fn from_source(source: impl KeySource + 'static) -> Self {
         let inner = Inner {
-            keyring,
-            stalls,
-            sealing: Desk::new(probability, seed),
-            // Any other seed, as long as it is always the same.
-            opening: Desk::new(decode_probability, !seed),
+            source: Box::new(source),
+            encrypt: Counters::default(),
+            decrypt: Counters::default(),
         };
         Self { inner: Arc::new(inner), key_lifetime: KEY_LIFETIME }
     }
@@ -171,136 +194,160 @@ impl KeyService {
         Self { key_lifetime, ..self }
     }
 
-    /// The data key to seal with. **Waits on the calling thread**, as a blocking client does.
+    /// The data key to encrypt with. **Waits on the calling thread**, as a blocking client does.
     ///
     /// # Errors
     /// When the service fails.
     pub fn data_key_blocking(&self) -> Result<DataKey, KeyServiceError> {
-        let deal = self.inner.sealing.begin(&self.inner.stalls);
-        if let Some(stall) = deal.stall {
-            thread::sleep(stall);
-        }
-        self.finish_sealing(&deal)
+        self.inner.wait_on_thread(None)
     }
 
-    /// The data key to seal with. Waits without holding a thread.
+    /// The data key to encrypt with. Waits without holding a thread.
     ///
     /// # Errors
     /// When the service fails.
     pub async fn data_key(&self) -> Result<DataKey, KeyServiceError> {
-        let deal = self.inner.sealing.begin(&self.inner.stalls);
-        if let Some(stall) = deal.stall {
-            tokio::time::sleep(stall).await;
-        }
-        self.finish_sealing(&deal)
+        self.inner.wait(None).await
     }
 
-    /// The data key of that id, to open with. **Waits on the calling thread**, as a blocking client
+    /// The data key of that id, to decrypt with. **Waits on the calling thread**, as a blocking client
     /// does.
     ///
     /// # Errors
     /// When the service fails, or has no such key.
     pub fn data_key_by_id_blocking(&self, id: &str) -> Result<DataKey, KeyServiceError> {
-        let deal = self.inner.opening.begin(&self.inner.stalls);
-        if let Some(stall) = deal.stall {
-            thread::sleep(stall);
-        }
-        self.finish_opening(&deal, id)
+        self.inner.wait_on_thread(Some(id))
     }
 
-    /// The data key of that id, to open with. Waits without holding a thread.
+    /// The data key of that id, to decrypt with. Waits without holding a thread.
     ///
     /// # Errors
     /// When the service fails, or has no such key.
     pub async fn data_key_by_id(&self, id: &str) -> Result<DataKey, KeyServiceError> {
-        let deal = self.inner.opening.begin(&self.inner.stalls);
-        if let Some(stall) = deal.stall {
-            tokio::time::sleep(stall).await;
-        }
-        self.finish_opening(&deal, id)
+        self.inner.wait(Some(id)).await
     }
 
-    /// How long a key may be used after it was given: 60 s unless told otherwise. Whoever keeps one
-    /// longer uses a key that may have been withdrawn.
+    /// How long a key may be used after it was given: 60 s unless told otherwise. A codec that keeps
+    /// one longer may use a revoked key.
     pub fn key_lifetime(&self) -> Duration {
         self.key_lifetime
     }
 
-    /// How this service stalls.
-    pub fn stalls(&self) -> &Stalls {
-        &self.inner.stalls
-    }
-
-    /// The calls for the key to seal with so far: whoever sealed without waiting for its key shows
-    /// here.
+    /// The calls for the key to encrypt with so far.
     pub fn calls(&self) -> Calls {
-        self.inner.sealing.calls()
+        self.inner.encrypt.calls()
     }
 
-    /// The calls for keys to open with so far.
+    /// The calls for keys to decrypt with so far.
     pub fn decode_calls(&self) -> Calls {
-        self.inner.opening.calls()
-    }
-
-    fn finish_sealing(&self, deal: &Deal) -> Result<DataKey, KeyServiceError> {
-        self.inner.sealing.finish(if deal.fails {
-            Err(KeyServiceError::NoKeyToSeal { call: deal.call })
-        } else {
-            Ok(self.inner.keyring.active().clone())
-        })
-    }
-
-    fn finish_opening(&self, deal: &Deal, id: &str) -> Result<DataKey, KeyServiceError> {
-        let keys = self.inner.keyring.keys();
-        let key_id = id.to_owned();
-        self.inner.opening.finish(if deal.fails {
-            Err(KeyServiceError::NoKeyToOpen { call: deal.call, key_id })
-        } else {
-            let unknown = || KeyServiceError::UnknownKey { key_id, held: keys.to_string() };
-            keys.get(id).cloned().ok_or_else(unknown)
-        })
+        self.inner.decrypt.calls()
     }
 }
 
-impl Desk {
-    fn new(stall_probability: f64, seed: u64) -> Self {
-        Self {
-            stall_probability,
-            dice: Mutex::new(fastrand::Rng::with_seed(seed)),
-            started: AtomicU64::new(0),
-            finished: AtomicU64::new(0),
-            stalled: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
+impl Inner {
+    fn wait_on_thread(&self, key_id: Option<&str>) -> Result<DataKey, KeyServiceError> {
+        let (request, deal) = self.begin(key_id, true);
+        if let Some(stall) = deal.stall {
+            thread::sleep(stall);
         }
+        self.finish(&request, deal)
     }
 
-    fn begin(&self, stalls: &Stalls) -> Deal {
-        let call = self.started.fetch_add(1, Relaxed) + 1;
-        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both are rolled for every call, so that a failure rate does not deal other stalls.
-        let (stall, fail) = (dice.f64(), dice.f64());
-        drop(dice);
-        let stall = (stall < self.stall_probability).then_some(stalls.duration);
-        if stall.is_some() {
-            self.stalled.fetch_add(1, Relaxed);
+    async fn wait(&self, key_id: Option<&str>) -> Result<DataKey, KeyServiceError> {
+        let (request, deal) = self.begin(key_id, false);
+        if let Some(stall) = deal.stall {
+            tokio::time::sleep(stall).await;
         }
-        Deal { call, stall, fails: fail < stalls.failure_rate }
+        self.finish(&request, deal)
     }
 
-    fn finish(&self, answer: Result<DataKey, KeyServiceError>) -> Result<DataKey, KeyServiceError> {
-        self.finished.fetch_add(1, Relaxed);
+    fn begin<'a>(&self, key_id: Option<&'a str>, blocking: bool) -> (KeyRequest<'a>, Deal) {
+        let counters = self.counters(key_id);
+        let call = counters.started.fetch_add(1, Relaxed) + 1;
+        let request = KeyRequest { call, key_id, blocking };
+        let deal = self.source.begin(&request);
+        if deal.stall.is_some() {
+            counters.stalled.fetch_add(1, Relaxed);
+        }
+        (request, deal)
+    }
+
+    fn finish(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError> {
+        let answer = self.source.answer(request, deal);
+        let counters = self.counters(request.key_id);
+        counters.finished.fetch_add(1, Relaxed);
         if answer.is_err() {
-            self.failed.fetch_add(1, Relaxed);
+            counters.failed.fetch_add(1, Relaxed);
         }
         answer
     }
 
+    fn counters(&self, key_id: Option<&str>) -> &Counters {
+        match key_id {
+            None => &self.encrypt,
+            Some(_) => &self.decrypt,
+        }
+    }
+}
+
+impl Counters {
     fn calls(&self) -> Calls {
         Calls {
             started: self.started.load(Relaxed),
             finished: self.finished.load(Relaxed),
             stalled: self.stalled.load(Relaxed),
             failed: self.failed.load(Relaxed),
+        }
+    }
+}
+
+/// Rolls dice for stalls and failures.
+#[derive(Debug)]
+struct Simulation {
+    keyring: Keyring,
+    stalls: Stalls,
+    // Dice of their own, so that calls for one purpose do not deal other stalls to the other.
+    // A std mutex is right: it is held for one roll of the dice, and nothing awaits meanwhile.
+    encrypt: Mutex<fastrand::Rng>,
+    decrypt: Mutex<fastrand::Rng>,
+}
+
+impl Simulation {
+    fn new(keyring: Keyring, stalls: Stalls) -> Self {
+        let dice = |seed| Mutex::new(fastrand::Rng::with_seed(seed));
+        // The second seed may be any other, as long as it is always the same.
+        Self { encrypt: dice(stalls.seed), decrypt: dice(!stalls.seed), keyring, stalls }
+    }
+}
+
+impl KeySource for Simulation {
+    fn begin(&self, request: &KeyRequest<'_>) -> Deal {
+        let Stalls { probability, decode_probability, duration, failure_rate, .. } = self.stalls;
+        let (dice, probability) = match request.key_id {
+            None => (&self.encrypt, probability),
+            Some(_) => (&self.decrypt, decode_probability),
+        };
+        let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
+        // Both are rolled for every call, so that a failure rate does not deal other stalls.
+        let (stall, fail) = (dice.f64(), dice.f64());
+        Deal { stall: (stall < probability).then_some(duration), fails: fail < failure_rate }
+    }
+
+    fn answer(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError> {
+        let call = request.call;
+        match request.key_id {
+            None if deal.fails => Err(KeyServiceError::NoKeyToSeal { call }),
+            None => Ok(self.keyring.active().clone()),
+            Some(id) if deal.fails => {
+                Err(KeyServiceError::NoKeyToOpen { call, key_id: id.to_owned() })
+            }
+            Some(id) => {
+                let keys = self.keyring.keys();
+                keys.get(id).cloned().ok_or_else(|| KeyServiceError::UnknownKey {
+                    key_id: id.to_owned(),
+                    held: keys.to_string(),
+                })
+            }
         }
     }
 }

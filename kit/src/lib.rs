@@ -81,7 +81,7 @@ mod payload;
 pub mod vectors;
 
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
-pub use key_service::{Calls, KeyService, KeyServiceError, Stalls};
+pub use key_service::{Calls, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls};
 pub use keyring::{
     ACTIVE_KEY_VARIABLE, DataKey, DataKeys, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring, KeyringError,
 };

@@ -1,23 +1,37 @@
 //! Each reference codec keeps its step's promise: judged by behaviour, against the stall dealt. What
-//! the judge must not let pass is in `variants.rs`.
+//! the judge must reject is in package `judge`, `tests/variants.rs`.
 
 use std::time::Duration;
 
-use codec_kit::{AnyCodec, KeyService};
-use judge::measure::{self, Operation};
+use judge::{
+    JudgeError, Subject,
+    measure::{self, OneStall, Operation},
+};
 use solutions::Step;
 
 /// Long against what else a busy machine does to a thread.
 const STALL: Duration = Duration::from_millis(200);
 
-fn make(step: Step) -> impl Fn(KeyService) -> AnyCodec {
-    move |keys| step.codec(keys)
+/// Has the reference codec of that step measured.
+fn of<T>(step: Step, measure: impl FnOnce(&Subject<'_>) -> Result<T, JudgeError>) -> T {
+    let make = |keys| step.codec(keys);
+    measure(&Subject::new(&make, step, 1)).unwrap()
+}
+
+fn one_stall(step: Step) -> OneStall {
+    of(step, |subject| measure::one_stall(subject, Operation::Encode, STALL))
+}
+
+/// How many stalls one after another so many calls at once take.
+fn at_once(step: Step, operation: Operation, calls: usize, pool: usize) -> f64 {
+    let seen = of(step, |subject| measure::at_once(subject, operation, calls, pool, STALL));
+    seen.stalls_in_a_row()
 }
 
 #[test]
 fn every_codec_passes_the_vectors_and_refuses_what_must_be_refused() {
     for step in Step::ALL {
-        let wrong = measure::wire_format(&make(step)).unwrap();
+        let wrong = of(step, measure::wire_format);
         assert!(wrong.is_empty(), "{step:?}: {wrong:#?}");
     }
 }
@@ -25,16 +39,16 @@ fn every_codec_passes_the_vectors_and_refuses_what_must_be_refused() {
 #[test]
 fn every_codec_waits_for_its_key_and_passes_errors_on() {
     for step in Step::ALL {
-        let seen = measure::one_stall(&make(step), STALL).unwrap();
+        let seen = one_stall(step);
         assert!(seen.waits(), "{step:?}: {seen:?}");
-        assert!(measure::failure(&make(step)).unwrap().is_passed_on, "{step:?}");
+        assert!(of(step, measure::failure).returned_error, "{step:?}");
     }
 }
 
 #[test]
 fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
     for step in [Step::Start, Step::Blocking] {
-        let seen = measure::one_stall(&make(step), STALL).unwrap();
+        let seen = one_stall(step);
         assert!(seen.holds_thread() && !seen.releases_thread(), "{step:?}: {seen:?}");
     }
 }
@@ -42,37 +56,38 @@ fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
 #[test]
 fn spawn_blocking_releases_the_thread_but_needs_the_pool() {
     let step = Step::SpawnBlocking;
-    let seen = measure::one_stall(&make(step), STALL).unwrap();
+    let seen = one_stall(step);
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
-    let one_thread = measure::at_once(&make(step), Operation::Encode, 2, 1, STALL).unwrap();
-    assert!(one_thread.stalls_in_a_row() >= 1.98, "{one_thread:?}");
-    let two_threads = measure::at_once(&make(step), Operation::Encode, 2, 2, STALL).unwrap();
-    assert!(two_threads.stalls_in_a_row() < 1.8, "{two_threads:?}");
+    let one_thread = at_once(step, Operation::Encode, 2, 1);
+    assert!(one_thread >= 1.98, "{one_thread}");
+    let two_threads = at_once(step, Operation::Encode, 2, 2);
+    assert!(two_threads < 1.8, "{two_threads}");
 }
 
 #[test]
 fn the_async_codec_needs_no_thread_at_all() {
     let step = Step::Async;
-    let seen = measure::one_stall(&make(step), STALL).unwrap();
+    let seen = one_stall(step);
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
     for operation in Operation::BOTH {
-        let twenty = measure::at_once(&make(step), operation, 20, 1, STALL).unwrap();
-        assert!(twenty.stalls_in_a_row() < 2.0, "{operation:?}: {twenty:?}");
+        let twenty = at_once(step, operation, 20, 1);
+        assert!(twenty < 2.0, "{operation:?}: {twenty}");
     }
 }
 
 #[test]
 fn the_last_codec_asks_once_for_each_key() {
-    let waits = measure::calls_in_a_row(&make(Step::Async), 5, STALL).unwrap();
+    let in_a_row = |step| of(step, |subject| measure::calls_in_a_row(subject, 5, STALL));
+    let waits = in_a_row(Step::Async);
     assert!(waits >= 4.9, "{waits}");
 
     let step = Step::BeyondAsync;
-    let keeps = measure::calls_in_a_row(&make(step), 5, STALL).unwrap();
+    let keeps = in_a_row(step);
     assert!(keeps < 2.0, "{keeps}");
-    let fifty = measure::one_call_for_many(&make(step), 50, STALL).unwrap();
+    let fifty = of(step, |subject| measure::one_call_for_many(subject, 50, STALL));
     assert_eq!((fifty.calls, fifty.could), (1, 50));
-    let expired = measure::expiry(&make(step), Duration::from_millis(300), STALL / 2);
-    assert!(expired.unwrap().is_none());
+    let lifetime = Duration::from_millis(300);
+    assert!(of(step, |subject| measure::expiry(subject, lifetime, STALL / 2)).is_none());
 }

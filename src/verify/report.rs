@@ -2,14 +2,14 @@
 
 use cli_kit::{outln, term::wrap};
 use console::style;
-use judge::{Check, leaks::Leak};
+use judge::Check;
 use serde::Serialize;
 use solutions::Step;
 
 use super::{
     diagnosis,
     live::{self, Live},
-    subprocess::Examination,
+    subprocess::{Examination, Shown},
 };
 
 /// One exercise's. `--json` prints it as it is.
@@ -20,9 +20,9 @@ pub struct Report {
     /// As far as it was judged.
     pub solved: bool,
     checks: Vec<Check>,
-    /// What can be read in the codec's output and should not.
+    /// What can be read in what the codec printed or wrote, and should not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    leak: Option<Leak>,
+    leak: Option<Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Live>,
     diagnosis: Vec<String>,
@@ -57,8 +57,8 @@ impl Report {
             item(Some(check.is_kept()), &check.to_string());
         }
         if self.compiles {
-            let seen = diagnosis::seen_in_output(self.leak);
-            item(Some(self.leak.is_none()), &format!("prints no payload and no key: {seen}"));
+            let seen = diagnosis::seen_of(self.leak);
+            item(Some(self.leak.is_none()), &format!("shows no payload and no key: {seen}"));
         }
         match &self.live {
             Some(live) => item(Some(live.is_well()), &format!("on a real server: {}", live.seen())),
@@ -93,9 +93,9 @@ impl Report {
 /// A line of the list, with its mark: kept, broken, or not looked at.
 fn item(well: Option<bool>, text: &str) {
     let mark = match well {
-        Some(true) => "ok ",
-        Some(false) => "NO ",
-        None => "-  ",
+        Some(true) => "ok  ",
+        Some(false) => "FAIL",
+        None => "-   ",
     };
     let line = wrap(&format!("{mark} {text}"), mark.len() + 1);
     match well {

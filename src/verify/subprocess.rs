@@ -2,9 +2,11 @@
 
 use std::{
     fs::{self, File},
-    os::unix::process::ExitStatusExt,
+    io,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::Path,
-    process::{self, ExitStatus, Stdio},
+    process::{self, ExitStatus},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,30 +16,58 @@ use judge::{
     examiner::Line,
     leaks::{Leak, leak},
     limits::{MEMORY, OUTPUT},
+    verdict,
 };
 use rustix::process::Signal;
-use sysinfo::{ProcessesToUpdate, System};
+use serde::Serialize;
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use tempfile::TempDir;
 use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe,
     process::Command,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::process::ProcessGroup;
 
-/// The slowest right codec needs a third of it.
-const TIME_LIMIT: Duration = Duration::from_secs(25);
+/// The slowest right codec, one that retries for as long as it may, needs half of it.
+pub const TIME_LIMIT: Duration = Duration::from_secs(45);
 /// How often the limits are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// Characters of what was seen that are told: a codec's panic or error may be of any length.
+/// What the process has written is there at once when it has ended.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
+/// Characters of what was seen that are shown: a codec's panic or error may be of any length.
 const SHOWN_CHARACTERS: usize = 300;
+
 /// What was found.
 pub struct Examination {
     /// What was judged.
     pub checks: Vec<Check>,
     /// How it ended.
     pub ended: Ended,
-    /// What could be read in its output and should not.
-    pub leak: Option<Leak>,
+    /// What can be read in what it printed or wrote, and should not.
+    pub leak: Option<Shown>,
+}
+
+/// A leak, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// What is shown.
+    #[serde(flatten)]
+    pub leak: Leak,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where a codec may show what it should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In what it prints and logs.
+    Output,
+    /// In a file that it writes, to its working folder or to the folder for temporary files.
+    File,
 }
 
 /// How an examination ended.
@@ -63,34 +93,97 @@ impl Examination {
     /// # Errors
     /// When it can't be started, or its file can't be read.
     pub async fn of(program: &Path, seed: u64, folder: &Path) -> anyhow::Result<Self> {
-        let file = folder.join("judged.jsonl");
-        if file.exists() {
-            fs::remove_file(&file)?;
-        }
         let words = folder.join("output.log");
         let output = File::create(&words)?;
+        // Its own, so that what the codec leaves there is seen, and goes.
+        let own = TempDir::new()?;
+        // The worker writes into this pipe as its standard input: standard output is the codec's.
+        let (reader, writer) = io::pipe()?;
         let mut command = Command::new(program);
         command
-            .args(["--seed", &seed.to_string(), "--parent", &process::id().to_string()])
-            .arg("--judge")
-            .arg(&file)
-            .stdin(Stdio::null())
+            .args(["--seed", &seed.to_string(), "--for", &process::id().to_string()])
+            .current_dir(own.path())
+            .env("TMPDIR", own.path())
+            .stdin(writer)
             .stdout(output.try_clone()?)
             .stderr(output);
         let mut process =
             ProcessGroup::start(&mut command).context("the worker can't be started")?;
+        // Ours would keep the pipe open.
+        drop(command);
+        let report = ReportPipe::read(reader.into())?;
         let limit = within_limits(&mut process, &words).await;
         process.end().await?;
+        end_all_with(own.path());
         let limit = limit?;
         let output = fs::read(&words)?;
-        let (checks, ended) = read(&fs::read(&file).unwrap_or_default(), limit, &output);
-        Ok(Self { checks, ended, leak: leak(&output) })
+        let (checks, ended) = read(&report.whole().await, limit, &output);
+        let printed = leak(&output).map(|leak| Shown { leak, place: Place::Output });
+        let written = || Some(Shown { leak: leak_in_files(own.path())?, place: Place::File });
+        Ok(Self { checks, ended, leak: printed.or_else(written) })
     }
 
     /// Whether all was judged, every promise is kept, and nothing was printed that should not be.
     pub fn is_well(&self) -> bool {
         self.ended == Ended::Whole && self.checks.iter().all(Check::is_kept) && self.leak.is_none()
     }
+}
+
+/// What the process writes, read as it comes: a full pipe would stop it.
+struct ReportPipe {
+    written: Arc<Mutex<Vec<u8>>>,
+    reading: tokio::task::JoinHandle<()>,
+}
+
+impl ReportPipe {
+    fn read(reader: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        let mut reader = pipe::Receiver::from_owned_fd(reader)?;
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let shared = Arc::clone(&written);
+        let reading = tokio::spawn(async move {
+            let mut some = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut some).await {
+                let mut all = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                all.extend_from_slice(&some[..length]);
+            }
+        });
+        Ok(Self { written, reading })
+    }
+
+    /// All of it, when the process has ended. What the codec started may hold the pipe open.
+    async fn whole(mut self) -> Vec<u8> {
+        if timeout(REPORT_LIMIT, &mut self.reading).await.is_err() {
+            self.reading.abort();
+        }
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *written)
+    }
+}
+
+/// Kills what the codec started and what left its process group, as with `setsid`: each has inherited the
+/// folder for temporary files.
+fn end_all_with(folder: &Path) {
+    let mut system = System::new();
+    let environment = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always);
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, environment);
+    let mark = format!("TMPDIR={}", folder.display());
+    for process in system.processes().values() {
+        if process.environ().iter().any(|variable| *variable == *mark) {
+            process.kill();
+        }
+    }
+}
+
+/// What can be read in a file of this folder, or of one in it.
+fn leak_in_files(folder: &Path) -> Option<Leak> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).find_map(
+        |entry| match entry.path() {
+            path if path.is_dir() => leak_in_files(&path),
+            path => fs::read(path).ok().and_then(|content| leak(&content)),
+        },
+    )
 }
 
 enum Limit {
@@ -125,24 +218,28 @@ async fn within_limits(process: &mut ProcessGroup, words: &Path) -> anyhow::Resu
     }
 }
 
-/// What the file of the judge says, and if it says nothing of the end, how the process ended.
-fn read(file: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
+/// What the process wrote of its findings, and if it wrote nothing of the end, how the process ended.
+fn read(report: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
     let mut checks = Vec::new();
-    let mut judging = None;
+    let mut judging = Vec::new();
     let mut ended = None;
-    for line in String::from_utf8_lossy(file).lines() {
+    for line in String::from_utf8_lossy(report).lines() {
         // The last line of a process that was killed may be half a one.
         let Ok(line) = serde_json::from_str(line) else { break };
         match line {
-            Line::Judging(promise) => judging = Some(promise),
-            Line::Judged(check) => {
-                judging = None;
-                checks.push(Check { seen: in_a_line(&check.seen), ..check });
+            Line::Judging(promise) => judging.push(promise),
+            Line::Judged(measured, some) => {
+                judging.retain(|promise| *promise != measured);
+                checks.extend(
+                    some.into_iter().map(|check| Check { seen: in_a_line(&check.seen), ..check }),
+                );
             }
             Line::Overloaded(seen) => ended = Some(Ended::Overloaded(seen)),
             Line::Done => ended = Some(Ended::Whole),
         }
     }
+    let checks = verdict::merged(checks);
+    let judging = judging.first().copied();
     let ended = ended.unwrap_or_else(|| match limit {
         Limit::Ended(status) if status.signal() == Some(Signal::XFSZ.as_raw()) => {
             Ended::TooLoud(judging)
@@ -195,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_in_the_judges_file_takes_nothing_away() {
+    fn rubbish_in_the_report_takes_nothing_away() {
         let judging = serde_json::to_string(&Line::Judging(WIRE_FORMAT)).unwrap();
         let file = [judging.as_bytes(), b"\n\xff{\n"].concat();
         let (checks, ended) = read(&file, Limit::Time, b"");

@@ -1,61 +1,71 @@
-//! A codec that keeps keys: for whom, and for how long.
+//! A codec that caches keys: for whom, and for how long.
 
 use std::{
     pin::pin,
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use codec_kit::{AnyCodec, KeyService, Keyring, Payload, Stalls, seal_all};
+use codec_kit::Deal;
 use futures::{future::join_all, poll};
 use tokio::time::{sleep, timeout};
 
-use super::{
-    failing::seeded,
-    harness::{
-        JudgeError, MakeCodec, NOISE_RETRIES, Operation, SAMPLE_INTERVAL, all_at_once, came,
-        decode, encode, on_one_thread, small, stalling,
-    },
+use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, came};
+use crate::{
+    measure::{JudgeError, Operation},
+    script::{Behaviour, Purpose, Script},
+    stage::{Stage, Subject, Trial, small},
 };
 
-/// Calls that wait for the first one, before it is given up.
+/// Calls that wait for the first one, before it is cancelled.
 const FOLLOWERS: usize = 5;
 /// Keys that are asked for at once.
 const KEYS: usize = 5;
 /// How much older than its lifetime a key is when it is looked at.
 const BEYOND: f64 = 1.25;
 
-/// How many stalls in a row these many calls took, one after another, to a codec that knew no key; at
-/// its best of a few tries, and in the slower operation.
+/// A codec on a runtime with so many threads to block on, and a service with so many keys that stalls.
+fn stalling<'a>(
+    subject: &'a Subject<'a>,
+    pool: usize,
+    keys: usize,
+    stall: Duration,
+) -> Result<(Stage<'a>, Trial), JudgeError> {
+    let stage = Stage::new(subject, pool)?;
+    let script = Script::with_keys(keys, &mut fastrand::Rng::with_seed(subject.seed));
+    script.behave(Behaviour::stalling(stall));
+    let trial = stage.codec(script);
+    Ok((stage, trial))
+}
+
+/// How many stalls in a row these many calls took, one after another, to a codec that knew no key; in
+/// the slower operation.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn calls_in_a_row(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     calls: usize,
     stall: Duration,
 ) -> Result<f64, JudgeError> {
-    let mut worst: f64 = 0.0;
-    for operation in Operation::BOTH {
-        let mut best = f64::MAX;
-        for _ in 0..NOISE_RETRIES {
-            let codec = make(stalling(stall));
-            let took = on_one_thread(1, async move {
+    let (stage, trial) = stalling(subject, 1, 2 + NOISE_RETRIES, stall)?;
+    stage.run(async move {
+        let mut worst: f64 = 0.0;
+        for operation in Operation::BOTH {
+            let mut best = f64::MAX;
+            for attempt in 0..NOISE_RETRIES {
                 let began = Instant::now();
                 for _ in 0..calls {
-                    // Errors are another measurement's business.
-                    operation.small_call(&codec).await;
+                    trial.small_call(operation, 1 + attempt).await;
                 }
-                began.elapsed()
-            })?;
-            best = best.min(took.as_secs_f64() / stall.as_secs_f64());
-            if !(1.5..6.0).contains(&best) {
-                break;
+                best = best.min(began.elapsed().as_secs_f64() / stall.as_secs_f64());
+                if !(1.5..6.0).contains(&best) {
+                    break;
+                }
             }
+            worst = worst.max(best);
         }
-        worst = worst.max(best);
-    }
-    Ok(worst)
+        worst
+    })
 }
 
 /// What many calls at once did that all want the same key.
@@ -69,54 +79,54 @@ pub struct OneCall {
     pub calls: u64,
 }
 
-/// Has the codec encode, or decode, for many at once while it knows no key.
+/// Has the codec encode, and decode, for many at once while it knows no key.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn one_call_for_many(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     callers: usize,
     stall: Duration,
 ) -> Result<OneCall, JudgeError> {
-    let mut seen = OneCall { callers, could: callers, calls: 0 };
-    for operation in Operation::BOTH {
-        let keys = stalling(stall);
-        let codec = make(keys.clone());
-        let given = vec![operation.given(vec![small()]); callers];
-        let could = on_one_thread(1, async move { all_at_once(&codec, operation, given).await })?;
-        seen.could = seen.could.min(could);
-        seen.calls = seen.calls.max(operation.calls(&keys).started);
-    }
-    Ok(seen)
+    let (stage, trial) = stalling(subject, 1, 2, stall)?;
+    stage.run(async move {
+        let mut seen = OneCall { callers, could: callers, calls: 0 };
+        for operation in Operation::BOTH {
+            let given = vec![trial.given(operation, vec![small()], 1); callers];
+            seen.could = seen.could.min(trial.all_at_once(operation, given).await);
+            seen.calls = seen.calls.max(trial.key_calls(operation).started);
+        }
+        seen
+    })
 }
 
-/// Gives up the call that asked for the key, while others wait with it; tells how many of these could
+/// Cancels the call that asked for the key, while others wait with it; tells how many of these could
 /// do their work, of how many, in the worse operation.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn when_the_first_is_cancelled(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     stall: Duration,
 ) -> Result<(usize, usize), JudgeError> {
-    let mut worst = FOLLOWERS;
-    for operation in Operation::BOTH {
-        let codec = make(stalling(stall));
-        let could = on_one_thread(1, async move {
-            let mut first = Box::pin(operation.small_call(&codec));
+    let (stage, trial) = stalling(subject, 1, 2, stall)?;
+    stage.run(async move {
+        let mut worst = FOLLOWERS;
+        for operation in Operation::BOTH {
+            let mut first = Box::pin(trial.small_call(operation, 1));
             let mut followers =
-                pin!(join_all((0..FOLLOWERS).map(|_| operation.small_call(&codec))));
+                pin!(join_all((0..FOLLOWERS).map(|_| trial.small_call(operation, 1))));
             if poll!(&mut first).is_pending() && poll!(&mut followers).is_pending() {
                 sleep(stall / 4).await;
             }
             drop(first);
             // Each may have to ask for itself, one after another.
             let time = stall * (FOLLOWERS as u32 + 3);
-            timeout(time, followers).await.map_or(0, |all| all.into_iter().filter(|ok| *ok).count())
-        })?;
-        worst = worst.min(could);
-    }
-    Ok((worst, FOLLOWERS))
+            let done = timeout(time, followers).await;
+            worst = worst.min(done.map_or(0, |all| all.into_iter().filter(|ok| *ok).count()));
+        }
+        (worst, FOLLOWERS)
+    })
 }
 
 /// What a failure cost that many waited for.
@@ -131,26 +141,26 @@ pub struct SharedFailure {
 /// Has the codec encode for many at once while the key service stalls and then fails.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn shared_failure(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     callers: usize,
     stall: Duration,
 ) -> Result<SharedFailure, JudgeError> {
-    let stalls = Stalls { failure_rate: 1.0, ..Stalls::always(stall) };
-    let keys = KeyService::with_stalls(Keyring::test_key(), stalls);
-    let codec = make(keys.clone());
-    let given = vec![vec![small()]; callers];
-    on_one_thread(1, async move {
-        timeout(stall * 6, all_at_once(&codec, Operation::Encode, given)).await.ok();
+    let (stage, trial) = stalling(subject, 1, 2, stall)?;
+    trial.script.behave(Behaviour::failing(stall));
+    let keys = trial.keys.clone();
+    stage.run(async move {
+        let given = vec![vec![small()]; callers];
+        timeout(stall * 6, trial.all_at_once(Operation::Encode, given)).await.ok();
     })?;
     Ok(SharedFailure { callers, calls: keys.calls().started })
 }
 
-/// What calls for keys at hand did while other keys were waited for.
+/// What calls for cached keys did while other keys were waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct Apart {
-    /// How long the longest call took whose key was at hand, in stalls; at its best of a few tries.
+    /// How long the longest call took whose key was cached, in stalls; at its best of a few tries.
     pub at_hand: f64,
     /// How many other keys were asked for at once.
     pub keys: usize,
@@ -164,54 +174,44 @@ pub struct Apart {
 /// not know.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
-pub fn keys_apart(make: MakeCodec<'_>, stall: Duration) -> Result<Apart, JudgeError> {
-    let key = |n: usize| format!("judge-{n}={}", STANDARD.encode([n as u8 + 1; 32]));
-    let all: Vec<_> = (0..=KEYS).map(key).collect();
-    let keyring = Keyring::parse(&all.join(","), None)?;
-    let sealed = |n: usize| {
-        let key = keyring.keys().get(&format!("judge-{n}")).expect("the judge made that key");
-        seal_all(key, vec![small()]).expect("a small payload can be sealed")
-    };
-    let known = sealed(0);
-    let others: Vec<_> = (1..=KEYS).map(sealed).collect();
-    let mut seen = Apart { at_hand: f64::MAX, keys: KEYS, could: 0, others: f64::MAX };
-    for _ in 0..NOISE_RETRIES {
-        let keys = KeyService::with_stalls(keyring.clone(), Stalls::always(stall));
-        let (codec, known, others) = (make(keys), known.clone(), others.clone());
-        let (at_hand, could, others) = on_one_thread(KEYS, async move {
-            // From here on these two are at hand.
-            let warm = |codec: AnyCodec, known: Vec<Payload>| async move {
-                encode(&codec, vec![small()]).await.ok();
-                decode(&codec, known).await.ok();
-            };
-            warm(codec.clone(), known.clone()).await;
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
+pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, JudgeError> {
+    let (stage, trial) = stalling(subject, KEYS, 2 + KEYS * NOISE_RETRIES, stall)?;
+    stage.run(async move {
+        let mut seen = Apart { at_hand: f64::MAX, keys: KEYS, could: 0, others: f64::MAX };
+        // From here on these two are cached.
+        let warm = async || {
+            trial.small_call(Operation::Encode, 0).await;
+            trial.small_call(Operation::Decode, 1).await;
+        };
+        for attempt in 0..NOISE_RETRIES {
+            warm().await;
             let began = Instant::now();
             let unknown = tokio::spawn({
-                let codec = codec.clone();
+                let trial = trial.clone();
                 async move {
-                    let all = join_all(others.into_iter().map(|sealed| decode(&codec, sealed)));
-                    let could = all.await.iter().filter(|opened| opened.is_ok()).count();
+                    let keys = (0..KEYS).map(|key| 2 + attempt * KEYS + key);
+                    let all = join_all(keys.map(|key| trial.small_call(Operation::Decode, key)));
+                    let could = all.await.iter().filter(|decoded| **decoded).count();
                     (could, began.elapsed())
                 }
             });
             // Those who wait must be waiting.
             sleep(stall / 10).await;
             let since = Instant::now();
-            warm(codec, known).await;
+            warm().await;
             let at_hand = since.elapsed();
             let (could, others) = unknown.await.unwrap_or((0, Duration::MAX));
-            (at_hand, could, others)
-        })?;
-        let stalls = |time: Duration| time.as_secs_f64() / stall.as_secs_f64();
-        seen.could = could;
-        seen.at_hand = seen.at_hand.min(stalls(at_hand));
-        seen.others = seen.others.min(stalls(others));
-        if seen.at_hand < 0.25 && seen.others < 1.5 {
-            break;
+            let stalls = |time: Duration| time.as_secs_f64() / stall.as_secs_f64();
+            seen.could = could;
+            seen.at_hand = seen.at_hand.min(stalls(at_hand));
+            seen.others = seen.others.min(stalls(others));
+            if seen.at_hand < 0.25 && seen.others < 1.5 {
+                break;
+            }
         }
-    }
-    Ok(seen)
+        seen
+    })
 }
 
 /// What a codec did with a key whose lifetime was over.
@@ -230,18 +230,29 @@ pub struct Expiry {
 /// used, if it was.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn expiry(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     lifetime: Duration,
     stall: Duration,
 ) -> Result<Option<Expiry>, JudgeError> {
-    for operation in Operation::BOTH {
-        for failing in [false, true] {
-            let keys = if failing { works_once(operation) } else { stalling(stall) };
-            let keys = keys.with_key_lifetime(lifetime);
-            let codec = make(keys.clone());
-            let age = on_one_thread(1, async move { used_beyond(&codec, &keys, operation).await })?;
+    for failing in [false, true] {
+        let stage = Stage::new(subject, 2)?;
+        let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+        if failing {
+            script.behave(Behaviour::failing(Duration::ZERO));
+            for purpose in [Purpose::Encrypt, Purpose::Decrypt(String::new())] {
+                script.deal_next(&purpose, Deal::default());
+            }
+        } else {
+            script.behave(Behaviour::stalling(stall));
+        }
+        let trial = stage.codec_with_lifetime(script, lifetime);
+        let ages = stage.run(async move {
+            let both = Operation::BOTH.map(|operation| used_beyond(&trial, operation, lifetime));
+            join_all(both).await
+        })?;
+        for (operation, age) in Operation::BOTH.into_iter().zip(ages) {
             if let Some(age) = age {
                 return Ok(Some(Expiry { operation, failing, age }));
             }
@@ -251,23 +262,19 @@ pub fn expiry(
 }
 
 /// How old a key was that was used longer than it lives.
-async fn used_beyond(
-    codec: &AnyCodec,
-    keys: &KeyService,
-    operation: Operation,
-) -> Option<Duration> {
-    if !operation.small_call(codec).await {
+async fn used_beyond(trial: &Trial, operation: Operation, lifetime: Duration) -> Option<Duration> {
+    if !trial.small_call(operation, 1).await {
         return None;
     }
-    let lifetime = keys.key_lifetime();
-    let (mut known, mut since) = (came(operation.calls(keys)), Instant::now());
+    let came = || came(trial.key_calls(operation));
+    let (mut known, mut since) = (came(), Instant::now());
     let began = Instant::now();
     while began.elapsed() < lifetime.mul_f64(2.0 * BEYOND) {
         // Used all the time: that a key is in use does not make it younger.
         sleep(SAMPLE_INTERVAL).await;
         let called = Instant::now();
-        let done = operation.small_call(codec).await;
-        let now = came(operation.calls(keys));
+        let done = trial.small_call(operation, 1).await;
+        let now = came();
         if now > known {
             (known, since) = (now, Instant::now());
         } else if done && called - since > lifetime.mul_f64(BEYOND) {
@@ -275,15 +282,4 @@ async fn used_beyond(
         }
     }
     None
-}
-
-/// A key service that answers once, and then fails for as long as it matters.
-fn works_once(operation: Operation) -> KeyService {
-    const FAILURES: usize = 100;
-    let asks = move |keys: &KeyService| match operation {
-        Operation::Encode => keys.data_key_blocking().is_ok(),
-        Operation::Decode => keys.data_key_by_id_blocking("test-key-id").is_ok(),
-    };
-    let stalls = |seed| Stalls { failure_rate: 0.99, seed, ..Stalls::never() };
-    seeded(stalls, move |keys| asks(keys) && (0..FAILURES).all(|_| !asks(keys)))
 }

@@ -1,22 +1,23 @@
-//! What is left of calls that were dropped.
+//! What is left of calls that were cancelled.
 
 use std::time::{Duration, Instant};
 
-use codec_kit::{AnyCodec, KeyService};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::harness::{
-    JudgeError, MakeCodec, Operation, POOL_THREADS, SAMPLE_INTERVAL, on_one_thread, stalling,
-    tasks, threads,
+use super::common::{POOL_THREADS, SAMPLE_INTERVAL, tasks, threads};
+use crate::{
+    measure::{JudgeError, Operation},
+    script::{Behaviour, Script},
+    stage::{Stage, Subject, Trial},
 };
 
-/// What is left of calls that were given up while they waited for their key.
+/// What is left of calls that were cancelled while they waited for their key.
 #[derive(Clone, Copy, Debug)]
 pub struct Cancelled {
-    /// How many were given up, twice: as many encodings as decodings.
+    /// How many were cancelled, twice: as many encodings as decodings.
     pub calls: usize,
-    /// Of those given up last: calls to the key service that went on until their key came.
+    /// Of those cancelled last: calls to the key service that continued until their key came.
     pub went_on: u64,
     /// Tasks of the runtime that the second lot of them added to those of the first.
     pub tasks: usize,
@@ -26,26 +27,28 @@ pub struct Cancelled {
     pub still_works: bool,
 }
 
-/// Gives up so many encodings and decodings while they wait, as the SDK does when a worker stops.
+/// Cancels so many encodings and decodings while they wait, as the SDK does when a worker stops.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn cancelled(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     of_each: usize,
     stall: Duration,
 ) -> Result<Cancelled, JudgeError> {
-    let keys = stalling(stall);
-    let codec = make(keys.clone());
-    on_one_thread(POOL_THREADS, async move {
-        cancel(&codec, of_each, stall).await;
-        until_quiet(&keys, stall).await;
+    let stage = Stage::new(subject, POOL_THREADS)?;
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    script.behave(Behaviour::stalling(stall));
+    let trial = stage.codec(script);
+    stage.run(async move {
+        cancel(&trial, of_each, stall).await;
+        until_quiet(&trial, stall).await;
         let (tasks_before, threads_before) = (tasks(), threads().unwrap_or_default());
 
-        cancel(&codec, of_each, stall).await;
-        let before = all_finished(&keys);
-        until_quiet(&keys, stall).await;
-        let went_on = all_finished(&keys) - before;
+        cancel(&trial, of_each, stall).await;
+        let before = all_finished(&trial);
+        until_quiet(&trial, stall).await;
+        let went_on = all_finished(&trial) - before;
         let more = || {
             let threads = threads().unwrap_or_default().difference(&threads_before).count();
             (tasks().saturating_sub(tasks_before), threads)
@@ -56,35 +59,35 @@ pub fn cancelled(
             sleep(SAMPLE_INTERVAL).await;
         }
         let (tasks, threads) = more();
-        // One that was given up must not keep a place for ever.
+        // A cancelled call must not keep its place for ever.
         let mut still_works = true;
         for operation in Operation::BOTH {
             still_works &=
-                timeout(stall * 5, operation.small_call(&codec)).await.unwrap_or_default();
+                timeout(stall * 5, trial.small_call(operation, 1)).await.unwrap_or_default();
         }
         Cancelled { calls: 2 * of_each, went_on, tasks, threads, still_works }
     })
 }
 
-/// Waits until no more keys come: what was given up may still be worked off, one after another.
-async fn until_quiet(keys: &KeyService, stall: Duration) {
+/// Waits until no more keys come: what was cancelled may still be worked off, one after another.
+async fn until_quiet(trial: &Trial, stall: Duration) {
     loop {
-        let before = all_finished(keys);
+        let before = all_finished(trial);
         sleep(stall * 3 / 2).await;
-        if all_finished(keys) == before {
+        if all_finished(trial) == before {
             break;
         }
     }
 }
 
 /// Waits long enough that all wait, and too short for a key.
-async fn cancel(codec: &AnyCodec, of_each: usize, stall: Duration) {
+async fn cancel(trial: &Trial, of_each: usize, stall: Duration) {
     let waiting = Operation::BOTH
         .iter()
-        .flat_map(|operation| (0..of_each).map(|_| operation.small_call(codec)));
+        .flat_map(|operation| (0..of_each).map(|_| trial.small_call(*operation, 1)));
     timeout(stall / 4, join_all(waiting)).await.ok();
 }
 
-fn all_finished(keys: &KeyService) -> u64 {
-    Operation::BOTH.map(|operation| operation.calls(keys).finished).iter().sum()
+fn all_finished(trial: &Trial) -> u64 {
+    Operation::BOTH.map(|operation| trial.key_calls(operation).finished).iter().sum()
 }

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::Payload;
 use tokio::time::timeout;
 
-use super::harness::{
-    JudgeError, MakeCodec, NOISE_RETRIES, Operation, SAMPLE_INTERVAL, all_at_once, on_one_thread,
-    small, stalling, start, threads,
+use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, threads};
+use crate::{
+    measure::{JudgeError, Operation},
+    script::{Behaviour, Script},
+    stage::{Stage, Subject, TIME_LIMIT, small},
 };
 
 /// What several calls at once did, each dealt one stall.
@@ -37,15 +38,15 @@ impl AtOnce {
 /// at most `pool` threads, while the key service stalls.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn at_once(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     operation: Operation,
     calls: usize,
     pool: usize,
     stall: Duration,
 ) -> Result<AtOnce, JudgeError> {
-    let wall = best_wall(make, operation, vec![vec![small()]; calls], pool, stall)?;
+    let wall = best_wall(subject, operation, calls, 1, pool, stall)?;
     Ok(AtOnce { calls, pool, stall, wall })
 }
 
@@ -54,62 +55,69 @@ pub fn at_once(
 /// a key of its own, and for that of the payload before.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn stalls_of_one_call(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     payloads: usize,
     pool: usize,
     stall: Duration,
 ) -> Result<f64, JudgeError> {
-    let wall = best_wall(make, Operation::Encode, vec![vec![small(); payloads]], pool, stall)?;
+    let wall = best_wall(subject, Operation::Encode, 1, payloads, pool, stall)?;
     Ok(wall.as_secs_f64() / stall.as_secs_f64())
 }
 
-/// How long these calls took, made at once, at their best of a few tries.
+/// How long so many calls with so many payloads took, made at once, at their best of a few tries.
 fn best_wall(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     operation: Operation,
-    calls: Vec<Vec<Payload>>,
+    calls: usize,
+    payloads: usize,
     pool: usize,
     stall: Duration,
 ) -> Result<Duration, JudgeError> {
-    let calls: Vec<_> = calls.into_iter().map(|plain| operation.given(plain)).collect();
-    let mut best = Duration::MAX;
-    for _ in 0..NOISE_RETRIES {
-        let (codec, calls) = (make(stalling(stall)), calls.clone());
-        let took = on_one_thread(pool, async move {
+    let stage = Stage::new(subject, pool)?;
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    script.behave(Behaviour::stalling(stall));
+    let trial = stage.codec(script);
+    stage.run(async move {
+        let given = vec![trial.given(operation, vec![small(); payloads], 1); calls];
+        let mut best = Duration::MAX;
+        for _ in 0..NOISE_RETRIES {
             let began = Instant::now();
-            all_at_once(&codec, operation, calls).await;
-            began.elapsed()
-        })?;
-        best = best.min(took);
-        // Hardly any noise, or more than noise can do.
-        if best < stall * 3 / 2 || best > stall * 6 {
-            break;
+            // As long as that, and they are one after another, without any doubt.
+            timeout(stall * 15, trial.all_at_once(operation, given.clone())).await.ok();
+            best = best.min(began.elapsed());
+            // Hardly any noise, or more than noise can do.
+            if best < stall * 3 / 2 || best > stall * 6 {
+                break;
+            }
         }
-    }
-    Ok(best)
+        best
+    })
 }
 
 /// Threads that the process had beyond those it had before, while `calls` calls waited at once for a
 /// key service that stalls; `None` where the system does not tell (it does on Linux). Those that a
-/// codec uses after its key has come are not counted: it may seal where it likes.
+/// codec uses after its key has come are not counted: it may encrypt where it likes.
 ///
 /// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not come to an end.
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn threads_at_once(
-    make: MakeCodec<'_>,
+    subject: &Subject<'_>,
     operation: Operation,
     calls: usize,
     pool: usize,
     stall: Duration,
 ) -> Result<Option<usize>, JudgeError> {
     let Some(before) = threads() else { return Ok(None) };
+    let stage = Stage::new(subject, pool)?;
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    script.behave(Behaviour::stalling(stall));
+    let trial = stage.codec(script);
     let began = Instant::now();
-    let codec = make(stalling(stall));
-    let running = start(pool, async move {
-        let all = all_at_once(&codec, operation, vec![operation.given(vec![small()]); calls]);
-        timeout(stall * 3 / 2, all).await.ok();
+    let running = stage.start(async move {
+        let given = vec![trial.given(operation, vec![small()], 1); calls];
+        timeout(stall * 3 / 2, trial.all_at_once(operation, given)).await.ok();
     })?;
     let mut peak = 0;
     loop {
@@ -121,7 +129,7 @@ pub fn threads_at_once(
         peak = peak.max(now.difference(&before).count());
         thread::sleep(SAMPLE_INTERVAL);
     }
-    running.result()?;
+    running.result(TIME_LIMIT)?;
     // One of them ran the runtime.
     Ok(Some(peak.saturating_sub(1)))
 }

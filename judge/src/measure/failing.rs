@@ -2,135 +2,114 @@
 
 use std::time::{Duration, Instant};
 
-use codec_kit::{AnyCodec, KeyService, Keyring, Stalls};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
+use codec_kit::Payload;
+use futures::future::{join, join_all};
+use tokio::time::{sleep, timeout};
+
+use super::common::{CALLS_AT_ONCE, POOL_THREADS, SHORT_STALL, came};
+use crate::{
+    measure::{JudgeError, Operation},
+    script::{Behaviour, Script},
+    stage::{Stage, Subject, Trial, small},
 };
 
-use super::harness::{
-    CALLS_AT_ONCE, JudgeError, MakeCodec, Operation, SHORT_STALL, came, encode, on_one_thread,
-    small,
-};
-
-/// Encodings that a key service that fails every other time is tried with.
+/// Calls that are made at once while the key service fails now and then.
 const OFTEN: usize = 40;
-/// How long a measure goes on with a codec that does one thing after another.
-const ENOUGH: Duration = Duration::from_secs(2);
-/// How long a codec may take to recover from an error: it may remember it for a second.
+/// A codec may retry for so long before it returns the error: it may wait 1 s and then 2 s.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a codec may take to recover: it may remember an error for a second, and retry.
 const RECOVERY: Duration = Duration::from_secs(3);
 
 /// What a codec did with a key service that fails, and then with one that works again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailingService {
-    /// Whether the failed call was an error of the codec's, with nothing sealed or opened, and
-    /// whether it was so for each of many calls.
-    pub is_passed_on: bool,
-    /// Whether there was an answer at all, in some seconds.
+    /// Whether each of many calls returned in some seconds.
     pub answered: bool,
+    /// Whether each of them returned an error.
+    pub returned_error: bool,
     /// Calls to the key service for the first encoding, or for the first decoding if it took more.
     pub calls: u64,
-    /// Whether it sealed again when the key service worked again.
+    /// Whether it encoded and decoded again when the key service worked again.
     pub recovers: bool,
-    /// Encodings that were sealed although the key service was asked and gave no key.
-    pub sealed_without: usize,
+    /// Calls that asked for a key, got none, and encrypted all the same.
+    pub encrypted_without: usize,
 }
 
-/// Has the codec encode and decode while the key service fails, and then encode with one that fails
-/// now and then.
+/// Has the codec encode and decode while the key service fails, when it works again, and while it fails
+/// every other time.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started.
-pub fn failure(make: MakeCodec<'_>) -> Result<FailingService, JudgeError> {
-    // Late enough that who asks for ever does not take a processor for ever.
-    let stalls = Stalls { failure_rate: 1.0, ..Stalls::always(SHORT_STALL / 5) };
-    let keys = KeyService::with_stalls(Keyring::test_key(), stalls);
-    let codec = make(keys.clone());
-    let failing = keys.clone();
-    let seen = on_one_thread(1, async move {
-        let mut seen =
-            FailingService { is_passed_on: true, answered: true, ..FailingService::default() };
-        for operation in Operation::BOTH {
-            let first = timeout(ENOUGH, operation.small_call(&codec)).await;
-            seen.calls = seen.calls.max(operation.calls(&failing).started);
-            let Ok(first) = first else { return FailingService { answered: false, ..seen } };
-            // What it does once in a hundred times shows here.
-            seen.is_passed_on &= !first && !any_of_many(&codec, operation).await;
+pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
+    let stage = Stage::new(subject, POOL_THREADS)?;
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    // Late enough that a codec that retries for ever does not take a processor for ever.
+    script.behave(Behaviour::failing(SHORT_STALL / 5));
+    let trial = stage.codec(script);
+    let keys = trial.keys.clone();
+    let seen = stage.run(failing(trial));
+    match seen {
+        // Its thread does not come back, from a loop of blocking calls perhaps.
+        Err(JudgeError::Stuck(_)) if keys.calls().started.max(keys.decode_calls().started) > 0 => {
+            let calls = keys.calls().started.max(keys.decode_calls().started);
+            Ok(FailingService { calls, ..FailingService::default() })
         }
-        seen
-    });
-    let mut seen = match seen {
-        Err(JudgeError::Stuck(_)) => {
-            let calls =
-                Operation::BOTH.map(|operation| operation.calls(&keys).started).into_iter().max();
-            FailingService { calls: calls.unwrap_or_default(), ..FailingService::default() }
-        }
-        other => other?,
-    };
-    if seen.answered {
-        (seen.recovers, seen.sealed_without) = recovery(make)?;
+        other => other,
     }
-    Ok(seen)
 }
 
-/// Whether any of many calls at once could be done.
-async fn any_of_many(codec: &AnyCodec, operation: Operation) -> bool {
+async fn failing(trial: Trial) -> FailingService {
+    let mut seen = FailingService { returned_error: true, ..FailingService::default() };
+    let first = join_all(Operation::BOTH.map(|operation| trial.small_call(operation, 1)));
+    let first = timeout(PATIENCE, first).await;
+    let calls = Operation::BOTH.map(|operation| trial.key_calls(operation).started);
+    seen.calls = calls.into_iter().max().unwrap_or_default();
+    let Ok(first) = first else { return seen };
+    seen.returned_error &= !first.contains(&true);
+
+    // What happens once in a hundred calls shows here.
+    trial.script.behave(Behaviour::failing(Duration::ZERO));
+    let [encode, decode] = many(&trial, CALLS_AT_ONCE);
+    let many_calls = join(encode, decode);
+    let Ok((encoded, decoded)) = timeout(PATIENCE, many_calls).await else { return seen };
+    seen.returned_error &= encoded + decoded == 0;
+    seen.answered = true;
+
+    trial.script.behave(Behaviour::default());
+    let recovered = join_all(Operation::BOTH.map(|operation| recovers(&trial, operation)));
+    seen.recovers = recovered.await.into_iter().all(|recovers| recovers);
+
+    // What is right and wrong then, every call is checked for: one after another, and at once.
+    trial.script.behave(Behaviour { failure_rate: 0.5, ..Behaviour::default() });
     let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..CALLS_AT_ONCE {
-        let codec = codec.clone();
-        tasks.spawn(async move { began.elapsed() < ENOUGH && operation.small_call(&codec).await });
-    }
-    let mut any = false;
-    let all = async {
-        while let Some(one) = tasks.join_next().await {
-            any |= one.unwrap_or_default();
+    for _ in 0..OFTEN {
+        if began.elapsed() < RECOVERY {
+            let before = trial.keys.calls();
+            let encrypted = trial.small_call(Operation::Encode, 1).await;
+            let after = trial.keys.calls();
+            let in_vain = after.failed > before.failed && came(after) == came(before);
+            seen.encrypted_without += usize::from(encrypted && in_vain);
         }
-    };
-    timeout(ENOUGH, all).await.ok();
-    any
+    }
+    let [encode, decode] = many(&trial, OFTEN);
+    timeout(PATIENCE, join(encode, decode)).await.ok();
+    seen
 }
 
-/// Whether a codec seals after errors, and how often it sealed without a key.
-fn recovery(make: MakeCodec<'_>) -> Result<(bool, usize), JudgeError> {
-    let keys = flaky();
-    let codec = make(keys.clone());
-    on_one_thread(1, async move {
-        let began = Instant::now();
-        let (mut sealed, mut without) = (0, 0);
-        while sealed < OFTEN && began.elapsed() < RECOVERY {
-            let before = keys.calls();
-            let encoded = encode(&codec, vec![small()]).await;
-            let after = keys.calls();
-            if encoded.is_err() {
-                if sealed == 0 {
-                    sleep(SHORT_STALL).await;
-                }
-                continue;
-            }
-            sealed += 1;
-            if after.failed > before.failed && came(after) == came(before) {
-                without += 1;
-            }
-        }
-        (sealed > 0, without)
+fn many(trial: &Trial, calls: usize) -> [impl Future<Output = usize>; 2] {
+    Operation::BOTH.map(|operation| {
+        let given: Vec<Vec<Payload>> = vec![trial.given(operation, vec![small()], 1); calls];
+        trial.all_at_once(operation, given)
     })
 }
 
-/// A key service that fails every other time, and the first few times.
-fn flaky() -> KeyService {
-    const FIRST: usize = 4;
-    let fails = |keys: &KeyService| (0..FIRST).all(|_| keys.data_key_blocking().is_err());
-    seeded(|seed| Stalls { failure_rate: 0.5, seed, ..Stalls::never() }, fails)
-}
-
-/// The first service, of those with these stalls, that does so when it is new.
-pub(super) fn seeded(
-    stalls: impl Fn(u64) -> Stalls,
-    does: impl Fn(&KeyService) -> bool,
-) -> KeyService {
-    let service = |seed| KeyService::with_stalls(Keyring::test_key(), stalls(seed));
-    // What the judge asks for is dealt by one seed in sixteen, or in three hundred.
-    let seed = (1..100_000).find(|seed| does(&service(*seed)));
-    service(seed.expect("one seed in some hundred deals that"))
+async fn recovers(trial: &Trial, operation: Operation) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < RECOVERY {
+        if trial.small_call(operation, 1).await {
+            return true;
+        }
+        sleep(SHORT_STALL).await;
+    }
+    false
 }

@@ -1,33 +1,36 @@
-//! The metrics tell of its calls.
+//! Its calls are measured.
 
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError},
-    promise::{Finding, Promise, STALL, Subject},
+    measure::{self, Counted, JudgeError, Operation},
+    promise::{Finding, Promise, STALL},
+    stage::Subject,
 };
 
-/// The metrics tell of its calls.
+/// Its calls are measured.
 pub const IS_OBSERVED: &Promise = &Promise {
     name: "is_observed",
-    says: "is observed",
-    means: "Nothing tells how long this codec holds its thread: its calls are not in the figures that /metrics serves.",
-    next: "README of exercise 1, the task: what wraps a codec and records each poll, and where?",
+    says: "its calls are measured",
+    fails: "nothing measures this codec",
+    means: "Nothing shows how long this codec blocks its thread: its calls are not in the metrics that /metrics serves.",
+    next: "README of exercise 1, the task: what wraps a codec and records every poll, and where?",
     of: |step| step == Step::Blocking,
-    by_noise: false,
+    broken_by: &[],
+    alone: true,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let counted = measure::calls_counted(subject.make)?;
-    let said = format!("codec_call_seconds counted {counted} of 1 call");
-    if counted != 1 {
+    let Counted { encode, decode } = measure::calls_counted(subject)?;
+    let said =
+        format!("of one call each, codec_call_seconds counted {encode} encode and {decode} decode");
+    if (encode, decode) != (1, 1) {
         return Ok(Finding::broken(said));
     }
     let mut costs = Vec::new();
-    if measure::one_stall(subject.make, STALL)?.releases_thread() {
-        let cost =
-            "it lets its thread go already, and the stall that exercise 1 shows is not to be seen";
+    if measure::one_stall(subject, Operation::Encode, STALL)?.releases_thread() {
+        let cost = "it releases its thread already, so the stall of exercise 1 does not show";
         costs.push(cost.to_owned());
     }
     Ok(Finding::kept_at(costs, said))

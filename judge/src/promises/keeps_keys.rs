@@ -1,20 +1,23 @@
-//! A key that it has had is at hand for the next call.
+//! Caches a key it has had before.
 
 use solutions::Step;
 
 use crate::{
     measure::{self, JudgeError},
-    promise::{Finding, Promise, STALL, Subject, TOGETHER},
+    promise::{Finding, Promise, STALL, TOGETHER},
+    stage::Subject,
 };
 
-/// A key that it has had is at hand for the next call.
+/// Caches a key it has had before.
 pub const KEEPS_KEYS: &Promise = &Promise {
     name: "keeps_keys",
-    says: "has a key at hand that it has had before",
-    means: "Payloads are decoded in line: whoever asks for a key each time waits for all stalls, one after another, however asynchronously.",
+    says: "caches a key it has had before",
+    fails: "it asks for the same key again and again",
+    means: "Payloads are decoded one after another. A codec that asks for its key each time waits for every stall in turn, async or not.",
     next: "Which key did the last call have, and the one before it? Look at encode and at decode.",
     of: |step| step >= Step::BeyondAsync,
-    by_noise: false,
+    broken_by: &[],
+    alone: false,
     measure,
 };
 
@@ -22,7 +25,7 @@ pub const KEEPS_KEYS: &Promise = &Promise {
 const SEQUENTIAL: usize = 20;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let row = measure::calls_in_a_row(subject.make, SEQUENTIAL, STALL)?;
+    let row = measure::calls_in_a_row(subject, SEQUENTIAL, STALL)?;
     let said = format!("{SEQUENTIAL} calls one after another took {row:.1} stalls");
     Ok(Finding::kept_if(row < TOGETHER, said))
 }

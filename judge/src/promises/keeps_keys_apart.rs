@@ -1,20 +1,23 @@
-//! A key that is waited for keeps nobody waiting who needs another.
+//! A slow key delays only those who need it.
 
 use solutions::Step;
 
 use crate::{
     measure::{self, JudgeError},
-    promise::{Finding, Promise, STALL, Subject, TOGETHER},
+    promise::{Finding, Promise, STALL, TOGETHER},
+    stage::Subject,
 };
 
-/// A key that is waited for keeps nobody waiting who needs another.
+/// A slow key delays only those who need it.
 pub const KEEPS_KEYS_APART: &Promise = &Promise {
     name: "keeps_keys_apart",
-    says: "a key that is waited for keeps nobody waiting who needs another",
-    means: "One slow key stops those who have theirs at hand: the line stands still again.",
-    next: "Look for a lock, or a place, that all keys share.",
+    says: "a slow key delays only those who need it",
+    fails: "a slow key holds up calls that do not need it",
+    means: "One slow key holds up calls whose own key is cached.",
+    next: "Look for a lock, or a slot, that all keys share.",
     of: |step| step >= Step::BeyondAsync,
-    by_noise: false,
+    broken_by: &[],
+    alone: false,
     measure,
 };
 
@@ -22,7 +25,7 @@ pub const KEEPS_KEYS_APART: &Promise = &Promise {
 const CACHED: f64 = 0.5;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let seen = measure::keys_apart(subject.make, STALL)?;
+    let seen = measure::keys_apart(subject, STALL)?;
     let said = format!(
         "{} of {} other keys at once took {:.1} stalls, a key at hand meanwhile {:.1}",
         seen.could, seen.keys, seen.others, seen.at_hand

@@ -1,25 +1,28 @@
-//! What is cancelled leaves nothing behind.
+//! Cleans up when cancelled.
 
 use solutions::Step;
 
 use crate::{
     measure::{self, JudgeError},
-    promise::{FEW_AT_ONCE, Finding, Promise, SHARED, STALL, Subject},
+    promise::{FEW_AT_ONCE, Finding, Promise, SHARED, STALL},
+    stage::Subject,
 };
 
-/// What is cancelled leaves nothing behind.
+/// Cleans up when cancelled.
 pub const LEAVES_NOTHING: &Promise = &Promise {
     name: "leaves_nothing",
-    says: "leaves nothing behind when it is given up",
-    means: "The SDK gives up futures, when a worker stops for one. What goes on all the same adds up.",
-    next: "Look at what was started and is not owned by the future: tasks and threads.",
+    says: "cleans up when cancelled",
+    fails: "a cancelled call leaves something behind",
+    means: "The SDK cancels futures, when a worker stops for example. What continues all the same adds up.",
+    next: "Look at what was started and does not belong to the future: tasks and threads.",
     of: |step| step >= Step::SpawnBlocking,
-    by_noise: false,
+    broken_by: &[],
+    alone: true,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let seen = measure::cancelled(subject.make, FEW_AT_ONCE, STALL)?;
+    let seen = measure::cancelled(subject, FEW_AT_ONCE, STALL)?;
     let mut said = format!(
         "of {} calls given up, {} more tasks and {} more threads stay, {} calls to the key service \
          went on",

@@ -1,22 +1,26 @@
-//! A key is not used beyond its lifetime.
+//! Never uses a key beyond its lifetime.
 
 use std::time::Duration;
 
 use solutions::Step;
 
 use crate::{
+    fault::Kind,
     measure::{self, JudgeError},
-    promise::{Finding, Promise, STALL, Subject, ms},
+    promise::{Finding, Promise, STALL, ms},
+    stage::Subject,
 };
 
-/// A key is not used beyond its lifetime.
+/// Never uses a key beyond its lifetime.
 pub const LETS_KEYS_EXPIRE: &Promise = &Promise {
     name: "lets_keys_expire",
-    says: "uses no key beyond its lifetime",
-    means: "A key that was withdrawn is used on: what is sealed with it should not be, and what it opens should not open.",
-    next: "KeyService::key_lifetime says how long a key may be used. From when, and what happens when the next one can't be had?",
+    says: "never uses a key beyond its lifetime",
+    fails: "it uses a key that has expired",
+    means: "A revoked key stays in use: what is encrypted with it should not be, and what it decrypts should not decrypt.",
+    next: "KeyService::key_lifetime says how long a key may be used. Counted from when, and what happens when the next key does not come?",
     of: |step| step >= Step::BeyondAsync,
-    by_noise: false,
+    broken_by: &[Kind::Expired],
+    alone: false,
     measure,
 };
 
@@ -25,7 +29,7 @@ const LIFETIME: Duration = Duration::from_millis(300);
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let limit = ms(LIFETIME);
-    let Some(seen) = measure::expiry(subject.make, LIFETIME, STALL / 2)? else {
+    let Some(seen) = measure::expiry(subject, LIFETIME, STALL / 2)? else {
         return Ok(Finding::kept_if(true, format!("no key was used for longer than its {limit}")));
     };
     let then = if seen.failing { ", while the key service failed" } else { "" };

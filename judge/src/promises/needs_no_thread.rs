@@ -1,4 +1,4 @@
-//! It needs no thread for a wait.
+//! Needs no thread for a wait.
 
 use std::{num::NonZero, thread};
 
@@ -6,22 +6,25 @@ use solutions::Step;
 
 use crate::{
     measure::{JudgeError, POOL_THREADS},
-    promise::{AT_ONCE, Finding, Promise, SHARED, Subject, Threads},
+    promise::{AT_ONCE, Finding, Promise, SHARED, Threads},
+    stage::Subject,
 };
 
-/// It needs no thread for a wait.
+/// Needs no thread for a wait.
 pub const NEEDS_NO_THREAD: &Promise = &Promise {
     name: "needs_no_thread",
     says: "needs no thread for a wait",
-    means: "Each wait has a thread of its own that does nothing but wait. Under load these are many, and the pool has an end.",
-    next: "The key service has a second call. Which one of the two needs a thread?",
+    fails: "every wait occupies a thread",
+    means: "Every wait still occupies a thread that does nothing else. Under load these are many, and the pool is finite.",
+    next: "The key service has a second call. Which of the two needs a thread?",
     of: |step| step >= Step::Async,
-    by_noise: false,
+    broken_by: &[],
+    alone: true,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let Some([encode, decode]) = Threads::of(subject.make, AT_ONCE, POOL_THREADS)? else {
+    let Some([encode, decode]) = Threads::of(subject, AT_ONCE, POOL_THREADS)? else {
         return Ok(Finding::kept_if(true, "this system does not count threads".to_owned()));
     };
     let said = format!(

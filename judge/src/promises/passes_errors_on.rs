@@ -1,36 +1,42 @@
-//! An error of the key service is its error.
+//! Returns the key service's errors, and no others.
 
 use crate::{
+    fault::Kind,
     measure::{self, JudgeError},
-    promise::{ATTEMPTS, Finding, Promise, SHARED, Subject},
+    promise::{ATTEMPTS, Finding, Promise, SHARED},
+    stage::Subject,
 };
 
-/// An error of the key service is its error.
+/// Returns the key service's errors, and no others.
 pub const PASSES_ERRORS_ON: &Promise = &Promise {
     name: "passes_errors_on",
-    says: "passes an error of the key service on",
-    means: "When the key service fails, Temporal tries the task again, if it is told. What is sealed all the same is sealed with the wrong key, or not at all; and a loop of tries is a storm.",
-    next: "Follow the error from the key service to what encode returns.",
+    says: "returns the key service's errors, and no others",
+    fails: "it does not return the key service's errors",
+    means: "When the key service fails, Temporal retries the task, if the codec returns the error. What is encrypted all the same has the wrong key or none, and a retry loop is a storm of requests.",
+    next: "Follow an error from the key service to what encode and decode return.",
     of: |_| true,
-    by_noise: false,
+    broken_by: &[Kind::NoKey, Kind::UndueError],
+    alone: false,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let seen = measure::failure(subject.make)?;
+    let seen = measure::failure(subject)?;
     let calls = seen.calls;
+    let requests = if calls == 1 { "1 request".to_owned() } else { format!("{calls} requests") };
     let (kept, said) = if !seen.answered {
-        (false, format!("no answer, and {calls} calls to a key service that fails"))
-    } else if !seen.is_passed_on {
-        (false, "the key service failed, and something was encoded or decoded".to_owned())
+        (false, format!("no answer while the key service failed, after {requests} for one key"))
+    } else if !seen.returned_error {
+        (false, "the key service failed, and a call returned no error".to_owned())
     } else if calls > ATTEMPTS {
-        (false, format!("an error after {calls} calls to a key service that fails"))
+        (false, format!("an error only after {requests} for one key"))
     } else if !seen.recovers {
-        (false, "an error for ever, though the key service works again".to_owned())
-    } else if seen.sealed_without > SHARED {
-        (false, format!("{} times the key service failed, and it sealed", seen.sealed_without))
+        (false, "errors for 3 s after the key service worked again".to_owned())
+    } else if seen.encrypted_without > SHARED {
+        let times = seen.encrypted_without;
+        (false, format!("{times} times the key service gave no key, and it encrypted all the same"))
     } else {
-        (true, format!("an error after {calls} call(s) to the key service"))
+        (true, format!("after {requests}"))
     };
     Ok(Finding::kept_if(kept, said))
 }

@@ -1,22 +1,30 @@
-//! It encrypts whatever it is given, whole and in order, never twice the same way.
+//! Encrypts every payload, whole and in order.
 
 use crate::{
+    fault::Kind,
     measure::{self, JudgeError},
-    promise::{Finding, Promise, Subject},
+    promise::{Finding, Promise},
+    stage::Subject,
 };
 
-/// It encrypts whatever it is given, whole and in order, never twice the same way.
+/// Encrypts every payload, whole and in order.
 pub const PAYLOADS: &Promise = &Promise {
     name: "payloads",
     says: "encrypts every payload, whole and in order",
-    means: "A workflow would get its data back changed, in another order, or readable by everybody.",
-    next: "Follow one payload, and then a thousand, from the argument to the result.",
+    fails: "payloads do not come through whole",
+    means: "A workflow would get its data back changed, in another order, or readable by anyone.",
+    next: "Follow one payload from the argument to the result, then a thousand, then one whose key comes late. Does every branch encrypt all of them?",
     of: |_| true,
-    by_noise: false,
+    broken_by: &[Kind::NotEncrypted, Kind::Count, Kind::Changed, Kind::Readable, Kind::Nonce],
+    alone: false,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let wrong = measure::payloads(subject.make, subject.seed)?;
-    Ok(Finding::none_wrong(&wrong, "none, empty, 2 MiB, 1,000 in a call"))
+    measure::payloads(subject)?;
+    let calls = subject.evidence.calls();
+    Ok(Finding::kept_if(
+        true,
+        format!("{calls} calls: none, empty, 2 MiB, 1,000 in a call, two keys"),
+    ))
 }

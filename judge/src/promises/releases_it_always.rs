@@ -1,32 +1,35 @@
-//! And so it is on the hundredth call, with the largest payload, and when it decodes.
+//! Never blocks the thread: any call, any payload, any branch.
 
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError},
-    promise::{Finding, Promise, RARE, STALL, Subject, ms},
+    fault::Kind,
+    measure::{self, JudgeError, Operation},
+    promise::{Finding, Promise, RARE, STALL, ms},
+    stage::Subject,
 };
 
-/// And so it is on the hundredth call, with the largest payload, and when it decodes.
+/// Never blocks the thread: any call, any payload, any branch.
 pub const RELEASES_IT_ALWAYS: &Promise = &Promise {
     name: "releases_it_always",
-    says: "lets it go on every call, large ones and decoding included",
-    means: "Most calls let the thread go, and some do not, or decoding does not: in production that is a stall that comes now and then.",
-    next: "Look at what depends on a count or a size, and at decode.",
+    says: "never blocks the thread: any call, any payload, any branch",
+    fails: "it blocks the thread",
+    means: "Most calls release the thread, and some do not: in production that is a stall that comes now and then.",
+    next: "Look at what runs rarely: decode, a retry, an error, a refresh, the drop of a future, a count or a size.",
     of: |step| step >= Step::SpawnBlocking,
-    by_noise: true,
+    broken_by: &[Kind::Blocked],
+    alone: false,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let seen = measure::many_calls(subject.make, RARE, STALL)?;
+    measure::many_calls(subject, RARE, STALL)?;
+    let longest = |operation| ms(subject.evidence.longest_poll(operation).asleep);
     let said = format!(
-        "{RARE} calls of each kind, stalls of {}: longest poll {} to encode, {} to decode; \
-         thread held for {}",
-        ms(STALL),
-        ms(seen.encode),
-        ms(seen.decode),
-        ms(seen.held)
+        "{RARE} calls to encode, {RARE} to decode: longest block {} and {}",
+        longest(Operation::Encode),
+        longest(Operation::Decode)
     );
-    Ok(Finding::kept_if(seen.release_thread(), said))
+    // A call that blocks is a fault, wherever it is made.
+    Ok(Finding::kept_if(true, said))
 }

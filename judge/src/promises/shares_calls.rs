@@ -1,20 +1,23 @@
-//! Many who want the same key share one call.
+//! Asks once for a key that many callers need.
 
 use solutions::Step;
 
 use crate::{
     measure::{self, JudgeError},
-    promise::{AT_ONCE, ATTEMPTS, Finding, Promise, SHARED, STALL, Subject},
+    promise::{AT_ONCE, ATTEMPTS, Finding, Promise, SHARED, STALL},
+    stage::Subject,
 };
 
-/// Many who want the same key share one call.
+/// Asks once for a key that many callers need.
 pub const SHARES_CALLS: &Promise = &Promise {
     name: "shares_calls",
-    says: "asks once for a key that many want",
-    means: "When a key is missing, all who want it ask at that moment, or lose it with the one who asked: a slow key service gets fifty calls instead of one.",
-    next: "What does the second one do who misses a key that is asked for already? And if the first is given up?",
+    says: "asks once for a key that many callers need",
+    fails: "callers that need the same key do not share one request",
+    means: "When a key is missing, every caller asks for it, or all lose it with the one that asked: a slow key service gets fifty requests instead of one.",
+    next: "What does the second caller do while the first is waiting for the same key? And if the first is cancelled?",
     of: |step| step >= Step::BeyondAsync,
-    by_noise: false,
+    broken_by: &[],
+    alone: false,
     measure,
 };
 
@@ -22,20 +25,19 @@ pub const SHARES_CALLS: &Promise = &Promise {
 const CALLERS: usize = 50;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let make = subject.make;
-    let seen = measure::one_call_for_many(make, CALLERS, STALL)?;
+    let seen = measure::one_call_for_many(subject, CALLERS, STALL)?;
     let mut said = format!("{CALLERS} who wanted the same key made {} call(s)", seen.calls);
     if seen.calls > SHARED as u64 || seen.could < seen.callers {
         said.push_str(&format!(", and {} of them got it", seen.could));
         return Ok(Finding::broken(said));
     }
-    let (could, followers) = measure::when_the_first_is_cancelled(make, STALL)?;
+    let (could, followers) = measure::when_the_first_is_cancelled(subject, STALL)?;
     if could < followers {
         let said =
             format!("the first who asked gave up, and {could} of {followers} others got the key");
         return Ok(Finding::broken(said));
     }
-    let failure = measure::shared_failure(make, AT_ONCE, STALL)?;
+    let failure = measure::shared_failure(subject, AT_ONCE, STALL)?;
     let mut costs = Vec::new();
     if failure.calls > ATTEMPTS {
         costs.push(format!(

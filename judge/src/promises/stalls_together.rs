@@ -1,20 +1,23 @@
-//! Many stalls at once take about as long as one.
+//! Concurrent waits overlap.
 
 use solutions::Step;
 
 use crate::{
     measure::{self, JudgeError, Operation},
-    promise::{AT_ONCE, FEW_AT_ONCE, Finding, Promise, SHARED, STALL, Subject, TOGETHER, Threads},
+    promise::{AT_ONCE, FEW_AT_ONCE, Finding, Promise, SHARED, STALL, TOGETHER, Threads},
+    stage::Subject,
 };
 
-/// Many stalls at once take about as long as one.
+/// Concurrent waits overlap.
 pub const STALLS_TOGETHER: &Promise = &Promise {
     name: "stalls_together",
-    says: "many stalls at once take as long as one",
+    says: "concurrent waits overlap",
+    fails: "calls wait for each other",
     means: "Calls wait for each other: under load the last one waits for all the stalls before it.",
-    next: "Look for what only one call can have at a time, and is kept across an await.",
+    next: "Look for what only one call can have at a time, and keeps across an await.",
     of: |step| step >= Step::SpawnBlocking,
-    by_noise: false,
+    broken_by: &[],
+    alone: true,
     measure,
 };
 
@@ -24,12 +27,11 @@ const UNLIMITED: usize = 100;
 const SMALL_POOL: usize = 2;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let make = subject.make;
     // Step 2 may use a thread for each; from step 3 on it has to do without.
     let without_threads = subject.step >= Step::Async;
     let pool = if without_threads { 1 } else { AT_ONCE };
     let row = |operation, calls| {
-        measure::at_once(make, operation, calls, pool, STALL).map(|seen| seen.stalls_in_a_row())
+        measure::at_once(subject, operation, calls, pool, STALL).map(|seen| seen.stalls_in_a_row())
     };
     let (encode, decode) = (row(Operation::Encode, AT_ONCE)?, row(Operation::Decode, AT_ONCE)?);
     let said = format!(
@@ -43,7 +45,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         // One thread with a queue also lets the worker go.
         costs.push("stalls wait for each other".to_owned());
     }
-    let of_one = measure::stalls_of_one_call(make, AT_ONCE, pool, STALL)?;
+    let of_one = measure::stalls_of_one_call(subject, AT_ONCE, pool, STALL)?;
     if of_one >= TOGETHER {
         costs.push(format!("a call with {AT_ONCE} payloads waits for {of_one:.0} stalls"));
     }
@@ -52,7 +54,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         if row >= TOGETHER {
             costs.push(format!("{UNLIMITED} stalls at once take as long as {row:.1}"));
         }
-    } else if let Some(operations) = Threads::of(make, FEW_AT_ONCE, SMALL_POOL)?
+    } else if let Some(operations) = Threads::of(subject, FEW_AT_ONCE, SMALL_POOL)?
         && let Some(Threads { one, many }) = operations.into_iter().max_by_key(|seen| seen.many)
         && many > one + SHARED
     {

@@ -1,20 +1,24 @@
-//! It does not ask to be polled all the time.
+//! Waits without keeping the thread busy.
 
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError},
-    promise::{Finding, Promise, STALL, Subject},
+    fault::Kind,
+    measure::{self, JudgeError, Operation},
+    promise::{Finding, Promise, STALL},
+    stage::Subject,
 };
 
-/// It does not ask to be polled all the time.
+/// Waits without keeping the thread busy.
 pub const WAITS_QUIETLY: &Promise = &Promise {
     name: "waits_quietly",
-    says: "waits without asking all the time",
-    means: "It asks again and again whether its key has come: the thread is never held for long, and never free.",
+    says: "waits without keeping the thread busy",
+    fails: "it keeps the thread busy while it waits",
+    means: "It checks again and again whether its key has come. No poll blocks, and the thread is never free.",
     next: "A future that waits is woken once, by whatever it waits for.",
     of: |step| step >= Step::SpawnBlocking,
-    by_noise: false,
+    broken_by: &[Kind::Spun],
+    alone: false,
     measure,
 };
 
@@ -22,6 +26,9 @@ pub const WAITS_QUIETLY: &Promise = &Promise {
 const POLLS: u64 = 50;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let polls = measure::polls_of_one_stall(subject.make, STALL)?;
-    Ok(Finding::kept_if(polls <= POLLS, format!("{polls} polls for one wait")))
+    for operation in Operation::BOTH {
+        measure::one_stall(subject, operation, STALL)?;
+    }
+    let polls = subject.evidence.most_polls();
+    Ok(Finding::kept_if(polls <= POLLS, format!("{polls} polls of one future in a stall")))
 }

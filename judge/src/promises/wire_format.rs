@@ -1,22 +1,26 @@
-//! It reads and writes the format of Temporal's samples, and refuses what must be refused.
+//! Reads and writes the format of Temporal's samples, and refuses bad payloads.
 
 use crate::{
+    fault::Kind,
     measure::{self, JudgeError},
-    promise::{Finding, Promise, Subject},
+    promise::{Finding, Promise},
+    stage::Subject,
 };
 
-/// It reads and writes the format of Temporal's samples, and refuses what must be refused.
+/// Reads and writes the format of Temporal's samples, and refuses bad payloads.
 pub const WIRE_FORMAT: &Promise = &Promise {
     name: "wire_format",
-    says: "reads and writes the format of Temporal's samples",
-    means: "Another worker or client could not read what this one writes, or this one takes what it must refuse.",
-    next: "Compare encode and decode with those of the exercise's start: only the wait was to change.",
+    says: "reads and writes the format of Temporal's samples, and refuses bad payloads",
+    fails: "it does not keep to the wire format",
+    means: "Another worker or client could not read what this codec writes, or this codec accepts what it must refuse.",
+    next: "Compare encode and decode with those the exercise starts with: only the wait should change.",
     of: |_| true,
-    by_noise: false,
+    broken_by: &[Kind::Accepted],
+    alone: false,
     measure,
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let wrong = measure::wire_format(subject.make)?;
-    Ok(Finding::none_wrong(&wrong, "every vector of another implementation"))
+    let wrong = measure::wire_format(subject)?;
+    Ok(Finding::none_wrong(&wrong, "every test vector of another implementation"))
 }

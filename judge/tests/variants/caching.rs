@@ -13,6 +13,7 @@ use futures::{
 };
 use judge::promises::{
     KEEPS_KEYS, KEEPS_KEYS_APART, LEAVES_NOTHING, LETS_KEYS_EXPIRE, PASSES_ERRORS_ON, SHARES_CALLS,
+    WAITS_FOR_KEY,
 };
 use moka::future::Cache;
 use solutions::Step;
@@ -198,7 +199,7 @@ fn wrong() -> Vec<Variant> {
                     }
                 })
             },
-            expected: last(Wrong(&[KEEPS_KEYS_APART])),
+            expected: last(Wrong(&[KEEPS_KEYS_APART, WAITS_FOR_KEY])),
         },
         Variant {
             name: "keeps errors as well",

@@ -53,7 +53,7 @@ pub(crate) fn variants() -> Vec<Variant> {
         Variant {
             name: "reference of step 3",
             make: |keys| Step::Async.codec(keys),
-            expected: [vec![(Step::Blocking, AtACost("lets its thread go already"))], both(Right)]
+            expected: [vec![(Step::Blocking, AtACost("releases its thread already"))], both(Right)]
                 .concat(),
         },
         // Threads that wait.

@@ -1,0 +1,572 @@
+//! The codec under judgement, with every call checked for all that always holds.
+//!
+//! Whatever a measure has the codec do, and whether or not the measure looks at the result: payloads come
+//! back whole, in order, encrypted with a key that the service gave for that, and readable to nobody;
+//! errors come when they are due, and only then; no poll, and no drop, blocks the thread.
+
+use std::{
+    any::Any,
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    panic::{self, AssertUnwindSafe},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    thread,
+    time::{Duration, Instant},
+};
+
+use codec_kit::{
+    AnyCodec, CodecFuture, ENCODING, ENCRYPTED, KEY_ID, Payload, PayloadCodec,
+    PayloadConversionError, SerializationContextData, key_ids, open, open_all,
+};
+
+use crate::{
+    clock::{Moment, Spent},
+    fault::{Fault, Kind},
+    measure::Operation,
+    readable,
+    script::{Answered, Purpose, Script},
+};
+
+/// A poll that sleeps for so long blocks its thread. Locks and page faults take a hundredth of it.
+const BLOCKED: Duration = Duration::from_millis(30);
+/// A poll that computes for so long spins: encrypting 2 MiB takes a tenth of it, unoptimised.
+const SPUN: Duration = Duration::from_millis(150);
+/// A future that is polled more often than this, and then as often as that, asks for it: one that waits
+/// is polled twice, and once more each time something else wakes its task.
+const MANY_POLLS: u128 = 300;
+const POLLS_A_MILLISECOND: u128 = 2;
+/// For so long, a codec may return an error that it remembers.
+const ERROR_MEMORY: Duration = Duration::from_secs(1);
+/// A codec may stop waiting for the key service after so long, or later.
+const SHORTEST_DEADLINE: Duration = Duration::from_millis(500);
+/// A key of this many lifetimes has expired for certain: timers are late on a busy machine.
+const EXPIRED: f64 = 1.25;
+/// And for certain only after this long.
+const EXPIRED_AT_LEAST: Duration = Duration::from_millis(100);
+
+/// What was seen of all calls. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence(Arc<Mutex<Seen>>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The first of each kind, and how many there were.
+    faults: HashMap<Kind, (Fault, usize)>,
+    nonces: HashSet<Vec<u8>>,
+    calls: [u64; 2],
+    longest: [Spent; 2],
+    most_polls: u64,
+    blocked: Duration,
+    under_way: HashMap<(Operation, u64), UnderWay>,
+}
+
+/// A call that has not returned.
+#[derive(Debug)]
+struct UnderWay {
+    name: String,
+    /// Whether the codec's code runs right now, or blocks.
+    in_poll: bool,
+}
+
+impl Evidence {
+    /// The faults, the worst kind first; each tells how often it was seen.
+    pub fn faults(&self) -> Vec<Fault> {
+        let seen = self.seen();
+        let mut faults: Vec<_> = seen
+            .faults
+            .values()
+            .map(|(fault, times)| {
+                let more = match times - 1 {
+                    0 => String::new(),
+                    1 => ", and once more".to_owned(),
+                    more => format!(", and {more} times more"),
+                };
+                Fault { says: format!("{}{more}", fault.says), ..fault.clone() }
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.kind);
+        faults
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> u64 {
+        self.seen().calls.iter().sum()
+    }
+
+    /// The longest that a poll of this operation slept, and the longest that one computed.
+    pub fn longest_poll(&self, operation: Operation) -> Spent {
+        self.seen().longest[operation as usize]
+    }
+
+    /// How often the future of one call was polled, at most.
+    pub fn most_polls(&self) -> u64 {
+        self.seen().most_polls
+    }
+
+    /// The longest that a task which the codec started blocked the thread.
+    pub fn blocked(&self) -> Duration {
+        self.seen().blocked
+    }
+
+    /// Notes that such a task did.
+    pub fn note_blocked(&self, blocked: Duration) {
+        {
+            let mut seen = self.seen();
+            seen.blocked = seen.blocked.max(blocked);
+        }
+        let blocked = blocked.as_millis();
+        let says = format!("a task that the codec started blocked the thread for {blocked} ms");
+        self.note(Kind::Blocked, says);
+    }
+
+    /// A call that has not returned, if there is one: one that blocks, or else the one that began first.
+    pub fn under_way(&self) -> Option<String> {
+        let seen = self.seen();
+        // The one that blocks keeps all the others waiting.
+        let first =
+            seen.under_way.iter().min_by_key(|((_, number), call)| (!call.in_poll, *number));
+        first.map(|(_, call)| match call.in_poll {
+            true => format!("{}, in a poll that never returned", call.name),
+            false => call.name.clone(),
+        })
+    }
+
+    /// Notes a fault.
+    pub fn note(&self, kind: Kind, says: String) {
+        let mut seen = self.seen();
+        let entry = seen.faults.entry(kind).or_insert_with(|| (Fault { kind, says }, 0));
+        entry.1 += 1;
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What of the step's promises counts here.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// No poll may block.
+    pub releases_thread: bool,
+    /// Keys expire after so long.
+    pub key_lifetime: Option<Duration>,
+}
+
+/// The codec, checked.
+#[derive(Clone)]
+pub struct Checked {
+    codec: AnyCodec,
+    script: Script,
+    evidence: Evidence,
+    rules: Rules,
+}
+
+impl Checked {
+    /// Checks `codec`, which gets its keys from `script`.
+    pub fn new(codec: AnyCodec, script: Script, evidence: Evidence, rules: Rules) -> Self {
+        Self { codec, script, evidence, rules }
+    }
+
+    fn start(
+        &self,
+        operation: Operation,
+        context: &SerializationContextData,
+        payloads: Vec<Payload>,
+    ) -> CodecFuture {
+        let number = {
+            let mut seen = self.evidence.seen();
+            seen.calls[operation as usize] += 1;
+            seen.calls[operation as usize]
+        };
+        let mut call = Call {
+            checked: self.clone(),
+            operation,
+            number,
+            context: context.clone(),
+            given: payloads.clone(),
+            began: Instant::now(),
+            polls: 0,
+        };
+        let under_way = UnderWay { name: call.name(), in_poll: false };
+        self.evidence.seen().under_way.insert((operation, number), under_way);
+        let future =
+            call.timed("the call itself, before its future is polled,", || match operation {
+                Operation::Encode => self.codec.encode(context, payloads),
+                Operation::Decode => self.codec.decode(context, payloads),
+            });
+        Box::pin(CheckedFuture { call, future: future.ok() })
+    }
+}
+
+impl PayloadCodec for Checked {
+    fn encode(&self, context: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        self.start(Operation::Encode, context, payloads)
+    }
+
+    fn decode(&self, context: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        self.start(Operation::Decode, context, payloads)
+    }
+}
+
+struct CheckedFuture {
+    call: Call,
+    /// `None` once it has ended, or panicked.
+    future: Option<CodecFuture>,
+}
+
+impl Future for CheckedFuture {
+    type Output = Result<Vec<Payload>, PayloadConversionError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(future) = &mut this.future else { return Poll::Ready(Err(panicked())) };
+        this.call.polls += 1;
+        match this.call.timed("a poll", || future.as_mut().poll(context)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => {
+                this.call.check(&result);
+                let ended = this.future.take();
+                this.call.timed("dropping the future", || drop(ended)).ok();
+                Poll::Ready(result)
+            }
+            Err(Panicked) => {
+                this.future = None;
+                Poll::Ready(Err(panicked()))
+            }
+        }
+    }
+}
+
+impl Drop for CheckedFuture {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take() {
+            self.call.timed("dropping the future before its end", || drop(future)).ok();
+        }
+    }
+}
+
+/// The codec panicked; it is noted.
+struct Panicked;
+
+fn panicked() -> PayloadConversionError {
+    PayloadConversionError::EncodingError("the codec panicked".into())
+}
+
+/// One call.
+struct Call {
+    checked: Checked,
+    operation: Operation,
+    number: u64,
+    context: SerializationContextData,
+    given: Vec<Payload>,
+    began: Instant,
+    polls: u64,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        {
+            let mut seen = self.checked.evidence.seen();
+            seen.under_way.remove(&(self.operation, self.number));
+            seen.most_polls = seen.most_polls.max(self.polls);
+        }
+        let (polls, lasted) = (self.polls, self.began.elapsed().as_millis());
+        let often = u128::from(self.polls) > MANY_POLLS + lasted * POLLS_A_MILLISECOND;
+        if self.checked.rules.releases_thread && often {
+            self.note(
+                Kind::Spun,
+                &format!("its future had itself polled {polls} times in {lasted} ms"),
+            );
+        }
+    }
+}
+
+impl Call {
+    fn purpose(&self) -> Purpose {
+        match self.operation {
+            Operation::Encode => Purpose::Encrypt,
+            Operation::Decode => Purpose::Decrypt(String::new()),
+        }
+    }
+
+    /// Which call it is: "encode call 3 (2 payloads, in an activity)".
+    fn name(&self) -> String {
+        let operation = match self.operation {
+            Operation::Encode => "encode",
+            Operation::Decode => "decode",
+        };
+        let payloads = match self.given.len() {
+            1 => None,
+            0 => Some("no payload".to_owned()),
+            many => Some(format!("{many} payloads")),
+        };
+        let context = match self.context {
+            SerializationContextData::Workflow(_) => Some("in a workflow"),
+            SerializationContextData::Activity(_) => Some("in an activity"),
+            SerializationContextData::Nexus(_) => Some("in a Nexus operation"),
+            _ => None,
+        };
+        let details: Vec<_> = payloads.into_iter().chain(context.map(str::to_owned)).collect();
+        match details.is_empty() {
+            true => format!("{operation} call {}", self.number),
+            false => format!("{operation} call {} ({})", self.number, details.join(", ")),
+        }
+    }
+
+    /// What the key service did meanwhile: ", after its key request stalled for 200 ms".
+    fn circumstances(&self) -> String {
+        let asked = self.checked.script.asked_since(&self.purpose(), self.began);
+        let mine = asked.iter().filter(|asked| asked.at >= self.began);
+        let stall = mine.clone().filter_map(|asked| asked.deal.stall).max();
+        let failed = mine.clone().any(|asked| asked.deal.fails);
+        let mut circumstances = String::new();
+        match stall {
+            Some(stall) if !stall.is_zero() => {
+                write!(circumstances, ", after a stall of {} ms", stall.as_millis()).ok();
+            }
+            _ => {}
+        }
+        if failed {
+            circumstances.push_str(", after the key service failed");
+        }
+        circumstances
+    }
+
+    fn note(&self, kind: Kind, says: &str) {
+        let (name, circumstances) = (self.name(), self.circumstances());
+        self.checked.evidence.note(kind, format!("{name}{circumstances}: {says}"));
+    }
+
+    /// Runs a part of the codec's code: notes what it did to the thread, and whether it panicked.
+    fn timed<T>(&mut self, part: &str, code: impl FnOnce() -> T) -> Result<T, Panicked> {
+        self.is_in_poll(true);
+        let moment = Moment::now();
+        let result = panic::catch_unwind(AssertUnwindSafe(code));
+        let spent = moment.spent();
+        self.is_in_poll(false);
+        {
+            let mut seen = self.checked.evidence.seen();
+            let longest = &mut seen.longest[self.operation as usize];
+            *longest = longest.max(spent);
+        }
+        if self.checked.rules.releases_thread {
+            self.look_at(spent, &moment, part);
+        }
+        result.map_err(|words| {
+            self.note(Kind::Panicked, &format!("the codec panicked: {}", panic_words(&*words)));
+            Panicked
+        })
+    }
+
+    fn is_in_poll(&self, in_poll: bool) {
+        let mut seen = self.checked.evidence.seen();
+        if let Some(call) = seen.under_way.get_mut(&(self.operation, self.number)) {
+            call.in_poll = in_poll;
+        }
+    }
+
+    fn look_at(&self, spent: Spent, since: &Moment, part: &str) {
+        if spent.asleep >= BLOCKED {
+            // The key service knows who waited on this very thread.
+            let began = Instant::now().checked_sub(since.wall()).unwrap_or(self.began);
+            let asked = [Purpose::Encrypt, Purpose::Decrypt(String::new())]
+                .iter()
+                .flat_map(|purpose| self.checked.script.asked_since(purpose, began))
+                .find(|asked| asked.blocks == Some(thread::current().id()) && asked.at >= began);
+            let how = match asked.map(|asked| asked.purpose) {
+                Some(Purpose::Encrypt) => " in data_key_blocking",
+                Some(Purpose::Decrypt(_)) => " in data_key_by_id_blocking",
+                None => "",
+            };
+            let asleep = spent.asleep.as_millis();
+            self.note(Kind::Blocked, &format!("{part} blocked the thread for {asleep} ms{how}"));
+        }
+        if spent.computing >= SPUN {
+            let computing = spent.computing.as_millis();
+            self.note(Kind::Spun, &format!("{part} kept the thread busy for {computing} ms"));
+        }
+    }
+
+    fn check(&self, result: &Result<Vec<Payload>, PayloadConversionError>) {
+        match (result, self.operation) {
+            (Err(error), _) => self.check_error(error),
+            (Ok(encrypted), Operation::Encode) => self.check_encrypted(encrypted),
+            (Ok(decrypted), Operation::Decode) => self.check_decrypted(decrypted),
+        }
+    }
+
+    fn check_error(&self, error: &PayloadConversionError) {
+        let words = format!("{error} {error:?}");
+        if let Some(form) = self.given.iter().find_map(|payload| self.readable(payload, &words)) {
+            self.note(Kind::Readable, &format!("the error it returned shows {form}"));
+        }
+        if !self.error_is_due() {
+            let words: String = error.to_string().chars().take(120).collect();
+            let why = match self.operation {
+                Operation::Encode => "although the key service gave its key",
+                Operation::Decode => "although the payloads and their keys are good",
+            };
+            self.note(Kind::UndueError, &format!("an error {why}: {words}"));
+        }
+    }
+
+    /// The plaintext of what was given, where it is known.
+    fn readable(&self, payload: &Payload, text: &str) -> Option<String> {
+        let plain = match self.operation {
+            Operation::Encode => payload.clone(),
+            Operation::Decode => open(&self.checked.script.keys(), payload.clone()).ok()?,
+        };
+        readable::in_text(&plain, text.as_bytes())
+    }
+
+    fn error_is_due(&self) -> bool {
+        // What took so long may have been cut short by a deadline.
+        if self.began.elapsed() >= SHORTEST_DEADLINE {
+            return true;
+        }
+        if self.operation == Operation::Decode {
+            let good = open_all(&self.checked.script.keys(), self.given.clone()).is_ok();
+            let held = |id: &String| self.checked.script.hands_out(id);
+            if !good || !key_ids(&self.given).iter().all(held) {
+                return true;
+            }
+        }
+        let remembered = self.began.checked_sub(ERROR_MEMORY).unwrap_or(self.began);
+        let purpose = self.purpose();
+        self.checked.script.answers(|answers| {
+            let late = answers.iter().rev().take_while(|answer| answer.at >= remembered);
+            late.filter(|answer| answer.purpose.is_like(&purpose))
+                .any(|answer| answer.key.is_none())
+        })
+    }
+
+    fn check_encrypted(&self, encrypted: &[Payload]) {
+        let plain = &self.given;
+        if encrypted.len() != plain.len() {
+            let (went, came) = (plain.len(), encrypted.len());
+            return self.note(Kind::Count, &format!("{went} went in, {came} came back"));
+        }
+        let keys = self.checked.script.keys();
+        for (nth, (encrypted, plain)) in (1..).zip(encrypted.iter().zip(plain)) {
+            let which = match self.given.len() {
+                1 => "the payload".to_owned(),
+                all => format!("payload {nth} of {all}"),
+            };
+            if encrypted.metadata.get(ENCODING).is_none_or(|encoding| encoding != ENCRYPTED) {
+                self.note(Kind::NotEncrypted, &format!("{which} came back unencrypted"));
+                continue;
+            }
+            if let Some(leak) = readable::in_encrypted(plain, encrypted) {
+                self.note(Kind::Readable, &format!("{which}, encrypted, shows {leak}"));
+            }
+            let id = encrypted.metadata.get(KEY_ID).map_or(&[][..], Vec::as_slice);
+            let id = String::from_utf8_lossy(id).into_owned();
+            self.check_key(&id, &which);
+            match open(&keys, encrypted.clone()) {
+                Ok(opened) if opened == *plain => {}
+                Ok(_) => {
+                    let says = format!("{which} decrypts to something else than what went in");
+                    self.note(Kind::Changed, &says);
+                }
+                // A key that no service gave is said already.
+                Err(_) if keys.get(&id).is_none() => {}
+                Err(error) => {
+                    self.note(Kind::Changed, &format!("{which} does not decrypt: {error}"));
+                }
+            }
+            let nonce = encrypted.data.get(..12).unwrap_or_default();
+            let fresh = self.checked.evidence.seen().nonces.insert([id.as_bytes(), nonce].concat());
+            if !fresh {
+                self.note(Kind::Nonce, &format!("{which} has the nonce of an earlier one"));
+            }
+        }
+    }
+
+    /// Whether that key was given to encrypt with, and has not expired.
+    fn check_key(&self, id: &str, which: &str) {
+        let given = |answer: &&Answered| {
+            answer.purpose == Purpose::Encrypt && answer.key.as_deref() == Some(id)
+        };
+        let last = self.checked.script.answers(|all| all.iter().rfind(given).map(|last| last.at));
+        match last {
+            Some(at) => self.check_age(at, id, which, "encrypted"),
+            None if self.failed_meanwhile() => {
+                let says =
+                    format!("the key service gave no key, and {which} was encrypted with {id:?}");
+                self.note(Kind::NoKey, &says);
+            }
+            None => {
+                let says = format!(
+                    "{which} was encrypted with {id:?}, which the key service did not give to encrypt with"
+                );
+                self.note(Kind::ForeignKey, &says);
+            }
+        }
+    }
+
+    fn check_age(&self, given: Instant, id: &str, which: &str, done: &str) {
+        let Some(lifetime) = self.checked.rules.key_lifetime else { return };
+        let age = self.began.saturating_duration_since(given);
+        if age > lifetime.mul_f64(EXPIRED) && age > lifetime + EXPIRED_AT_LEAST {
+            let (age, lifetime) = (age.as_millis(), lifetime.as_millis());
+            let says = format!(
+                "{which} was {done} with key {id:?}, given {age} ms before; it may be used for {lifetime} ms"
+            );
+            self.note(Kind::Expired, &says);
+        }
+    }
+
+    fn failed_meanwhile(&self) -> bool {
+        self.checked.script.answers(|answers| {
+            let mine = answers.iter().rev().take_while(|answer| answer.at >= self.began);
+            mine.filter(|answer| answer.purpose == Purpose::Encrypt)
+                .any(|answer| answer.key.is_none())
+        })
+    }
+
+    fn check_decrypted(&self, decrypted: &[Payload]) {
+        let keys = self.checked.script.keys();
+        let expected = match open_all(&keys, self.given.clone()) {
+            Ok(expected) => expected,
+            Err(error) => {
+                return self.note(Kind::Accepted, &format!("no error, and one is due: {error}"));
+            }
+        };
+        if decrypted.len() != expected.len() {
+            let (went, came) = (expected.len(), decrypted.len());
+            return self.note(Kind::Count, &format!("{went} went in, {came} came back"));
+        }
+        for (nth, (expected, decrypted)) in (1..).zip(expected.iter().zip(decrypted)) {
+            if expected == decrypted {
+                continue;
+            }
+            let which = match self.given.len() {
+                1 => "the payload".to_owned(),
+                all => format!("payload {nth} of {all}"),
+            };
+            let says = match self.given.get(nth - 1) == Some(decrypted) {
+                true => format!("{which} came back still encrypted"),
+                false => format!("{which} came back changed, or in another place"),
+            };
+            self.note(Kind::Changed, &says);
+        }
+        for id in key_ids(&self.given) {
+            let last = self.checked.script.answers(|answers| {
+                let given = |answer: &&Answered| answer.key.as_deref() == Some(id.as_str());
+                answers.iter().rfind(given).map(|last| last.at)
+            });
+            if let Some(at) = last {
+                self.check_age(at, &id, "a payload", "decrypted");
+            }
+        }
+    }
+}
+
+/// What a panic says.
+pub fn panic_words(panicked: &(dyn Any + Send)) -> String {
+    let text = panicked.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panicked.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,67 @@
+//! What a codec did that no codec may do, whatever is being measured.
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It panicked.
+    Panicked,
+    /// A payload came back from encode as it was, or not in the format.
+    NotEncrypted,
+    /// More or fewer payloads came back than went in.
+    Count,
+    /// A payload came back changed, or in another order.
+    Changed,
+    /// A payload, or its metadata, can be read in what was encrypted, or in an error.
+    Readable,
+    /// Two payloads have one nonce.
+    Nonce,
+    /// Encrypted with a key that the service never gave for that.
+    ForeignKey,
+    /// Encrypted although the key service failed, and gave no key.
+    NoKey,
+    /// Used a key past its lifetime.
+    Expired,
+    /// Decoded what must be an error.
+    Accepted,
+    /// Returned an error although the key service answered and the payloads are sound.
+    UndueError,
+    /// A call that never returned.
+    Lost,
+    /// Blocked its thread.
+    Blocked,
+    /// Computed on its thread for long, or had itself polled all the time.
+    Spun,
+}
+
+impl Kind {
+    /// It in a few words, after "Not solved yet:".
+    pub fn headline(self) -> &'static str {
+        match self {
+            Self::Panicked => "the codec panicked",
+            Self::NotEncrypted => "a payload came back unencrypted",
+            Self::Count => "payloads were lost or added",
+            Self::Changed => "a payload came back changed",
+            Self::Readable => "a payload can be read where only its encrypted form belongs",
+            Self::Nonce => "two payloads have the same nonce",
+            Self::ForeignKey => "it encrypts with a key that it was not given",
+            Self::NoKey => "it encrypts although the key service gave no key",
+            Self::Expired => "it uses a key that has expired",
+            Self::Accepted => "it accepts a payload that must be an error",
+            Self::UndueError => "it returns an error without a reason",
+            Self::Lost => "a call never returned",
+            Self::Blocked => "it blocks the thread",
+            Self::Spun => "it keeps the thread busy while it waits",
+        }
+    }
+}
+
+/// A fault, and the sentence for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: Kind,
+    /// What happened, without a full stop.
+    pub says: String,
+}

@@ -1,0 +1,75 @@
+//! What several measures need.
+
+use std::{collections::HashSet, ffi::OsString, fs, time::Duration};
+
+use codec_kit::Calls;
+use tokio::runtime;
+
+/// The payloads' data starts with it, so that it is known again where it must not be readable.
+pub const MARKER: &str = "judge-8Rk2vQ7mXw5d";
+
+/// How often a measure is taken that a busy machine can spoil.
+pub(super) const NOISE_RETRIES: usize = 3;
+/// The largest payload that is tried: Temporal's limit.
+pub(super) const LARGEST_PAYLOAD: usize = 2 << 20;
+/// Tokio's default for its blocking pool.
+pub const POOL_THREADS: usize = 512;
+/// Calls at once, enough for what happens once in a hundred.
+pub(super) const CALLS_AT_ONCE: usize = 130;
+/// How often threads and tasks are counted.
+pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
+/// A key that comes late, but soon: late enough to change the order of what waits for it.
+pub(super) const SHORT_STALL: Duration = Duration::from_millis(10);
+
+/// `verify` came to no result.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// No runtime to run the codec on.
+    #[error("there is no tokio runtime to run the codec on: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// A reference codec seems to misbehave as well, here and now.
+    #[error("this machine is too busy to judge: {0}")]
+    TooBusy(String),
+    /// The codec blocks its thread for ever, or waits for what never comes.
+    #[error("it did not finish within {} s", .0.as_secs())]
+    Stuck(Duration),
+}
+
+/// What a codec is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// To encode.
+    Encode,
+    /// To decode.
+    Decode,
+}
+
+impl Operation {
+    /// Both, in this order.
+    pub const BOTH: [Self; 2] = [Self::Encode, Self::Decode];
+
+    /// What it does to a payload, in a sentence.
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Encode => "encrypted",
+            Self::Decode => "decrypted",
+        }
+    }
+}
+
+/// Answers that were keys.
+pub(super) fn came(calls: Calls) -> u64 {
+    calls.finished - calls.failed
+}
+
+/// Tasks of this runtime.
+pub(super) fn tasks() -> usize {
+    runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// Threads of this process, where the system lists them. By name and not by number: some of those there
+/// before may just be about to end.
+pub(super) fn threads() -> Option<HashSet<OsString>> {
+    let threads = fs::read_dir("/proc/self/task").ok()?;
+    Some(threads.filter_map(|thread| Some(thread.ok()?.file_name())).collect())
+}

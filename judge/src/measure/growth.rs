@@ -1,0 +1,134 @@
+//! What is left after thousands of calls.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use codec_kit::Payload;
+use tokio::time::sleep;
+
+use super::common::{MARKER, SAMPLE_INTERVAL, tasks, threads};
+use crate::{
+    measure::{JudgeError, Operation},
+    script::Script,
+    stage::{Stage, Subject},
+};
+
+/// Calls that are made, half of each operation.
+const CALLS: usize = 6000;
+/// Or as many as can be made in this time.
+const BUDGET: Duration = Duration::from_secs(6);
+/// Calls before that, after which a codec has what it keeps for good.
+const WARM_UP: usize = 600;
+/// So many at a time.
+const AT_ONCE: usize = 100;
+/// Threads to block on: few, since they stay for some seconds and are no growth.
+const POOL: usize = 4;
+/// Bytes of a payload: large against what the judge itself notes of a call.
+const PAYLOAD: usize = 4096;
+/// What is about to end gets so long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is there after many calls that was not there before. 0 where the system does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// How many calls.
+    pub calls: usize,
+    /// Bytes of memory.
+    pub memory: usize,
+    /// Tasks of the runtime.
+    pub tasks: usize,
+    /// Threads of the process.
+    pub threads: usize,
+    /// Open files, sockets and pipes.
+    pub descriptors: usize,
+    /// Processes that it started.
+    pub processes: usize,
+}
+
+/// Has the codec encode and decode thousands of times with a key service that answers at once.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
+pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
+    let stage = Stage::new(subject, POOL)?;
+    let trial = stage.codec(Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed)));
+    stage.run(async move {
+        let mut data = MARKER.as_bytes().to_vec();
+        data.resize(PAYLOAD, b'.');
+        let plain = vec![Payload { data, ..Payload::default() }];
+        let given = Operation::BOTH.map(|operation| trial.given(operation, plain.clone(), 1));
+        let many = async |calls: usize| {
+            let began = Instant::now();
+            let mut made = 0;
+            while made < calls && began.elapsed() < BUDGET {
+                for (operation, given) in Operation::BOTH.into_iter().zip(&given) {
+                    trial.all_at_once(operation, vec![given.clone(); AT_ONCE]).await;
+                    made += AT_ONCE;
+                }
+            }
+            made
+        };
+        many(WARM_UP).await;
+        let before = Resources::now();
+        let calls = many(CALLS).await;
+        let began = Instant::now();
+        loop {
+            let grown = Resources::now().beyond(&before, calls);
+            let settled = (grown.tasks, grown.threads, grown.descriptors) == (0, 0, 0);
+            if settled || began.elapsed() > PATIENCE {
+                return grown;
+            }
+            sleep(SAMPLE_INTERVAL).await;
+        }
+    })
+}
+
+/// What this process has.
+struct Resources {
+    memory: usize,
+    tasks: usize,
+    threads: usize,
+    descriptors: usize,
+    processes: usize,
+}
+
+impl Resources {
+    fn now() -> Self {
+        Self {
+            memory: resident_memory().unwrap_or_default(),
+            tasks: tasks(),
+            threads: threads().unwrap_or_default().len(),
+            descriptors: fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+            processes: children(),
+        }
+    }
+
+    fn beyond(&self, before: &Self, calls: usize) -> Growth {
+        Growth {
+            calls,
+            memory: self.memory.saturating_sub(before.memory),
+            tasks: self.tasks.saturating_sub(before.tasks),
+            threads: self.threads.saturating_sub(before.threads),
+            descriptors: self.descriptors.saturating_sub(before.descriptors),
+            processes: self.processes.saturating_sub(before.processes),
+        }
+    }
+}
+
+/// Bytes, of /proc/self/status.
+fn resident_memory() -> Option<usize> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Processes that any thread of this one has started, zombies included.
+fn children() -> usize {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of =
+        |path: std::path::PathBuf| fs::read_to_string(path.join("children")).unwrap_or_default();
+    threads.map(|thread| of(thread.path()).split_ascii_whitespace().count()).sum()
+}

@@ -1,0 +1,47 @@
+//! How long a call takes that need not wait.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    measure::{JudgeError, Operation, common::POOL_THREADS},
+    script::Script,
+    stage::{Stage, Subject},
+};
+
+/// Calls of each operation.
+const CALLS: usize = 3;
+
+/// How long calls take while the key service answers at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Promptness {
+    /// How long it took to make the codec.
+    pub construction: Duration,
+    /// How long a call took, in the quickest of a few.
+    pub call: Duration,
+}
+
+/// Has the codec encode and decode while the key service answers at once.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
+pub fn promptness(subject: &Subject<'_>) -> Result<Promptness, JudgeError> {
+    let stage = Stage::new(subject, POOL_THREADS)?;
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    let began = Instant::now();
+    let trial = stage.codec(script);
+    let construction = began.elapsed();
+    let call = stage.run(async move {
+        let mut slowest = Duration::ZERO;
+        for operation in Operation::BOTH {
+            let mut quickest = Duration::MAX;
+            for _ in 0..CALLS {
+                let began = Instant::now();
+                trial.small_call(operation, 1).await;
+                quickest = quickest.min(began.elapsed());
+            }
+            slowest = slowest.max(quickest);
+        }
+        slowest
+    })?;
+    Ok(Promptness { construction, call })
+}

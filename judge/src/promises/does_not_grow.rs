@@ -1,0 +1,49 @@
+//! Nothing is left of a call that has returned.
+
+use crate::{
+    measure::{self, Growth, JudgeError},
+    promise::{Finding, Promise, SHARED},
+    stage::Subject,
+};
+
+/// Nothing is left of a call that has returned.
+pub const DOES_NOT_GROW: &Promise = &Promise {
+    name: "does_not_grow",
+    says: "leaves nothing behind after a call",
+    fails: "something stays after each call",
+    means: "Something stays after each call. A worker makes millions of them, and runs out of it.",
+    next: "Look for what each call adds to and nothing takes away: a list, a task, an open file, a process.",
+    of: |_| true,
+    broken_by: &[],
+    alone: true,
+    measure,
+};
+
+/// Bytes: what the checks themselves note of so many calls, and an allocator's slack, is less than half
+/// of it. The payloads of these calls are 24 MiB.
+const MEMORY: usize = 10 << 20;
+
+fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
+    let Growth { calls, memory, tasks, threads, descriptors, processes } =
+        measure::growth(subject)?;
+    let mut grown = Vec::new();
+    if memory > MEMORY {
+        grown.push(format!("{} MiB of memory", memory >> 20));
+    }
+    for (count, what) in [
+        (tasks, "tasks"),
+        (threads, "threads"),
+        (descriptors, "open files"),
+        (processes, "processes"),
+    ] {
+        if count > SHARED {
+            grown.push(format!("{count} {what}"));
+        }
+    }
+    Ok(match grown.is_empty() {
+        true => Finding::kept_if(true, format!("{calls} calls later, nothing more is there")),
+        false => {
+            Finding::broken(format!("{calls} calls later there are {} more", grown.join(", ")))
+        }
+    })
+}

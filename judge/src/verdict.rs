@@ -1,0 +1,121 @@
+//! Holds a codec to the promises of a step.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use solutions::Step;
+
+use crate::{
+    checked::panic_words,
+    fault::{Fault, Kind},
+    measure::JudgeError,
+    noise,
+    promise::{Check, Finding, Outcome, Promise},
+    promises,
+    stage::{MakeCodec, Subject},
+};
+
+/// Whether the codec keeps this promise of that step, as its measure finds; and every other promise of the
+/// step that the codec was seen to break meanwhile.
+///
+/// # Errors
+/// [`JudgeError`] when it can't be judged.
+pub fn of(
+    promise: &'static Promise,
+    step: Step,
+    make: MakeCodec<'_>,
+    seed: u64,
+) -> Result<Vec<Check>, JudgeError> {
+    let (checks, by_time) = once(promise, &Subject::new(make, step, seed))?;
+    if !by_time {
+        return Ok(checks);
+    }
+    // What only its time makes a fault is one if it happens again.
+    if !noise::is_accounted_for() {
+        // And if it does not happen to the reference, where the system does not say what a thread did.
+        let reference = |keys| step.codec(keys);
+        let (reference, _) = once(promise, &Subject::new(&reference, step, seed))?;
+        noise::not_to_blame(reference.iter().find(|check| !check.is_kept()))?;
+    }
+    Ok(once(promise, &Subject::new(make, step, seed))?.0)
+}
+
+/// Its checks, and whether only time speaks against them.
+fn once(
+    promise: &'static Promise,
+    subject: &Subject<'_>,
+) -> Result<(Vec<Check>, bool), JudgeError> {
+    let judged = panic::catch_unwind(AssertUnwindSafe(|| (promise.measure)(subject)));
+    let found = match judged {
+        Ok(Err(stuck @ JudgeError::Stuck(_))) => {
+            let call = subject.evidence.under_way();
+            let call = call.unwrap_or_else(|| "making the codec, or what it started".to_owned());
+            Finding { outcome: Outcome::Stuck, seen: format!("{call}: {stuck}") }
+        }
+        Ok(judged) => judged?,
+        Err(panicked) => Finding {
+            outcome: Outcome::Panicked,
+            seen: format!("the codec panicked: {}", panic_words(&*panicked)),
+        },
+    };
+    let is_kept = matches!(found.outcome, Outcome::Kept | Outcome::KeptAtACost(_));
+    let faults = subject.evidence.faults();
+    let by_time = is_kept
+        && !faults.is_empty()
+        && faults.iter().all(|fault| matches!(fault.kind, Kind::Blocked | Kind::Spun));
+    Ok((with_faults(promise, found, subject.step, faults), by_time))
+}
+
+/// What was measured, and what was seen besides. Each fault counts where it belongs; a panic belongs where
+/// it was seen.
+fn with_faults(
+    measured: &'static Promise,
+    Finding { outcome, seen }: Finding,
+    step: Step,
+    faults: Vec<Fault>,
+) -> Vec<Check> {
+    let mut checks = vec![Check { promise: measured, outcome, fault: None, seen }];
+    let mut caused = Vec::new();
+    for Fault { kind, says } in faults {
+        let owner = match kind {
+            Kind::Panicked => Some(measured),
+            _ => promises::of(step).find(|promise| promise.broken_by.contains(&kind)),
+        };
+        let Some(promise) = owner else { continue };
+        let outcome = if kind == Kind::Panicked { Outcome::Panicked } else { Outcome::Broken };
+        let check = Check { promise, outcome, fault: Some(kind), seen: says };
+        if caused.contains(&promise) {
+            // The worst fault comes first.
+            continue;
+        }
+        caused.push(promise);
+        match checks.iter_mut().find(|known| known.promise == promise) {
+            None => checks.push(check),
+            // The cause says more than what it led to.
+            Some(known) => *known = check,
+        }
+    }
+    checks
+}
+
+/// One check for each promise, in the order of [`promises::ALL`]: what was seen to break a promise outweighs
+/// what was seen to keep it.
+pub fn merged(checks: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let mut merged: Vec<Check> = Vec::new();
+    for check in checks {
+        match merged.iter_mut().find(|known| known.promise == check.promise) {
+            None => merged.push(check),
+            Some(known) if known.is_kept() && !check.is_kept() => *known = check,
+            // A panic says more than what it led to.
+            Some(known) if check.outcome == Outcome::Panicked => *known = check,
+            Some(_) => {}
+        }
+    }
+    merged.sort_by_key(|check| promises::position(check.promise));
+    merged
+}
+
+/// The check that failed for the plainest reason.
+pub fn cause(merged: &[Check]) -> Option<&Check> {
+    let panicked = merged.iter().find(|check| check.outcome == Outcome::Panicked);
+    panicked.or_else(|| merged.iter().find(|check| !check.is_kept()))
+}

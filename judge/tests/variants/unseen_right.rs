@@ -336,7 +336,7 @@ fn threads() -> Vec<Variant> {
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     let key = keys.data_key().await?;
-                    Ok(spawn_blocking(move || {
+                    spawn_blocking(move || {
                         let (some, others) = payloads.split_at(payloads.len() / 2);
                         let seal = |part: &[Payload]| seal_all(&key, part.to_vec());
                         let (some, others) = thread::scope(|scope| {
@@ -346,7 +346,7 @@ fn threads() -> Vec<Variant> {
                         let some = some.map_err(|_| "a thread panicked")?;
                         Ok::<_, AnyError>([some?, others?].concat())
                     })
-                    .await??)
+                    .await?
                 })
             },
             expected: both(Right),
@@ -405,12 +405,13 @@ fn threads() -> Vec<Variant> {
                         counter.count();
                         started
                             .get_or_init(async || {
-                                tokio::spawn(async move {
+                                let counts = async move {
                                     loop {
                                         sleep(Duration::from_millis(50)).await;
                                         tracing::debug!(calls = ?counter.0, "so far");
                                     }
-                                })
+                                };
+                                tokio::spawn(counts).abort_handle()
                             })
                             .await;
                         good(keys, payloads).await

@@ -519,11 +519,14 @@ type Flight = BoxFuture<'static, Answer>;
 
 /// Requests under way, and keys that have come.
 #[derive(Clone, Default)]
-struct Flights(Arc<StdMutex<(HashMap<Which, WeakShared<Flight>>, HashMap<Which, Cached>)>>);
+struct Flights {
+    under_way: Arc<StdMutex<HashMap<Which, WeakShared<Flight>>>>,
+    cached: Arc<StdMutex<HashMap<Which, Cached>>>,
+}
 
 impl Flights {
     fn request(&self, keys: KeyService, which: Which) -> Shared<Flight> {
-        let (under_way, _) = &mut *lock(&self.0);
+        let mut under_way = lock(&self.under_way);
         if let Some(flight) = under_way.get(&which).and_then(WeakShared::upgrade)
             && flight.peek().is_none()
         {
@@ -539,11 +542,11 @@ impl Flights {
     }
 
     async fn get(self, keys: KeyService, which: Which) -> Key {
-        if let Some(key) = lock(&self.0).1.get(&which).and_then(Cached::if_valid) {
+        if let Some(key) = lock(&self.cached).get(&which).and_then(Cached::if_valid) {
             return Ok(key);
         }
         let cached = self.request(keys, which.clone()).await?;
-        lock(&self.0).1.insert(which, cached.clone());
+        lock(&self.cached).insert(which, cached.clone());
         Ok(cached.key)
     }
 }

@@ -328,7 +328,7 @@ fn judge_one(variants: &[Variant], case: &str) {
 /// some. Most of the time it waits, so that several can be judged at a time.
 fn in_a_process_of_its_own((variant, step, seed): Case) -> String {
     let output = Command::new(env::current_exe().expect("this test is a program"))
-        .args(["--nocapture", "--test-threads=1"])
+        .args(["the_judge_agrees_about_every_variant", "--exact", "--nocapture"])
         .env(ONE, format!("{variant} {step} {seed}"))
         // Some variants write files.
         .current_dir(env!("CARGO_TARGET_TMPDIR"))

@@ -14,7 +14,8 @@
 //! | `unseen_growth.rs` | grow with every call |
 //! | `unseen_observed.rs` | are observed in part, twice or not at all; right ones for step 1 |
 //! | `unseen_popular.rs` | block as many do in their first attempt |
-//! | `unseen_right.rs` | wait without blocking, in as many ways as we could think of |
+//! | `unseen_right.rs` | wait without blocking, with retries, I/O, threads and tasks |
+//! | `unseen_right_structure.rs` | wait without blocking, built in as many ways as we could think of |
 //! | `unseen_right_caching.rs` | cache keys as they should |
 
 use std::{
@@ -42,7 +43,9 @@ mod unseen_polls;
 mod unseen_popular;
 mod unseen_right;
 mod unseen_right_caching;
+mod unseen_right_structure;
 mod unseen_stalls;
+mod unseen_tests;
 
 pub(crate) fn variants() -> Vec<Variant> {
     [
@@ -56,6 +59,7 @@ pub(crate) fn variants() -> Vec<Variant> {
         unseen_observed::variants(),
         unseen_popular::variants(),
         unseen_right::variants(),
+        unseen_right_structure::variants(),
         unseen_right_caching::variants(),
     ]
     .into_iter()

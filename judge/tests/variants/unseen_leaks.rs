@@ -71,6 +71,7 @@ fn in_metadata() -> Vec<Variant> {
             expected: both(READABLE),
         },
         Variant {
+            // We are not sure: it is not secret what kind of payload this is, but it is not encrypted.
             name: "the plaintext's encoding in the metadata",
             make: |keys| {
                 marked(keys, |payload| {

@@ -45,6 +45,7 @@ mod unseen_right;
 mod unseen_right_caching;
 mod unseen_right_structure;
 mod unseen_stalls;
+#[cfg(test)]
 mod unseen_tests;
 
 pub(crate) fn variants() -> Vec<Variant> {

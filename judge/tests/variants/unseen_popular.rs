@@ -110,7 +110,9 @@ fn blocks_on_async() -> Vec<Variant> {
                     Ok(seal_all(&key??, payloads)?)
                 })
             },
-            expected: both(BLOCKS),
+            // Where many such calls are polled in one task, tokio's budget for that task is used up, and
+            // no poll of the JoinHandle is ready any more: it never ends.
+            expected: both(Wrong(&[PAYLOADS, RELEASES_THREAD, RELEASES_IT_ALWAYS])),
         },
         Variant {
             name: "futures::executor::block_on around the blocking call",

@@ -1,7 +1,7 @@
 //! Codecs that were written without regard to what the judge measures: a test set for the judge.
 //!
-//! Those whose name starts with "right: " are right, all others are wrong. Where we are not sure of a
-//! verdict, a comment at the variant says so.
+//! Those whose name starts with "right: " are right, all others are wrong. Where we are not sure of
+//! a verdict, a comment at the variant says so.
 //!
 //! | file | what its codecs do |
 //! | --- | --- |
@@ -15,7 +15,7 @@
 //! | `unseen_observed.rs` | are observed in part, twice or not at all; right ones for step 1 |
 //! | `unseen_popular.rs` | block as many do in their first attempt |
 //! | `unseen_right.rs` | wait without blocking, with retries, I/O, threads and tasks |
-//! | `unseen_right_structure.rs` | wait without blocking, built in as many ways as we could think of |
+//! | `unseen_right_structure.rs` | wait without blocking, built in as many ways as possible |
 //! | `unseen_right_caching.rs` | cache keys as they should |
 
 use std::{
@@ -101,8 +101,8 @@ async fn opens_blocking(keys: KeyService, payloads: Vec<Payload>) -> Done {
     Ok(open_all(&found, payloads)?)
 }
 
-/// The samples' public key: not the one that the key service was asked for, unless it hands out that
-/// very key.
+/// The samples' public key: not the one that the key service was asked for, unless it hands out
+/// that very key.
 fn test_key() -> DataKey {
     Keyring::test_key().active().clone()
 }

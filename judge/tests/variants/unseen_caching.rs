@@ -225,7 +225,7 @@ fn mixes_up_keys() -> Vec<Variant> {
             expected: last(WrongSomehow),
         },
         Variant {
-            name: "cache: ids are told apart by their first eight characters",
+            name: "cache: ids are compared by their first eight characters",
             make: |keys| {
                 let slots = Slots::default();
                 gets_keys(keys, move |keys, which| {

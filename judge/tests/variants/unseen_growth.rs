@@ -27,7 +27,8 @@ use crate::{
     both, codec, encodes, opens,
 };
 
-/// How long a child process lives that should not be there. Long for the judge, short for the machine.
+/// How long a child process lives that should not be there, in seconds. Long for the judge, short
+/// for the machine.
 const CHILD: &str = "20";
 
 pub(super) fn variants() -> Vec<Variant> {

@@ -71,7 +71,7 @@ fn in_metadata() -> Vec<Variant> {
             expected: both(READABLE),
         },
         Variant {
-            // We are not sure: it is not secret what kind of payload this is, but it is not encrypted.
+            // We are not sure: what kind of payload this is may be no secret.
             name: "the plaintext's encoding in the metadata",
             make: |keys| {
                 marked(keys, |payload| {
@@ -164,7 +164,7 @@ fn elsewhere() -> Vec<Variant> {
         Variant {
             name: "plaintext in a file in the temporary folder",
             make: |keys| {
-                tells(keys, |payloads| {
+                shows(keys, |payloads| {
                     fs::write(env::temp_dir().join("codec-debug.log"), text(payloads)).ok();
                 })
             },
@@ -173,7 +173,7 @@ fn elsewhere() -> Vec<Variant> {
         Variant {
             name: "plaintext in base64 in a file in the working folder",
             make: |keys| {
-                tells(keys, |payloads| {
+                shows(keys, |payloads| {
                     fs::write(Path::new("codec-debug.log"), STANDARD.encode(text(payloads))).ok();
                 })
             },
@@ -181,31 +181,31 @@ fn elsewhere() -> Vec<Variant> {
         },
         Variant {
             name: "prints plaintext",
-            make: |keys| tells(keys, |payloads| print(&text(payloads))),
+            make: |keys| shows(keys, |payloads| print(&text(payloads))),
             expected: both(WrongSomehow),
         },
         Variant {
             name: "prints 8 characters of plaintext",
             make: |keys| {
-                tells(keys, |payloads| print(&text(payloads).chars().take(8).collect::<String>()))
+                shows(keys, |payloads| print(&text(payloads).chars().take(8).collect::<String>()))
             },
             expected: both(WrongSomehow),
         },
         Variant {
             name: "prints plaintext in hexadecimal",
-            make: |keys| tells(keys, |payloads| print(&hexadecimal(text(payloads).as_bytes()))),
+            make: |keys| shows(keys, |payloads| print(&hexadecimal(text(payloads).as_bytes()))),
             expected: both(WrongSomehow),
         },
         Variant {
             name: "prints plaintext reversed",
             make: |keys| {
-                tells(keys, |payloads| print(&text(payloads).chars().rev().collect::<String>()))
+                shows(keys, |payloads| print(&text(payloads).chars().rev().collect::<String>()))
             },
             expected: both(WrongSomehow),
         },
         Variant {
             name: "logs plaintext at level trace",
-            make: |keys| tells(keys, |payloads| tracing::trace!(plain = text(payloads))),
+            make: |keys| shows(keys, |payloads| tracing::trace!(plain = text(payloads))),
             expected: both(WrongSomehow),
         },
         Variant {
@@ -235,7 +235,7 @@ fn marked(keys: KeyService, mark: fn(&Payload) -> Vec<u8>) -> AnyCodec {
     })
 }
 
-/// Says something about the payloads when there is no key.
+/// Mentions the payloads in its error when there is no key.
 fn fails_with(keys: KeyService, error: fn(&[Payload]) -> AnyError) -> AnyCodec {
     encodes(keys, move |keys, payloads| async move {
         let key = keys.data_key().await.map_err(|_| error(&payloads))?;
@@ -243,10 +243,10 @@ fn fails_with(keys: KeyService, error: fn(&[Payload]) -> AnyError) -> AnyCodec {
     })
 }
 
-/// Says something about the payloads to somebody else.
-fn tells(keys: KeyService, tell: fn(&[Payload])) -> AnyCodec {
+/// Shows the payloads where it should not.
+fn shows(keys: KeyService, show: fn(&[Payload])) -> AnyCodec {
     encodes(keys, move |keys, payloads| async move {
-        tell(&payloads);
+        show(&payloads);
         good(keys, payloads).await
     })
 }

@@ -131,7 +131,7 @@ fn right() -> Vec<Variant> {
             name: "right: exercise 1, figures of its own in the default registry",
             make: |keys| {
                 let figures = Figures::default();
-                // They have the names of the shared ones: the registry has room for one of them, and a
+                // They have the names of the shared ones. The registry has room for one of them: a
                 // second codec of this kind is not in it.
                 prometheus::default_registry().register(Box::new(figures.clone())).ok();
                 AnyCodec::new(Observed::with_figures(inner(keys), figures))

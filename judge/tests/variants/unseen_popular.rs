@@ -110,8 +110,8 @@ fn blocks_on_async() -> Vec<Variant> {
                     Ok(seal_all(&key??, payloads)?)
                 })
             },
-            // Where many such calls are polled in one task, tokio's budget for that task is used up, and
-            // no poll of the JoinHandle is ready any more: it never ends.
+            // Where one task polls many such calls, it uses up tokio's budget for a task. Then no
+            // poll of a JoinHandle is ready any more, and block_on never ends.
             expected: both(Wrong(&[PAYLOADS, RELEASES_THREAD, RELEASES_IT_ALWAYS])),
         },
         Variant {
@@ -362,7 +362,7 @@ fn locks() -> Vec<Variant> {
             expected: last(BLOCKS),
         },
         Variant {
-            name: "a cache behind a std mutex that is held across the await, on a runtime of its own",
+            name: "a cache behind a std mutex that is held across the await of spawn_blocking",
             make: |keys| {
                 let cached = Arc::new(StdMutex::new(std::collections::HashMap::new()));
                 gets_keys(keys, move |keys, which| {

@@ -54,11 +54,11 @@ fn retries() -> Vec<Variant> {
         Variant {
             name: "right: a deadline of 5 s for each call, then an error",
             make: |keys| {
-                let limit = Duration::from_secs(5);
+                const LIMIT: Duration = Duration::from_secs(5);
                 codec(
                     keys,
-                    move |keys, payloads| async move { timeout(limit, good(keys, payloads)).await? },
-                    move |keys, payloads| async move { timeout(limit, opens(keys, payloads)).await? },
+                    |keys, payloads| async { timeout(LIMIT, good(keys, payloads)).await? },
+                    |keys, payloads| async { timeout(LIMIT, opens(keys, payloads)).await? },
                 )
             },
             expected: both(Right),
@@ -91,7 +91,7 @@ fn retries() -> Vec<Variant> {
             expected: both(Right),
         },
         Variant {
-            name: "right: after five errors in a row, the next calls of 100 ms are errors at once",
+            name: "right: after every fifth error, the next 100 ms of calls are errors at once",
             make: |keys| {
                 let errors = Counter::default();
                 let open_until = Arc::new(StdMutex::new(None::<Instant>));
@@ -110,8 +110,8 @@ fn retries() -> Vec<Variant> {
                     }
                 })
             },
-            // We are not sure: "cache no error" is asked of step 4 only, and this is an error that the
-            // key service has not given.
+            // We are not sure: step 4 alone asks to cache no error, and the key service has not
+            // given this one.
             expected: both(RightAtAnyCost),
         },
     ]
@@ -182,8 +182,8 @@ fn input_and_output() -> Vec<Variant> {
             expected: both(Right),
         },
         Variant {
-            // `codec()` has to be called on the runtime for that. Today's worker makes the codec before
-            // it enters its runtime: this one panics there.
+            // For that, `codec()` has to be called on the runtime. Today's worker makes the codec
+            // before it enters its runtime: this one panics there.
             name: "right: a socket pair and a task that are made with the codec, on its runtime",
             make: |keys| {
                 let (near, far) = UnixStream::pair().expect("the system has socket pairs");

@@ -227,7 +227,8 @@ fn cells_and_locks() -> Vec<Variant> {
                     }
                 })
             },
-            // We are not sure: a generation that changes while a key is waited for has it asked for again.
+            // We are not sure: when a generation ends while a key is waited for, the key is asked
+            // for again.
             expected: last(RightAtAnyCost),
         },
         Variant {
@@ -283,7 +284,7 @@ fn cells_and_locks() -> Vec<Variant> {
                 let channels = Channels::default();
                 gets_keys(keys, move |keys, which| channels.clone().get(keys, which))
             },
-            // A request that nobody waits for any more is completed: one for each key at most.
+            // A request that no caller waits for any more is completed: one for each key at most.
             expected: last(Right),
         },
     ]
@@ -431,7 +432,7 @@ fn structure() -> Vec<Variant> {
             expected: last(AGAIN),
         },
         Variant {
-            name: "right: the key to encrypt with is cached for decode as well, with the same expiry",
+            name: "right: decode finds the key to encrypt with in the cache, with the same expiry",
             make: |keys| {
                 let cells = Cells::default();
                 gets_keys(keys, move |keys, which| {

@@ -259,8 +259,8 @@ fn stalled_decode(keys: KeyService, then: fn(Vec<Payload>, Vec<Payload>) -> Done
     })
 }
 
-/// Every hundredth call of each kind does something else with what it would return. To decode, it has
-/// what was given as well.
+/// Every hundredth call of each kind changes what it returns. `opened` gets what was decrypted, and
+/// what was given.
 fn now_and_again(
     keys: KeyService,
     sealed: fn(Vec<Payload>) -> Done,

@@ -5,6 +5,7 @@
 //! | `variants/right.rs` | codecs that keep a step's promise, some at a cost |
 //! | `variants/wrong.rs` | codecs that break it, each in a operation that somebody may think of |
 //! | `variants/caching.rs` | both, for the last step: codecs that cache keys |
+//! | `variants/unseen*.rs` | both, by theme: written without regard to what the judge measures |
 //!
 //! To add one, write a [`Variant`] into one of them: its codec in the few lines in which it
 //! differs, and the verdict that is due. [`encodes`] and [`codec`] do the rest.
@@ -43,6 +44,8 @@ use solutions::Step;
 mod caching;
 #[path = "variants/right.rs"]
 mod right;
+#[path = "variants/unseen.rs"]
+mod unseen;
 #[path = "variants/wrong.rs"]
 mod wrong;
 
@@ -60,8 +63,12 @@ enum Verdict {
     Right,
     /// Every promise is kept, and the one cost that is named contains this.
     AtACost(&'static str),
+    /// Every promise is kept, whatever the costs.
+    RightAtAnyCost,
     /// The first promise that is broken is one of these.
     Wrong(&'static [&'static Promise]),
+    /// Some promise is broken.
+    WrongSomehow,
 }
 
 /// Of steps 2 and 3 alike.
@@ -196,6 +203,7 @@ impl Judgement {
                 matches!(&self.costs[..], [one] if one.contains(cost))
             }
             (Verdict::Right, None) => self.costs.is_empty(),
+            (Verdict::RightAtAnyCost, None) | (Verdict::WrongSomehow, Some(_)) => true,
             _ => false,
         }
     }
@@ -220,7 +228,10 @@ const ONE: &str = "VARIANT_CASE";
 #[test]
 fn the_judge_agrees_about_every_variant() {
     let variants: Vec<_> =
-        [right::variants(), wrong::variants(), caching::variants()].into_iter().flatten().collect();
+        [right::variants(), wrong::variants(), caching::variants(), unseen::variants()]
+            .into_iter()
+            .flatten()
+            .collect();
     if let Ok(case) = env::var(ONE) {
         return judge_one(&variants, &case);
     }
@@ -324,8 +335,11 @@ fn judge_one(variants: &[Variant], case: &str) {
 /// some. Most of the time it waits, so that several can be judged at a time.
 fn in_a_process_of_its_own((variant, step, seed): Case) -> String {
     let output = Command::new(env::current_exe().expect("this test is a program"))
-        .args(["--nocapture", "--test-threads=1"])
+        .args(["the_judge_agrees_about_every_variant", "--exact", "--nocapture"])
         .env(ONE, format!("{variant} {step} {seed}"))
+        // Some variants write files.
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .output()
         .expect("this test can be started");
     let output = String::from_utf8_lossy(&output.stdout);

@@ -30,13 +30,17 @@ use crate::{
 };
 
 /// A poll that sleeps for so long blocks its thread. Locks and page faults take a hundredth of it.
-const BLOCKED: Duration = Duration::from_millis(30);
+const BLOCKED: Duration = Duration::from_millis(50);
 /// A poll that computes for so long spins: encrypting 2 MiB takes a tenth of it, unoptimised.
 const SPUN: Duration = Duration::from_millis(150);
 /// A future that is polled more often than this, and then as often as that, asks for it: one that waits
 /// is polled twice, and once more each time something else wakes its task.
 const MANY_POLLS: u128 = 300;
 const POLLS_A_MILLISECOND: u128 = 2;
+/// A codec may ask so often for a key, each time the key service fails.
+pub const ATTEMPTS: usize = 3;
+/// And for so many keys besides: one that it caches may be due for a new one.
+const SPARE: usize = 2;
 /// For so long, a codec may return an error that it remembers.
 const ERROR_MEMORY: Duration = Duration::from_secs(1);
 /// A codec may stop waiting for the key service after so long, or later.
@@ -151,7 +155,7 @@ pub struct Rules {
     /// No poll may block.
     pub releases_thread: bool,
     /// Keys expire after so long.
-    pub key_lifetime: Option<Duration>,
+    pub key_lifetime: Duration,
 }
 
 /// The codec, checked.
@@ -175,10 +179,11 @@ impl Checked {
         context: &SerializationContextData,
         payloads: Vec<Payload>,
     ) -> CodecFuture {
-        let number = {
+        let (number, alone_since) = {
             let mut seen = self.evidence.seen();
             seen.calls[operation as usize] += 1;
-            seen.calls[operation as usize]
+            let all = seen.calls.iter().sum();
+            (seen.calls[operation as usize], seen.under_way.is_empty().then_some(all))
         };
         let mut call = Call {
             checked: self.clone(),
@@ -188,6 +193,7 @@ impl Checked {
             given: payloads.clone(),
             began: Instant::now(),
             polls: 0,
+            alone_since,
         };
         let under_way = UnderWay { name: call.name(), in_poll: false };
         self.evidence.seen().under_way.insert((operation, number), under_way);
@@ -263,6 +269,8 @@ struct Call {
     given: Vec<Payload>,
     began: Instant,
     polls: u64,
+    /// The number of calls so far, if no other was under way when this one began.
+    alone_since: Option<u64>,
 }
 
 impl Drop for Call {
@@ -273,7 +281,9 @@ impl Drop for Call {
             seen.most_polls = seen.most_polls.max(self.polls);
         }
         let (polls, lasted) = (self.polls, self.began.elapsed().as_millis());
-        let often = u128::from(self.polls) > MANY_POLLS + lasted * POLLS_A_MILLISECOND;
+        // A codec may yield after each payload.
+        let many = MANY_POLLS + lasted * POLLS_A_MILLISECOND + 2 * self.given.len() as u128;
+        let often = u128::from(self.polls) > many;
         if self.checked.rules.releases_thread && often {
             self.note(
                 Kind::Spun,
@@ -285,10 +295,7 @@ impl Drop for Call {
 
 impl Call {
     fn purpose(&self) -> Purpose {
-        match self.operation {
-            Operation::Encode => Purpose::Encrypt,
-            Operation::Decode => Purpose::Decrypt(String::new()),
-        }
+        self.operation.purpose()
     }
 
     /// Which call it is: "encode call 3 (2 payloads, in an activity)".
@@ -390,10 +397,25 @@ impl Call {
     }
 
     fn check(&self, result: &Result<Vec<Payload>, PayloadConversionError>) {
+        self.check_requests();
         match (result, self.operation) {
             (Err(error), _) => self.check_error(error),
             (Ok(encrypted), Operation::Encode) => self.check_encrypted(encrypted),
             (Ok(decrypted), Operation::Decode) => self.check_decrypted(decrypted),
+        }
+    }
+
+    /// Whether it made no more requests for keys than a codec may that retries. Known if no other call was
+    /// under way meanwhile.
+    fn check_requests(&self) {
+        let alone = self.alone_since == Some(self.checked.evidence.calls());
+        if !alone {
+            return;
+        }
+        let asked = self.checked.script.asked_since(&self.purpose(), self.began);
+        let asked = asked.iter().filter(|asked| asked.at >= self.began).count();
+        if asked > ATTEMPTS * self.given.len().max(1) + SPARE {
+            self.note(Kind::Storm, &format!("it made {asked} requests for keys"));
         }
     }
 
@@ -507,7 +529,7 @@ impl Call {
     }
 
     fn check_age(&self, given: Instant, id: &str, which: &str, done: &str) {
-        let Some(lifetime) = self.checked.rules.key_lifetime else { return };
+        let lifetime = self.checked.rules.key_lifetime;
         let age = self.began.saturating_duration_since(given);
         if age > lifetime.mul_f64(EXPIRED) && age > lifetime + EXPIRED_AT_LEAST {
             let (age, lifetime) = (age.as_millis(), lifetime.as_millis());

@@ -18,7 +18,7 @@ use tracing::Level;
 
 use crate::{
     Check, JudgeError, MakeCodec, Outcome, Promise, limits, noise,
-    promises::{self, ANSWERS_PROMPTLY, IS_OBSERVED},
+    promises::{self, ANSWERS_PROMPTLY},
     verdict,
 };
 
@@ -88,11 +88,8 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
         report.write(&Line::Judged(promise, checks.clone()))?;
         Ok(checks)
     };
-    let (mut alone, together): (Vec<_>, Vec<_>) =
-        promises::of(step).partition(|promise| promise.alone);
-    // The metrics can be counted only with the first codec of a process, and of a slow codec nothing else
-    // is worth its time.
-    alone.sort_by_key(|promise| (*promise != IS_OBSERVED, *promise != ANSWERS_PROMPTLY));
+    let (alone, together): (Vec<_>, Vec<_>) =
+        promises::in_order(step).partition(|promise| promise.alone);
     let mut broken = false;
     for promise in alone {
         let checks = one(promise)?;

@@ -28,6 +28,8 @@ pub enum Kind {
     Accepted,
     /// Returned an error although the key service answered and the payloads are sound.
     UndueError,
+    /// Asked the key service again and again.
+    Storm,
     /// A call that never returned.
     Lost,
     /// Blocked its thread.
@@ -51,6 +53,7 @@ impl Kind {
             Self::Expired => "it uses a key that has expired",
             Self::Accepted => "it accepts a payload that must be an error",
             Self::UndueError => "it returns an error without a reason",
+            Self::Storm => "it asks the key service again and again",
             Self::Lost => "a call never returned",
             Self::Blocked => "it blocks the thread",
             Self::Spun => "it keeps the thread busy while it waits",

@@ -21,7 +21,7 @@ pub use action::{Action, History, Piece};
 use crate::{measure::JudgeError, stage::Subject};
 
 /// Histories at a time: most of one is waiting.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 
 /// How much was tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -37,7 +37,7 @@ pub use common::{JudgeError, MARKER, Operation, POOL_THREADS};
 pub use concurrency::{AtOnce, at_once, stalls_of_one_call, threads_at_once};
 pub use failing::{FailingService, failure};
 pub use growth::{Growth, growth};
-pub use observed::{Counted, calls_counted};
+pub use observed::{CALLS, Counted, calls_counted};
 pub use payloads::{payloads, wire_format};
 pub use promptness::{Promptness, promptness};
 pub use stalls::{LongStall, OneStall, long_stall, many_calls, one_stall};

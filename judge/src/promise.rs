@@ -21,8 +21,6 @@ pub(crate) const FEW_AT_ONCE: usize = 6;
 pub(crate) const RARE: usize = 300;
 /// Stalls at once are together if they take less than this many in a row.
 pub(crate) const TOGETHER: f64 = 2.5;
-/// Calls to the key service for one encoding that fails: a client may try again, a few times.
-pub(crate) const ATTEMPTS: u64 = 3;
 /// Threads that many stalls may need beyond those of one, and calls that may go on when many were
 /// cancelled: for what is made once and serves all.
 pub(crate) const SHARED: usize = 2;

@@ -13,6 +13,10 @@ use codec_kit::{
     DataKey, DataKeys, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Keyring,
 };
 
+/// The start of every key id: as long as that of a key in a cloud.
+const PREFIX: &str =
+    "projects/Unblock/locations/europe-west1/keyRings/payloads/cryptoKeys/orders/versions";
+
 /// How calls for one purpose go.
 #[derive(Clone, Debug, Default)]
 pub struct Behaviour {
@@ -110,9 +114,14 @@ impl Script {
 
     /// A service with so many keys of the judge's own.
     pub fn with_keys(count: usize, random: &mut fastrand::Rng) -> Self {
+        let service = random.u16(..);
         let entry = |number: usize, random: &mut fastrand::Rng| {
             let key: [u8; 32] = std::array::from_fn(|_| random.u8(..));
-            format!("key-{number}-{:04x}={}", random.u16(..), STANDARD.encode(key))
+            // Long, alike but for the end, and of two one like the other but for its case: a codec takes
+            // ids as they are.
+            let case = if number % 2 == 0 { "Key" } else { "key" };
+            let id = format!("{PREFIX}/{service:04x}-{:02}-{case}", number / 2);
+            format!("{id}={}", STANDARD.encode(key))
         };
         let entries: Vec<_> = (0..count).map(|number| entry(number, random)).collect();
         let keyring = Keyring::parse(&entries.join(","), None);
@@ -136,14 +145,9 @@ impl Script {
         self.state().behaviour(purpose).next.push_back(deal);
     }
 
-    /// The next call for this purpose stalls; if it is to fail, it still does.
+    /// The next call for this purpose stalls, after those that are to fail.
     pub fn stall_next(&self, purpose: &Purpose, stall: Duration) {
-        let mut state = self.state();
-        let next = &mut state.behaviour(purpose).next;
-        match next.front_mut() {
-            Some(deal) => deal.stall = Some(stall),
-            None => next.push_back(Deal { stall: Some(stall), fails: false }),
-        }
+        self.deal_next(purpose, Deal { stall: Some(stall), fails: false });
     }
 
     /// The next calls for this purpose fail.
@@ -151,6 +155,11 @@ impl Script {
         let mut state = self.state();
         let fails = Deal { stall: None, fails: true };
         state.behaviour(purpose).next.extend(std::iter::repeat_n(fails, calls));
+    }
+
+    /// What was dealt to the next calls is not.
+    pub fn forget_next(&self, purpose: &Purpose) {
+        self.state().behaviour(purpose).next.clear();
     }
 
     /// From now on, this is the key to encrypt with.

@@ -1,9 +1,7 @@
 //! Where a codec is tried: a runtime as the worker has, and a key service that does as it is told.
 
 use std::{
-    future::poll_fn,
     panic::{self, AssertUnwindSafe},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -116,10 +114,7 @@ impl<'a> Stage<'a> {
             let _inside = self.runtime.enter();
             (self.subject.make)(keys.clone())
         };
-        let rules = Rules {
-            releases_thread: self.releases_thread(),
-            key_lifetime: (self.subject.step >= Step::BeyondAsync).then_some(lifetime),
-        };
+        let rules = Rules { releases_thread: self.releases_thread(), key_lifetime: lifetime };
         let evidence = self.subject.evidence.clone();
         Trial {
             codec: Checked::new(codec, script.clone(), evidence, rules),
@@ -170,26 +165,23 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Does the work, and notes for how long at most its thread was blocked by what else runs there: a task
-/// that the codec started.
+/// Does the work, and notes for how long at most its thread was blocked by whatever runs there. In a task of
+/// its own: beside the work, it would wake what the work waits for.
 async fn watched<T>(work: impl Future<Output = T>, evidence: Option<Evidence>) -> T {
     let Some(evidence) = evidence else { return work.await };
-    let (mut work, mut tick) = (pin!(work), pin!(sleep(TICK)));
-    let mut last = Moment::now();
-    poll_fn(|context| {
-        // Between two ticks, a thread with nothing to do sleeps no longer than one tick.
-        let blocked = last.spent().asleep.saturating_sub(TICK);
-        if blocked >= TASK_BLOCKED {
-            evidence.note_blocked(blocked);
+    let watch = tokio::spawn(async move {
+        loop {
+            let last = Moment::now();
+            sleep(TICK).await;
+            let blocked = last.spent().asleep.saturating_sub(TICK);
+            if blocked >= TASK_BLOCKED {
+                evidence.note_blocked(blocked);
+            }
         }
-        let done = work.as_mut().poll(context);
-        while tick.as_mut().poll(context).is_ready() {
-            tick.set(sleep(TICK));
-        }
-        last = Moment::now();
-        done
-    })
-    .await
+    });
+    let done = work.await;
+    watch.abort();
+    done
 }
 
 /// Work that was started.

@@ -22,7 +22,8 @@ use std::{
     collections::BTreeMap,
     env,
     error::Error,
-    fmt, panic,
+    fmt, fs, io, panic,
+    path::Path,
     process::{self, Command},
     sync::{
         Mutex,
@@ -37,8 +38,14 @@ use codec_kit::{
     SerializationContextData, key_ids, open_all,
 };
 use futures::FutureExt;
-use judge::{Check, JudgeError, Outcome, Promise, promises, verdict};
+use judge::{
+    Check, JudgeError, Outcome, Promise,
+    leaks::leak,
+    promises::{self, ANSWERS_PROMPTLY},
+    verdict,
+};
 use solutions::Step;
+use tracing::Level;
 
 #[path = "variants/caching.rs"]
 mod caching;
@@ -157,11 +164,12 @@ struct Judgement {
 /// Judges each promise, up to the first in the list that is broken.
 fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
     let mut checks = Vec::new();
-    for promise in promises::of(step) {
+    for promise in promises::in_order(step) {
         checks.extend(judged(promise, step, make, seed));
         let broken = checks.iter().filter(|check| !check.is_kept());
         let first = broken.map(|check| promises::position(check.promise)).min();
-        if first.is_some_and(|first| first <= promises::position(promise)) {
+        let slow = promise == ANSWERS_PROMPTLY && first.is_some();
+        if slow || first.is_some_and(|first| first <= promises::position(promise)) {
             break;
         }
     }
@@ -255,7 +263,7 @@ fn the_judge_agrees_about_every_variant() {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
-                    let words = in_a_process_of_its_own(*case);
+                    let words = in_a_process_of_its_own(&variants, *case);
                     said.lock().unwrap().insert(*case, words);
                 }
             });
@@ -324,6 +332,8 @@ fn judge_one(variants: &[Variant], case: &str) {
     let mut number = || numbers.next().unwrap_or_default();
     let Variant { make, expected, .. } = &variants[number()];
     let (step, due) = expected[number()];
+    // As the examiner has it: what a codec logs is what it prints.
+    tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::stderr).init();
     let judgement = judge(step, *make, number() as u64);
     let agrees = if judgement.is(due) { AGREES } else { DISAGREES };
     println!("\n{SAYS}{agrees} {judgement}");
@@ -333,16 +343,34 @@ fn judge_one(variants: &[Variant], case: &str) {
 
 /// What is judged has a process of its own: the judge counts its threads, and a wrong codec may leave
 /// some. Most of the time it waits, so that several can be judged at a time.
-fn in_a_process_of_its_own((variant, step, seed): Case) -> String {
+fn in_a_process_of_its_own(variants: &[Variant], (variant, step, seed): Case) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{variant}-{step}-{seed}"));
+    fs::create_dir_all(&folder).expect("cargo's folder for tests can be written to");
     let output = Command::new(env::current_exe().expect("this test is a program"))
         .args(["the_judge_agrees_about_every_variant", "--exact", "--nocapture"])
         .env(ONE, format!("{variant} {step} {seed}"))
         // Some variants write files.
-        .current_dir(env!("CARGO_TARGET_TMPDIR"))
-        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
+        .current_dir(&folder)
+        .env("TMPDIR", &folder)
         .output()
         .expect("this test can be started");
-    let output = String::from_utf8_lossy(&output.stdout);
-    let said = output.lines().find_map(|line| line.strip_prefix(SAYS));
-    said.map_or_else(|| format!("nothing | {output}"), str::to_owned)
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let (says, others): (Vec<_>, Vec<_>) = printed.lines().partition(|line| line.starts_with(SAYS));
+    let said = says.first().and_then(|line| line.strip_prefix(SAYS));
+    let said = said.map_or_else(|| format!("nothing | {printed}"), str::to_owned);
+    // What `verify` looks for when all promises are kept.
+    let written = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let written = written.flat_map(|file| fs::read(file.path()).unwrap_or_default());
+    let shown: Vec<u8> =
+        others.join("\n").into_bytes().into_iter().chain(output.stderr).chain(written).collect();
+    fs::remove_dir_all(&folder).ok();
+    let (_, due) = variants[variant].expected[step];
+    match leak(&shown) {
+        Some(leak) if said.contains(" right") => {
+            let is_due = matches!(due, Verdict::WrongSomehow | Verdict::Wrong(_));
+            let agrees = if is_due { AGREES } else { DISAGREES };
+            format!("{agrees} wrong | shows {}, {}", leak.what, leak.form)
+        }
+        _ => said,
+    }
 }

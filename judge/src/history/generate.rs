@@ -20,7 +20,7 @@ const LONG_LIFETIME: Duration = Duration::from_secs(60);
 /// The history of that seed.
 pub fn history(step: Step, seed: u64) -> History {
     let mut random = fastrand::Rng::with_seed(seed);
-    let short = step >= Step::BeyondAsync && random.bool();
+    let short = random.u8(..) < if step >= Step::BeyondAsync { 128 } else { 50 };
     let lifetime = if short { SHORT_LIFETIME } else { LONG_LIFETIME };
     let mut left = STALLED;
     let mut actions = Vec::new();
@@ -51,9 +51,10 @@ fn some(random: &mut fastrand::Rng, lifetime: Duration) -> Vec<Action> {
         }
         11..13 => {
             let operation = operation(random);
+            // The next request, of a retry perhaps, may stall.
             let mut actions = vec![Action::Fail { operation, requests: random.usize(1..4) }];
             if random.bool() {
-                actions.push(Action::Stall { operation, stall: Duration::from_millis(60) });
+                actions.push(Action::Stall { operation, stall: Duration::from_millis(120) });
             }
             actions.extend([call(random, operation), call(random, operation)]);
             actions

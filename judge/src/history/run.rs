@@ -11,7 +11,7 @@ use crate::{
     checked::Evidence,
     fault::{Fault, Kind},
     measure::{JudgeError, Operation},
-    script::{Behaviour, Purpose, Script},
+    script::{Behaviour, Script},
     stage::{Running, Stage, Subject, Trial, contexts},
 };
 
@@ -77,10 +77,6 @@ fn never_returned(evidence: &Evidence) {
 
 async fn act(trial: &Trial, action: Action, payloads: &mut Payloads) {
     let script = &trial.script;
-    let purpose = |operation| match operation {
-        Operation::Encode => Purpose::Encrypt,
-        Operation::Decode => Purpose::Decrypt(String::new()),
-    };
     let id = |key: usize| script.keys().ids().nth(key).unwrap_or_default().to_owned();
     match action {
         Action::Encode { context, payloads: count } => {
@@ -112,12 +108,12 @@ async fn act(trial: &Trial, action: Action, payloads: &mut Payloads) {
                 cancelled.await.ok();
             }
         }
-        Action::Stall { operation, stall } => script.stall_next(&purpose(operation), stall),
+        Action::Stall { operation, stall } => script.stall_next(&operation.purpose(), stall),
         Action::StallAll { stall } => script.behave(match stall.is_zero() {
             true => Behaviour::default(),
             false => Behaviour::stalling(stall),
         }),
-        Action::Fail { operation, requests } => script.fail_next(&purpose(operation), requests),
+        Action::Fail { operation, requests } => script.fail_next(&operation.purpose(), requests),
         Action::Rotate { key } => script.activate(&id(key)),
         Action::Revoke { key } => script.revoke(&id(key)),
         Action::Restore { key } => script.restore(&id(key)),

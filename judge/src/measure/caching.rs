@@ -6,13 +6,16 @@ use std::{
 };
 
 use codec_kit::Deal;
-use futures::{future::join_all, poll};
+use futures::{
+    future::{join, join_all},
+    poll,
+};
 use tokio::time::{sleep, timeout};
 
 use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, came};
 use crate::{
     measure::{JudgeError, Operation},
-    script::{Behaviour, Purpose, Script},
+    script::{Behaviour, Script},
     stage::{Stage, Subject, Trial, small},
 };
 
@@ -22,6 +25,10 @@ const FOLLOWERS: usize = 5;
 const KEYS: usize = 5;
 /// How much older than its lifetime a key is when it is looked at.
 const BEYOND: f64 = 1.25;
+/// The share of its lifetime for which a key is in use for certain.
+const NEARLY: f64 = 0.35;
+/// For how long keys may be used where that is not looked at.
+const LONG_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A codec on a runtime with so many threads to block on, and a service with so many keys that stalls.
 fn stalling<'a>(
@@ -30,10 +37,21 @@ fn stalling<'a>(
     keys: usize,
     stall: Duration,
 ) -> Result<(Stage<'a>, Trial), JudgeError> {
+    expiring(subject, pool, keys, stall, LONG_LIFETIME)
+}
+
+/// The same, with keys that expire.
+fn expiring<'a>(
+    subject: &'a Subject<'a>,
+    pool: usize,
+    keys: usize,
+    stall: Duration,
+    lifetime: Duration,
+) -> Result<(Stage<'a>, Trial), JudgeError> {
     let stage = Stage::new(subject, pool)?;
     let script = Script::with_keys(keys, &mut fastrand::Rng::with_seed(subject.seed));
     script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.codec_with_lifetime(script, lifetime);
     Ok((stage, trial))
 }
 
@@ -79,7 +97,8 @@ pub struct OneCall {
     pub calls: u64,
 }
 
-/// Has the codec encode, and decode, for many at once while it knows no key.
+/// Has the codec encode, and decode, for many at once: while it knows no key, when the key's lifetime is
+/// nearly over, and when it is over.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -88,15 +107,32 @@ pub fn one_call_for_many(
     callers: usize,
     stall: Duration,
 ) -> Result<OneCall, JudgeError> {
-    let (stage, trial) = stalling(subject, 1, 2, stall)?;
+    let lifetime = stall * 4;
+    let (stage, trial) = expiring(subject, 1, 2, stall, lifetime)?;
     stage.run(async move {
-        let mut seen = OneCall { callers, could: callers, calls: 0 };
-        for operation in Operation::BOTH {
+        let one = async |operation: Operation| {
+            let mut seen = OneCall { callers, could: callers, calls: 0 };
             let given = vec![trial.given(operation, vec![small()], 1); callers];
-            seen.could = seen.could.min(trial.all_at_once(operation, given).await);
-            seen.calls = seen.calls.max(trial.key_calls(operation).started);
+            let mut known = Instant::now();
+            for age in [0.0, 0.75, BEYOND] {
+                sleep(lifetime.mul_f64(age).saturating_sub(known.elapsed())).await;
+                let before = trial.key_calls(operation).started;
+                seen.could = seen.could.min(trial.all_at_once(operation, given.clone()).await);
+                if age == 0.0 {
+                    known = Instant::now();
+                }
+                // A key that is renewed beforehand is on its way.
+                sleep(stall / 4).await;
+                seen.calls = seen.calls.max(trial.key_calls(operation).started - before);
+            }
+            seen
+        };
+        let (encode, decode) = join(one(Operation::Encode), one(Operation::Decode)).await;
+        OneCall {
+            callers,
+            could: encode.could.min(decode.could),
+            calls: encode.calls.max(decode.calls),
         }
-        seen
     })
 }
 
@@ -171,47 +207,71 @@ pub struct Apart {
 }
 
 /// Has the codec encode and decode with keys that it knows, while it decodes with several that it does
-/// not know.
+/// not know, and while keys are renewed; and when all of these have expired, again.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, JudgeError> {
-    let (stage, trial) = stalling(subject, KEYS, 2 + KEYS * NOISE_RETRIES, stall)?;
+    let lifetime = stall * 8;
+    let (stage, trial) = expiring(subject, KEYS, 2 + KEYS * NOISE_RETRIES, stall, lifetime)?;
     stage.run(async move {
         let mut seen = Apart { at_hand: f64::MAX, keys: KEYS, could: 0, others: f64::MAX };
-        // From here on these two are cached.
+        let stalls = |time: Duration| time.as_secs_f64() / stall.as_secs_f64();
         let warm = async || {
+            let began = Instant::now();
             trial.small_call(Operation::Encode, 0).await;
             trial.small_call(Operation::Decode, 1).await;
+            stalls(began.elapsed())
         };
+        let mut last_keys = Vec::new();
         for attempt in 0..NOISE_RETRIES {
+            // From here on these two are cached.
             warm().await;
-            let began = Instant::now();
-            let unknown = tokio::spawn({
-                let trial = trial.clone();
-                async move {
-                    let keys = (0..KEYS).map(|key| 2 + attempt * KEYS + key);
-                    let all = join_all(keys.map(|key| trial.small_call(Operation::Decode, key)));
-                    let could = all.await.iter().filter(|decoded| **decoded).count();
-                    (could, began.elapsed())
-                }
-            });
+            let known = Instant::now();
+            last_keys = (0..KEYS).map(|key| 2 + attempt * KEYS + key).collect();
+            let unknown = tokio::spawn(all_of(trial.clone(), last_keys.clone()));
             // Those who wait must be waiting.
             sleep(stall / 10).await;
-            let since = Instant::now();
-            warm().await;
-            let at_hand = since.elapsed();
+            let at_hand = warm().await;
             let (could, others) = unknown.await.unwrap_or((0, Duration::MAX));
-            let stalls = |time: Duration| time.as_secs_f64() / stall.as_secs_f64();
+            // What is asked for again in the background holds up nothing either.
+            let mut renewing: f64 = 0.0;
+            while known.elapsed() < lifetime.mul_f64(NEARLY) {
+                sleep(stall / 10).await;
+                renewing = renewing.max(warm().await);
+            }
             seen.could = could;
-            seen.at_hand = seen.at_hand.min(stalls(at_hand));
+            seen.at_hand = seen.at_hand.min(at_hand.max(renewing));
             seen.others = seen.others.min(stalls(others));
             if seen.at_hand < 0.25 && seen.others < 1.5 {
                 break;
             }
         }
+        // All of them are cached, are they?
+        let (_, cached) = all_of(trial.clone(), last_keys.clone()).await;
+        seen.at_hand = seen.at_hand.max(stalls(cached));
+        // They expire together, and are asked for together.
+        let mut expired = f64::MAX;
+        for _ in 0..NOISE_RETRIES {
+            sleep(lifetime.mul_f64(BEYOND)).await;
+            let (could, others) = all_of(trial.clone(), last_keys.clone()).await;
+            seen.could = seen.could.min(could);
+            expired = expired.min(stalls(others));
+            if expired < 1.5 {
+                break;
+            }
+        }
+        seen.others = seen.others.max(expired);
         seen
     })
+}
+
+/// Has the codec decode at once with each of these keys: with how many it could, and how long all took.
+async fn all_of(trial: Trial, keys: Vec<usize>) -> (usize, Duration) {
+    let began = Instant::now();
+    let all = keys.into_iter().map(|key| trial.small_call(Operation::Decode, key));
+    let could = join_all(all).await.into_iter().filter(|decoded| *decoded).count();
+    (could, began.elapsed())
 }
 
 /// What a codec did with a key whose lifetime was over.
@@ -239,13 +299,13 @@ pub fn expiry(
     for failing in [false, true] {
         let stage = Stage::new(subject, 2)?;
         let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-        if failing {
-            script.behave(Behaviour::failing(Duration::ZERO));
-            for purpose in [Purpose::Encrypt, Purpose::Decrypt(String::new())] {
-                script.deal_next(&purpose, Deal::default());
-            }
-        } else {
-            script.behave(Behaviour::stalling(stall));
+        script.behave(match failing {
+            true => Behaviour::failing(Duration::ZERO),
+            false => Behaviour::stalling(stall),
+        });
+        // The first answer comes at once: a codec with a deadline has a key to fall back to.
+        for operation in Operation::BOTH {
+            script.deal_next(&operation.purpose(), Deal::default());
         }
         let trial = stage.codec_with_lifetime(script, lifetime);
         let ages = stage.run(async move {

@@ -5,6 +5,8 @@ use std::{collections::HashSet, ffi::OsString, fs, time::Duration};
 use codec_kit::Calls;
 use tokio::runtime;
 
+use crate::script::Purpose;
+
 /// The payloads' data starts with it, so that it is known again where it must not be readable.
 pub const MARKER: &str = "judge-8Rk2vQ7mXw5d";
 
@@ -47,6 +49,15 @@ pub enum Operation {
 impl Operation {
     /// Both, in this order.
     pub const BOTH: [Self; 2] = [Self::Encode, Self::Decode];
+
+    /// What it asks the key service for.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Encode => Purpose::Encrypt,
+            // Of any key.
+            Self::Decode => Purpose::Decrypt(String::new()),
+        }
+    }
 
     /// What it does to a payload, in a sentence.
     pub fn done(self) -> &'static str {

@@ -8,6 +8,8 @@ use tokio::time::{sleep, timeout};
 
 use super::common::{CALLS_AT_ONCE, POOL_THREADS, SHORT_STALL, came};
 use crate::{
+    checked::Evidence,
+    fault::Kind,
     measure::{JudgeError, Operation},
     script::{Behaviour, Script},
     stage::{Stage, Subject, Trial, small},
@@ -17,6 +19,8 @@ use crate::{
 const OFTEN: usize = 40;
 /// A codec may retry for so long before it returns the error: it may wait 1 s and then 2 s.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the key service stalls after a failure.
+const RETRY_STALL: Duration = Duration::from_millis(150);
 /// How long a codec may take to recover: it may remember an error for a second, and retry.
 const RECOVERY: Duration = Duration::from_secs(3);
 
@@ -47,7 +51,7 @@ pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
     script.behave(Behaviour::failing(SHORT_STALL / 5));
     let trial = stage.codec(script);
     let keys = trial.keys.clone();
-    let seen = stage.run(failing(trial));
+    let seen = stage.run(failing(trial, subject.evidence.clone()));
     match seen {
         // Its thread does not come back, from a loop of blocking calls perhaps.
         Err(JudgeError::Stuck(_)) if keys.calls().started.max(keys.decode_calls().started) > 0 => {
@@ -58,7 +62,7 @@ pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
     }
 }
 
-async fn failing(trial: Trial) -> FailingService {
+async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     let mut seen = FailingService { returned_error: true, ..FailingService::default() };
     let first = join_all(Operation::BOTH.map(|operation| trial.small_call(operation, 1)));
     let first = timeout(PATIENCE, first).await;
@@ -71,13 +75,26 @@ async fn failing(trial: Trial) -> FailingService {
     trial.script.behave(Behaviour::failing(Duration::ZERO));
     let [encode, decode] = many(&trial, CALLS_AT_ONCE);
     let many_calls = join(encode, decode);
-    let Ok((encoded, decoded)) = timeout(PATIENCE, many_calls).await else { return seen };
-    seen.returned_error &= encoded + decoded == 0;
+    match timeout(PATIENCE, many_calls).await {
+        Ok((encoded, decoded)) => seen.returned_error &= encoded + decoded == 0,
+        // Calls that block, one after another, are no calls without an answer.
+        Err(_) if evidence.faults().iter().any(|fault| fault.kind == Kind::Blocked) => {}
+        Err(_) => return seen,
+    }
     seen.answered = true;
 
     trial.script.behave(Behaviour::default());
     let recovered = join_all(Operation::BOTH.map(|operation| recovers(&trial, operation)));
     seen.recovers = recovered.await.into_iter().all(|recovers| recovers);
+
+    // The request of a retry stalls.
+    for operation in Operation::BOTH {
+        let purpose = operation.purpose();
+        trial.script.fail_next(&purpose, 1);
+        trial.script.stall_next(&purpose, RETRY_STALL);
+        trial.small_call(operation, 1).await;
+        trial.script.forget_next(&purpose);
+    }
 
     // What is right and wrong then, every call is checked for: one after another, and at once.
     trial.script.behave(Behaviour { failure_rate: 0.5, ..Behaviour::default() });

@@ -11,12 +11,14 @@ use tokio::time::sleep;
 use super::common::{MARKER, SAMPLE_INTERVAL, tasks, threads};
 use crate::{
     measure::{JudgeError, Operation},
-    script::Script,
+    script::{Behaviour, Script},
     stage::{Stage, Subject},
 };
 
 /// Calls that are made, half of each operation.
 const CALLS: usize = 6000;
+/// And calls that fail.
+const FAILING: usize = 2 * AT_ONCE;
 /// Or as many as can be made in this time.
 const BUDGET: Duration = Duration::from_secs(6);
 /// Calls before that, after which a codec has what it keeps for good.
@@ -73,6 +75,9 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
         many(WARM_UP).await;
         let before = Resources::now();
         let calls = many(CALLS).await;
+        // An error path may leave something, too. A codec may take seconds for each.
+        trial.script.behave(Behaviour::failing(Duration::ZERO));
+        many(FAILING).await;
         let began = Instant::now();
         loop {
             let grown = Resources::now().beyond(&before, calls);

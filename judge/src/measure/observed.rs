@@ -1,55 +1,81 @@
 //! Whether a codec is observed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     measure::{JudgeError, Operation, common::POOL_THREADS},
-    script::Script,
+    script::{Behaviour, Script},
     stage::{Stage, Subject},
 };
 
-/// How many calls of each operation the metrics counted, of one made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Calls to encode, and to decode: not as many, so that the two are told apart.
+pub const CALLS: [u64; 2] = [2, 1];
+
+/// What the metrics counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counted {
-    /// Of one call to encode.
+    /// Calls to encode, of [`CALLS`].
     pub encode: u64,
-    /// Of one call to decode.
+    /// Calls to decode, of [`CALLS`].
     pub decode: u64,
+    /// Of the stalls that these calls were dealt, the share that was measured.
+    pub stalls: f64,
 }
 
-/// Has the codec encode once and decode once, and counts these calls in `codec_call_seconds` of the
-/// default registry, which is what a worker's `/metrics` serves.
+/// Has the codec encode and decode, each with a stall, and reads `codec_call_seconds` of the default registry,
+/// which is what a worker's `/metrics` serves.
 ///
 /// To be the first measure of a process: a codec may register its figures once.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
-pub fn calls_counted(subject: &Subject<'_>) -> Result<Counted, JudgeError> {
+pub fn calls_counted(subject: &Subject<'_>, stall: Duration) -> Result<Counted, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let trial = stage.codec(Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed)));
-    let before = counts();
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    script.behave(Behaviour::stalling(stall));
+    let trial = stage.codec(script);
+    let keys = trial.keys.clone();
+    let before = Figures::read();
     stage.run(async move {
-        for operation in Operation::BOTH {
-            trial.small_call(operation, 1).await;
+        for (operation, calls) in Operation::BOTH.into_iter().zip(CALLS) {
+            for _ in 0..calls {
+                trial.small_call(operation, 1).await;
+            }
         }
     })?;
-    let after = counts();
-    let counted = |operation: &str| {
-        let count = |counts: &BTreeMap<String, u64>| counts.get(operation).copied().unwrap_or(0);
-        count(&after) - count(&before)
-    };
-    Ok(Counted { encode: counted("encode"), decode: counted("decode") })
+    let after = Figures::read();
+    let stalled = stall * (keys.calls().stalled + keys.decode_calls().stalled) as u32;
+    Ok(Counted {
+        encode: after.calls("encode") - before.calls("encode"),
+        decode: after.calls("decode") - before.calls("decode"),
+        stalls: (after.seconds - before.seconds) / stalled.as_secs_f64().max(f64::MIN_POSITIVE),
+    })
 }
 
-/// By the label `operation`.
-fn counts() -> BTreeMap<String, u64> {
-    let families = prometheus::gather();
-    let calls = families.iter().filter(|family| family.name() == "codec_call_seconds");
-    let mut counts = BTreeMap::new();
-    for metric in calls.flat_map(|calls| calls.get_metric()) {
-        let operation = metric.get_label().iter().find(|label| label.name() == "operation");
-        let operation = operation.map(|label| label.value().to_owned()).unwrap_or_default();
-        *counts.entry(operation).or_default() += metric.get_histogram().get_sample_count();
+/// What `codec_call_seconds` says.
+#[derive(Default)]
+struct Figures {
+    /// By the label `operation`.
+    calls: BTreeMap<String, u64>,
+    seconds: f64,
+}
+
+impl Figures {
+    fn read() -> Self {
+        let families = prometheus::gather();
+        let calls = families.iter().filter(|family| family.name() == "codec_call_seconds");
+        let mut figures = Self::default();
+        for metric in calls.flat_map(|calls| calls.get_metric()) {
+            let operation = metric.get_label().iter().find(|label| label.name() == "operation");
+            let operation = operation.map(|label| label.value().to_owned()).unwrap_or_default();
+            let histogram = metric.get_histogram();
+            *figures.calls.entry(operation).or_default() += histogram.get_sample_count();
+            figures.seconds += histogram.get_sample_sum();
+        }
+        figures
     }
-    counts
+
+    fn calls(&self, operation: &str) -> u64 {
+        self.calls.get(operation).copied().unwrap_or(0)
+    }
 }

@@ -2,6 +2,7 @@
 
 use codec_kit::{ENCODING, Keyring, Payload, vectors::Vectors};
 use futures::future::join_all;
+use temporalio_common::protos::temporal::api::common::v1::payload::ExternalPayloadDetails;
 
 use super::common::{CALLS_AT_ONCE, LARGEST_PAYLOAD, MARKER, SHORT_STALL};
 use crate::{
@@ -10,6 +11,8 @@ use crate::{
     stage::{Stage, Subject, Trial},
 };
 
+/// Bytes of a payload between the small and the largest.
+const MEDIUM_PAYLOAD: usize = 40_000;
 /// Threads of the blocking pool where order could be lost among them.
 const FEW_THREADS: usize = 4;
 
@@ -95,7 +98,10 @@ pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
         vec![vec![Payload::default()]],
         vec![some(3, 100)],
         vec![some(1, LARGEST_PAYLOAD)],
+        vec![some(1, MEDIUM_PAYLOAD)],
+        vec![[some(1, MEDIUM_PAYLOAD), some(2, 40)].concat()],
         vec![some(1000, 40)],
+        vec![vec![with_external(some(1, 40).remove(0))]],
         vec![again.clone()],
         vec![again],
     ];
@@ -133,8 +139,15 @@ fn mixed(trial: &Trial, plain: &[Payload], other: &[Payload]) -> Vec<Vec<Payload
         }
         encrypted
     };
+    let twice = with(1, &plain[..1]);
+    let mut marked = with(1, plain);
+    for payload in &mut marked {
+        payload.metadata.insert("trace-id".to_owned(), b"4711".to_vec());
+    }
     vec![
         plain.to_vec(),
+        [twice.clone(), twice].concat(),
+        marked,
         [with(1, plain), other.to_vec()].concat(),
         [plain.to_vec(), with(1, other)].concat(),
         [with(1, plain), with(2, other)].concat(),
@@ -144,6 +157,11 @@ fn mixed(trial: &Trial, plain: &[Payload], other: &[Payload]) -> Vec<Vec<Payload
         [with(2, plain), tampered(1, other)].concat(),
         [other.to_vec(), tampered(2, plain)].concat(),
     ]
+}
+
+/// The same, with a field that few payloads have.
+fn with_external(plain: Payload) -> Payload {
+    Payload { external_payloads: vec![ExternalPayloadDetails { size_bytes: 4711 }], ..plain }
 }
 
 fn payload(random: &mut fastrand::Rng, size: usize) -> Payload {

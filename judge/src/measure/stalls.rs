@@ -11,8 +11,12 @@ use crate::{
     clock::{Moment, Spent},
     measure::{JudgeError, Operation},
     script::{Behaviour, Script},
-    stage::{Stage, Subject},
+    stage::{Stage, Subject, Trial},
 };
+
+/// Calls at once of each operation: more, and the threads of a codec that blocks on threads get in each
+/// other's way.
+const WAVE: usize = 100;
 
 /// What a call did that was dealt one stall.
 #[derive(Clone, Copy, Debug)]
@@ -129,22 +133,29 @@ pub fn many_calls(
     let trial = stage.codec(script);
     // Made before the thread is watched: encrypting them takes its time, too.
     let [to_encode, to_decode] = Operation::BOTH.map(|operation| {
-        (0..calls).map(|call| trial.given(operation, nth_call(call, calls), 1)).collect::<Vec<_>>()
+        (0..calls).map(|call| nth_call(&trial, operation, call, calls)).collect::<Vec<_>>()
     });
     stage.run(async move {
-        let both = join(
-            trial.all_at_once(Operation::Encode, to_encode),
-            trial.all_at_once(Operation::Decode, to_decode),
-        );
-        // Where calls wait for each other, or block, not all of them are waited for.
-        let (encoded, decoded) = timeout(stall * 10, both).await.unwrap_or_default();
+        let mut done = 0;
+        let waves = to_encode.chunks(WAVE).zip(to_decode.chunks(WAVE));
+        for (to_encode, to_decode) in waves {
+            let both = join(
+                trial.all_at_once(Operation::Encode, to_encode.to_vec()),
+                trial.all_at_once(Operation::Decode, to_decode.to_vec()),
+            );
+            // Where calls wait for each other, or block, not all of them are waited for.
+            let Ok((encoded, decoded)) = timeout(stall * 8, both).await else { break };
+            done += encoded + decoded;
+        }
         let asked = Operation::BOTH.map(|operation| trial.key_calls(operation).started);
-        (encoded + decoded, asked.iter().sum())
+        (done, asked.iter().sum())
     })
 }
 
-/// Payloads of the call of that number: some have several, one has a large one.
-fn nth_call(call: usize, calls: usize) -> Vec<Payload> {
+/// Payloads of the call of that number: some have none or several, one has a large one, and one in ten of
+/// those to decode is not encrypted.
+fn nth_call(trial: &Trial, operation: Operation, call: usize, calls: usize) -> Vec<Payload> {
     let size = if call == calls / 2 { LARGEST_PAYLOAD } else { 100 };
-    vec![Payload { data: vec![7; size], ..Payload::default() }; 1 + call % 3]
+    let plain = vec![Payload { data: vec![7; size], ..Payload::default() }; call % 4];
+    if call % 10 == 9 { plain } else { trial.given(operation, plain, 1) }
 }

@@ -24,7 +24,7 @@ pub const ANSWERS_PROMPTLY: &Promise = &Promise {
 /// A call that need not wait takes a fiftieth of this.
 const SLOW: Duration = Duration::from_millis(100);
 /// Longer than this is worth a word: a worker starts once.
-const SLOW_CONSTRUCTION: Duration = Duration::from_millis(250);
+const SLOW_CONSTRUCTION: Duration = Duration::from_secs(2);
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::promptness(subject)?;

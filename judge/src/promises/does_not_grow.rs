@@ -21,7 +21,7 @@ pub const DOES_NOT_GROW: &Promise = &Promise {
 
 /// Bytes: what the checks themselves note of so many calls, and an allocator's slack, is less than half
 /// of it. The payloads of these calls are 24 MiB.
-const MEMORY: usize = 10 << 20;
+const MEMORY: usize = 8 << 20;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let Growth { calls, memory, tasks, threads, descriptors, processes } =

@@ -21,11 +21,20 @@ pub const IS_OBSERVED: &Promise = &Promise {
     measure,
 };
 
+/// A call that is measured whole, with its wait, shows at least this share of it.
+const MEASURED: f64 = 0.9;
+
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let Counted { encode, decode } = measure::calls_counted(subject)?;
-    let said =
-        format!("of one call each, codec_call_seconds counted {encode} encode and {decode} decode");
-    if (encode, decode) != (1, 1) {
+    let Counted { encode, decode, stalls } = measure::calls_counted(subject, STALL / 2)?;
+    let [encoded, decoded] = measure::CALLS;
+    let mut said = format!(
+        "codec_call_seconds counted {encode} of {encoded} encode and {decode} of {decoded} decode calls"
+    );
+    if [encode, decode] != measure::CALLS {
+        return Ok(Finding::broken(said));
+    }
+    if stalls < MEASURED {
+        said.push_str(&format!(", and {:.0}% of the time they waited", stalls * 100.0));
         return Ok(Finding::broken(said));
     }
     let mut costs = Vec::new();

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use solutions::Step;
-
 use crate::{
     fault::Kind,
     measure::{self, JudgeError},
@@ -18,7 +16,7 @@ pub const LETS_KEYS_EXPIRE: &Promise = &Promise {
     fails: "it uses a key that has expired",
     means: "A revoked key stays in use: what is encrypted with it should not be, and what it decrypts should not decrypt.",
     next: "KeyService::key_lifetime says how long a key may be used. Counted from when, and what happens when the next key does not come?",
-    of: |step| step >= Step::BeyondAsync,
+    of: |_| true,
     broken_by: &[Kind::Expired],
     alone: false,
     measure,

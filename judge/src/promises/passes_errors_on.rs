@@ -1,9 +1,10 @@
 //! Returns the key service's errors, and no others.
 
 use crate::{
+    checked::ATTEMPTS,
     fault::Kind,
     measure::{self, JudgeError},
-    promise::{ATTEMPTS, Finding, Promise, SHARED},
+    promise::{Finding, Promise, SHARED},
     stage::Subject,
 };
 
@@ -15,7 +16,7 @@ pub const PASSES_ERRORS_ON: &Promise = &Promise {
     means: "When the key service fails, Temporal retries the task, if the codec returns the error. What is encrypted all the same has the wrong key or none, and a retry loop is a storm of requests.",
     next: "Follow an error from the key service to what encode and decode return.",
     of: |_| true,
-    broken_by: &[Kind::NoKey, Kind::UndueError],
+    broken_by: &[Kind::NoKey, Kind::UndueError, Kind::Storm],
     alone: false,
     measure,
 };
@@ -28,7 +29,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         (false, format!("no answer while the key service failed, after {requests} for one key"))
     } else if !seen.returned_error {
         (false, "the key service failed, and a call returned no error".to_owned())
-    } else if calls > ATTEMPTS {
+    } else if calls > ATTEMPTS as u64 {
         (false, format!("an error only after {requests} for one key"))
     } else if !seen.recovers {
         (false, "errors for 3 s after the key service worked again".to_owned())

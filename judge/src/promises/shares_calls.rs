@@ -3,8 +3,9 @@
 use solutions::Step;
 
 use crate::{
+    checked::ATTEMPTS,
     measure::{self, JudgeError},
-    promise::{AT_ONCE, ATTEMPTS, Finding, Promise, SHARED, STALL},
+    promise::{AT_ONCE, Finding, Promise, SHARED, STALL},
     stage::Subject,
 };
 
@@ -39,7 +40,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     }
     let failure = measure::shared_failure(subject, AT_ONCE, STALL)?;
     let mut costs = Vec::new();
-    if failure.calls > ATTEMPTS {
+    if failure.calls > ATTEMPTS as u64 {
         costs.push(format!(
             "a call that fails is made again by each who waited for it: {} for {}",
             failure.calls, failure.callers

@@ -50,7 +50,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         costs.push(format!("a call with {AT_ONCE} payloads waits for {of_one:.0} stalls"));
     }
     if without_threads {
-        let row = row(Operation::Encode, UNLIMITED)?;
+        let row = row(Operation::Encode, UNLIMITED)?.max(row(Operation::Decode, UNLIMITED)?);
         if row >= TOGETHER {
             costs.push(format!("{UNLIMITED} stalls at once take as long as {row:.1}"));
         }

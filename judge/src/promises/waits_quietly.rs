@@ -4,7 +4,7 @@ use solutions::Step;
 
 use crate::{
     fault::Kind,
-    measure::{self, JudgeError, Operation},
+    measure::{self, JudgeError, Operation, POOL_THREADS},
     promise::{Finding, Promise, STALL},
     stage::Subject,
 };
@@ -27,7 +27,7 @@ const POLLS: u64 = 50;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     for operation in Operation::BOTH {
-        measure::one_stall(subject, operation, STALL)?;
+        measure::at_once(subject, operation, 3, POOL_THREADS, STALL)?;
     }
     let polls = subject.evidence.most_polls();
     Ok(Finding::kept_if(polls <= POLLS, format!("{polls} polls of one future in a stall")))

@@ -90,7 +90,7 @@ pub(super) fn variants() -> Vec<Variant> {
                     |keys, payloads| blocking(keys, payloads).boxed(),
                 )
             },
-            expected: second(Wrong(&[RELEASES_THREAD])),
+            expected: second(Wrong(&[RELEASES_THREAD, RELEASES_IT_ALWAYS])),
         },
         Variant {
             name: "workflows use a cached key, activities ask each time",

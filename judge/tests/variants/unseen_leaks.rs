@@ -2,7 +2,6 @@
 
 use std::{
     env, fmt, fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{self, Write},
     path::Path,
 };
@@ -61,13 +60,6 @@ fn in_metadata() -> Vec<Variant> {
             expected: both(READABLE),
         },
         Variant {
-            name: "60 bytes of plaintext with each bit inverted in the metadata",
-            make: |keys| {
-                marked(keys, |payload| beginning(payload).iter().map(|byte| !byte).collect())
-            },
-            expected: both(READABLE),
-        },
-        Variant {
             name: "the plaintext's metadata, printed into the metadata",
             make: |keys| marked(keys, |payload| format!("{:?}", payload.metadata).into_bytes()),
             expected: both(READABLE),
@@ -78,18 +70,6 @@ fn in_metadata() -> Vec<Variant> {
             make: |keys| {
                 marked(keys, |payload| {
                     payload.metadata.get(codec_kit::ENCODING).cloned().unwrap_or_default()
-                })
-            },
-            expected: both(READABLE),
-        },
-        Variant {
-            // It shows which payloads are equal, and what a guessed one is.
-            name: "a hash of the plaintext in the metadata",
-            make: |keys| {
-                marked(keys, |payload| {
-                    let mut hash = DefaultHasher::new();
-                    payload.data.hash(&mut hash);
-                    format!("{:016x}", hash.finish()).into_bytes()
                 })
             },
             expected: both(READABLE),

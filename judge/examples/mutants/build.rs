@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env,
+    fs::{self, File},
     io::BufReader,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -115,13 +116,16 @@ impl Package {
     /// Has cargo check or build the program of that step: the program, and the modules with errors.
     fn cargo(&self, what: &str, step: u8) -> anyhow::Result<(Option<PathBuf>, BTreeSet<String>)> {
         let name = format!("step_{step}");
+        let log = self.folder.join("cargo.log");
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo::without_cargos_variables(&mut command);
         command
             .args([what, "--quiet", "--message-format=json", "--bin", &name, "--target-dir"])
             .arg(&self.target)
             .current_dir(&self.folder)
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            // Mutants that don't compile are no news.
+            .stderr(File::create(&log)?);
         let mut process = command.spawn().context("cargo can't be started")?;
         let output = process.stdout.take().context("cargo's output is read")?;
         let (mut program, mut broken, mut elsewhere) = (None, BTreeSet::new(), String::new());
@@ -148,7 +152,8 @@ impl Package {
         if succeeded || !broken.is_empty() {
             return Ok((program, broken));
         }
-        Err(anyhow!("cargo {what} fails for another reason than a mutant: {elsewhere}"))
+        let log = fs::read_to_string(&log)?;
+        Err(anyhow!("cargo {what} fails for another reason than a mutant: {elsewhere}{log}"))
     }
 }
 

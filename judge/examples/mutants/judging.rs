@@ -11,7 +11,7 @@ use std::{
 };
 
 use codec_kit::{AnyCodec, KeyService};
-use judge::{JudgeError, Outcome, limits, promises};
+use judge::{JudgeError, Outcome, limits, noise, promises};
 use serde::{Deserialize, Serialize};
 use solutions::Step;
 
@@ -41,16 +41,25 @@ fn judge(step: Step, make: Make, seed: u64, mut tell: impl FnMut(Line)) -> Optio
     for promise in promises::of(step) {
         tell(Line::Judging(promise.name.to_owned()));
         let mut tries = 0..BUSY_TRIES;
+        let mut was_stuck = false;
         let check = loop {
-            match promise.judge(step, &make, seed) {
-                Ok(check) => break check,
-                Err(JudgeError::TooBusy(seen)) => {
-                    tell(Line::Busy(seen));
-                    tries.next()?;
+            let judged = promise.judge(step, &make, seed).and_then(|check| {
+                // As `verify` does: what a busy machine does is not the codec's fault.
+                if !check.is_kept() {
+                    noise::quiet()?;
                 }
+                Ok(check)
+            });
+            match judged {
+                // A machine that was busy for seconds looks like a codec that hangs.
+                Ok(check) if check.outcome == Outcome::Stuck && !was_stuck => was_stuck = true,
+                Ok(check) => break check,
                 Err(error) => {
                     tell(Line::Busy(error.to_string()));
-                    return None;
+                    if !matches!(error, JudgeError::TooBusy(_)) {
+                        return None;
+                    }
+                    tries.next()?;
                 }
             }
         };

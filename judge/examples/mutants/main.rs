@@ -108,14 +108,20 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         let doubles = original.doubles(&mutants, arguments.doubles, arguments.seed);
         let both = mutants.iter().cloned().chain(doubles).collect();
         mutants = package.that_compile(step.number(), both)?;
-        programs.push((package.build(step.number(), &mutants)?, mutants));
+        let only = arguments.only.as_deref().unwrap_or_default();
+        let asked: Vec<_> = mutants.iter().filter(|one| one.id.contains(only)).cloned().collect();
+        // All of them, so that the program stays the same whichever is asked for.
+        let program = match asked.iter().all(|mutant| results.of(mutant).is_some()) {
+            true => None,
+            false => Some(package.build(step.number(), &mutants)?),
+        };
+        programs.push((program, asked));
     }
     let mut judged = Vec::new();
-    for (program, mut mutants) in programs {
-        if let Some(only) = &arguments.only {
-            mutants.retain(|mutant| mutant.id.contains(only));
+    for (program, mutants) in programs {
+        if let Some(program) = program {
+            results.judge(&program, &mutants, arguments.jobs.into())?;
         }
-        results.judge(&program, &mutants, arguments.jobs.into())?;
         judged.extend(mutants.into_iter().map(|mutant| {
             let verdict = results.of(&mutant);
             (mutant, verdict)

@@ -8,34 +8,37 @@ use serde::Deserialize;
 
 use crate::{mutant::Mutant, run::Verdict};
 
+/// Where the list is kept.
+const LIST: &str = "docs/evidence/equivalent-mutants.toml";
+
 /// The survivors that do what the reference codec does, and why: kept by hand.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Equivalent {
     #[serde(default)]
-    mutant: Vec<Entry>,
+    equivalent: Vec<Entry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    id: String,
-    /// Of the mutant's source: a codec that has changed is looked at again.
-    digest: String,
     reason: String,
+    /// The digest of the source of each, by id: a codec that has changed is looked at again.
+    mutants: BTreeMap<String, String>,
 }
 
 impl Equivalent {
     /// Reads the list.
     pub fn read(root: &Path) -> anyhow::Result<Self> {
-        let file = root.join("docs/evidence/equivalent-mutants.toml");
+        let file = root.join(LIST);
         let text =
             fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
     }
 
     fn lists(&self, mutant: &Mutant) -> bool {
-        self.mutant.iter().any(|entry| entry.id == mutant.id && entry.digest == mutant.digest)
+        let digest = |entry: &Entry| entry.mutants.get(&mutant.id) == Some(&mutant.digest);
+        self.equivalent.iter().any(digest)
     }
 }
 
@@ -101,10 +104,18 @@ pub fn print(
     let (explained, unexplained): (Vec<_>, Vec<_>) =
         survivors.iter().partition(|(mutant, _)| listed(mutant));
     summary.unexplained += unexplained.len();
-    if !unexplained.is_empty() {
-        outln!("\nThese mutants survived:");
+    // With two changes that survive by themselves, a double mutant shows nothing new.
+    let survives = |id: &String| survivors.iter().any(|(mutant, _)| mutant.id == *id);
+    let is_known = |mutant: &Mutant| {
+        let singles = mutant.singles();
+        singles.len() > 1 && singles.iter().all(survives)
+    };
+    let (known, new): (Vec<_>, Vec<_>) =
+        unexplained.into_iter().partition(|(mutant, _)| is_known(mutant));
+    if !new.is_empty() {
+        outln!("\n{} mutants survived:", new.len());
     }
-    for (mutant, costs) in &unexplained {
+    for (mutant, costs) in new {
         outln!("\n{}  (digest {})\n  {}", mutant.id, mutant.digest, mutant.says());
         for line in mutant.diff.lines() {
             outln!("    {line}");
@@ -112,18 +123,21 @@ pub fn print(
         let costs = if costs.is_empty() { "accepted".to_owned() } else { costs.join("; ") };
         outln!("  verify: {costs}");
     }
+    if !known.is_empty() {
+        outln!("\n{} double mutants of two survivors survived as well:", known.len());
+        known.iter().for_each(|(mutant, _)| outln!("  {}", mutant.id));
+    }
     if !explained.is_empty() {
-        outln!(
-            "\n{} more survived that docs/evidence/equivalent-mutants.toml explains.",
-            explained.len()
-        );
+        outln!("\n{} more survived that {LIST} explains.", explained.len());
     }
     // A part of the mutants says nothing about the others.
-    for Entry { id, reason, .. } in equivalent.mutant.iter().filter(|_| whole) {
-        if !survivors.iter().any(|(mutant, _)| mutant.id == *id && equivalent.lists(mutant)) {
-            outln!(
-                "\nStale in docs/evidence/equivalent-mutants.toml, no survivor any more: {id} ({reason})"
-            );
+    for Entry { reason, mutants } in equivalent.equivalent.iter().filter(|_| whole) {
+        for (id, digest) in mutants {
+            let survived =
+                |(mutant, _): &(&Mutant, _)| mutant.id == *id && mutant.digest == *digest;
+            if !survivors.iter().any(survived) {
+                outln!("\nStale in {LIST}, no survivor any more: {id} {digest}\n  {reason}");
+            }
         }
     }
     if summary.undecided > 0 {
@@ -163,5 +177,17 @@ fn print_table(mutants: &[&(&Mutant, &Verdict)]) {
     outln!("\nstep  rejected by                mutants");
     for ((step, check), count) in checks {
         outln!("{step:<5} {check:<26} {count:>7}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_can_be_read() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let list = Equivalent::read(root).unwrap();
+        assert!(list.equivalent.iter().all(|entry| !entry.reason.is_empty()));
     }
 }

@@ -41,7 +41,7 @@ const TICK: Duration = Duration::from_millis(5);
 const TASK_BLOCKED: Duration = Duration::from_millis(100);
 /// A measure that takes longer does not end. The longest that does takes half of it, with a codec that
 /// retries for as long as it may.
-pub const TIME_LIMIT: Duration = Duration::from_secs(20);
+pub const TIME_LIMIT: Duration = Duration::from_secs(15);
 
 /// Builds the codec under judgement around a key service.
 pub type MakeCodec<'a> = &'a (dyn Fn(KeyService) -> AnyCodec + Sync);

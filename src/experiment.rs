@@ -21,5 +21,5 @@ pub use progress::RunProgress;
 pub use result::{Run, Series, Workflows};
 pub use run::{Experiment, Measured, Target};
 pub use scenario::{Scenario, ScenarioName};
-pub use worker_log::trouble;
+pub use worker_log::Trouble;
 pub use worker_process::WorkerExited;

@@ -140,10 +140,10 @@ fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
         format!("look at the worker's log, .workshop/verify/mine_{}.worker.log", step.number());
     let [verdict, means, next] = match live.verdict() {
         Verdict::Good => return None,
-        Verdict::NotDone => [
-            "it works by itself, but not in a worker.",
-            "in a worker, the codec encodes and decodes for workflows and activities, for several keys, \
-             and some calls to the key service fail.",
+        Verdict::NotDone(cause) => [
+            cause,
+            "in a worker, the codec encodes and decodes for workflows and for activities, meets two \
+             keys, and some calls to the key service fail.",
             &log,
         ],
         Verdict::OnServer(finding, _) if finding.is_readable() => [

@@ -1,10 +1,7 @@
 //! A real server and a small load, against the codec whose weakness the step cures, in the same run: the
 //! attendee's own, where there is one.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -15,7 +12,7 @@ use crate::{
     course::{self, Progress},
     experiment::{
         Codec, Contender, Experiment, Keys, Measured, Reference, Run, RunProgress, Scenario,
-        ScenarioName, Target, WorkerExited, random, trouble,
+        ScenarioName, Target, Trouble, WorkerExited, random,
     },
     temporal::TemporalCli,
 };
@@ -27,7 +24,7 @@ const WORKFLOWS: u32 = 20;
 /// Workflows that fail on purpose, and others whose activities fail once.
 const FAILING: u32 = 1;
 /// The share of the calls to the key service that fail.
-const FAILURE_RATE: f64 = 0.02;
+const FAILURE_RATE: f64 = 0.01;
 /// The share of the calls for a key to decode with that stall, at least. They are awaited one after another, so
 /// many would be what the run measures.
 const DECODE_STALLS: f64 = 0.03;
@@ -37,17 +34,21 @@ const DECODE_STALLS: f64 = 0.03;
 pub struct Live {
     /// The codec that is not fixed: the attendee's own of the step before (`mine_1`), or the reference.
     baseline: Codec,
-    /// Seconds, with that codec.
+    /// Seconds, with that codec; at least, if its run was cut off.
     baseline_end_to_end_p95: Option<f64>,
+    baseline_cut_off: bool,
     /// Seconds, with the exercise's.
     end_to_end_p95: Option<f64>,
     workflows: u32,
     /// Those that ended as they were to: some fail on purpose.
     as_expected: usize,
     workflow_task_not_found: u64,
+    /// How the worker exited in the middle of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exited: Option<String>,
     /// Why workflows did not end as expected, from the worker's log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     /// What the server stored.
     evidence: Evidence,
 }
@@ -57,8 +58,8 @@ pub struct Live {
 pub enum Verdict<'a> {
     /// The codec does in a worker what it does by itself.
     Good,
-    /// The worker exited, or not every workflow ended as expected.
-    NotDone,
+    /// Not every workflow ended as expected and in time: the cause.
+    NotDone(&'static str),
     /// The server stores something that it should not: the first of these, and how many more.
     OnServer(&'a Finding, usize),
     /// It is not much faster than the other codec.
@@ -72,10 +73,12 @@ impl Live {
         Self {
             baseline: uncured.codec,
             baseline_end_to_end_p95: p95(uncured),
+            baseline_cut_off: uncured.cut_off,
             end_to_end_p95: run.and_then(p95),
             workflows: WORKFLOWS,
             as_expected: run.map_or(0, |run| run.workflows.as_expected),
             workflow_task_not_found: run.map_or(0, |run| run.workflow_task_not_found),
+            exited: mine.exited.clone(),
             trouble: mine.trouble.clone(),
             evidence: mine.evidence.clone(),
         }
@@ -84,9 +87,8 @@ impl Live {
     /// What this means for the codec.
     pub fn verdict(&self) -> Verdict<'_> {
         match self.evidence.first() {
-            _ if !self.is_done() && self.trouble.is_some() => Verdict::NotDone,
             Some((finding, more)) => Verdict::OnServer(finding, more),
-            None if !self.is_done() => Verdict::NotDone,
+            None if !self.is_done() => Verdict::NotDone(self.cause()),
             None if self.faster().is_some_and(|faster| faster >= FASTER) => Verdict::Good,
             None => Verdict::Slow,
         }
@@ -102,7 +104,21 @@ impl Live {
         self.as_expected == self.workflows as usize && self.workflow_task_not_found == 0
     }
 
-    /// How many times as long the other codec took.
+    fn cause(&self) -> &'static str {
+        match (&self.trouble, &self.exited) {
+            (Some(Trouble::Panicked { .. }), _) => "the codec panics in a worker.",
+            (_, Some(_)) => "the worker exits with this codec.",
+            (Some(Trouble::Logged { .. }), None) => {
+                "workflows do not complete, because of an error."
+            }
+            (None, None) if self.as_expected == self.workflows as usize => {
+                "workflow tasks are answered too late."
+            }
+            (None, None) => "workflows do not complete in time.",
+        }
+    }
+
+    /// How many times as long the other codec took, at least.
     fn faster(&self) -> Option<f64> {
         Some(self.baseline_end_to_end_p95? / self.end_to_end_p95?)
     }
@@ -119,9 +135,11 @@ impl Live {
             ),
         };
         match self.verdict() {
-            Verdict::NotDone => {
-                let why = self.trouble.as_deref().map(|why| format!("; {why}"));
-                format!("{done}{late}{}", why.unwrap_or_default())
+            Verdict::NotDone(_) => {
+                let exited = self.exited.as_ref().map(|how| format!("the worker exited ({how})"));
+                let trouble = self.trouble.as_ref().map(Trouble::to_string);
+                let why = [exited, trouble].into_iter().flatten().map(|why| format!("; {why}"));
+                format!("{done}{late}{}", why.collect::<String>())
             }
             Verdict::OnServer(finding, more) => {
                 let more = match more {
@@ -147,10 +165,16 @@ impl Live {
         };
         let [mine, other] = [self.end_to_end_p95, self.baseline_end_to_end_p95]
             .map(|p95| p95.map_or("unknown".to_owned(), |seconds| format!("{seconds:.2} s")));
+        let [over, at_least] = match self.baseline_cut_off {
+            true => ["over ", "at least "],
+            false => [""; 2],
+        };
         let compared = match self.faster() {
-            Some(faster) if faster >= 1.05 => format!("{other} ({faster:.1} times as long)"),
-            Some(faster) if faster > 0.95 => format!("{other}, as long"),
-            Some(_) => format!("only {other}"),
+            Some(faster) if faster >= 1.05 => {
+                format!("{over}{other}, {at_least}{faster:.1} times as long")
+            }
+            Some(faster) if faster > 0.95 => format!("{over}{other}, about as long"),
+            Some(_) => format!("{over}{other}, which is faster"),
             None => other,
         };
         format!("{mine}; {baseline} took {compared}")
@@ -161,35 +185,34 @@ impl Live {
 struct Outcome {
     /// None, if the worker exited.
     run: Option<Run>,
-    trouble: Option<String>,
+    exited: Option<String>,
+    trouble: Option<Trouble>,
     evidence: Evidence,
 }
 
 impl Outcome {
-    /// A worker that exits is the codec's doing, as the other codec's did not.
+    /// A worker that exits is the codec's doing: with the other codec, it did not.
     fn of(measured: anyhow::Result<Measured>, keys: &Keys) -> anyhow::Result<Self> {
-        let Measured { run, histories, worker_log } = match measured {
-            Ok(measured) => measured,
-            Err(error) => {
-                let exited = error.downcast::<WorkerExited>()?;
-                let log = fs::read(&exited.log).unwrap_or_default();
-                let trouble = trouble(&String::from_utf8_lossy(&log)).map(|why| format!(": {why}"));
-                let trouble =
-                    format!("the worker exited ({}){}", exited.status, trouble.unwrap_or_default());
-                return Ok(Self {
-                    run: None,
-                    trouble: Some(trouble),
-                    evidence: Evidence::default(),
-                });
+        match measured {
+            Ok(Measured { run, histories, worker_log }) => {
+                let failed = run.workflows.as_expected < WORKFLOWS as usize;
+                Ok(Self {
+                    trouble: failed.then(|| Trouble::read(&worker_log)).flatten(),
+                    evidence: Evidence::of(&histories, keys)?,
+                    exited: None,
+                    run: Some(run),
+                })
             }
-        };
-        let log = fs::read(worker_log).unwrap_or_default();
-        let trouble = (run.workflows.as_expected < WORKFLOWS as usize)
-            .then(|| trouble(&String::from_utf8_lossy(&log)))
-            .flatten()
-            .map(|why| format!("the worker's log says: {why}"));
-        let evidence = Evidence::of(&histories, keys)?;
-        Ok(Self { run: Some(run), trouble, evidence })
+            Err(error) => {
+                let WorkerExited { status, log } = error.downcast()?;
+                Ok(Self {
+                    trouble: Trouble::read(&log),
+                    evidence: Evidence::default(),
+                    exited: Some(status.to_string()),
+                    run: None,
+                })
+            }
+        }
     }
 }
 

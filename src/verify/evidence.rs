@@ -336,3 +336,402 @@ fn field(path: &str) -> String {
     });
     shown.collect::<Vec<_>>().join(".")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use codec_kit::{PayloadConversionError, seal};
+    use futures::{FutureExt, future::BoxFuture};
+    use greeting::workflows::Failing;
+    use temporalio_common::{
+        payload_visitor::{AsyncPayloadVisitor, PayloadField, PayloadFieldData, PayloadVisitable},
+        protos::temporal::api::{
+            common::v1::{Header, Memo, Payloads, SearchAttributes},
+            enums::v1::EventType,
+            failure::v1::{
+                ApplicationFailureInfo, CanceledFailureInfo, Failure, TimeoutFailureInfo,
+                failure::FailureInfo,
+            },
+            history::v1::{history_event::Attributes, *},
+            sdk::v1::UserMetadata,
+        },
+    };
+
+    use super::*;
+    // And not the message of that name.
+    use crate::experiment::History;
+
+    const NAME: &str = "Ada 6b21f0c49d83a7e5";
+
+    fn history(events: Vec<HistoryEvent>) -> History {
+        let input = GreetingInput {
+            id: "7".into(),
+            name: NAME.into(),
+            activities: Some(2),
+            activity_seconds: Some(0.1),
+            failing: Some(Failing::Once),
+        };
+        History { workflow_id: "greeting-7".into(), input, events }
+    }
+
+    fn event(event_type: EventType, attributes: Attributes) -> HistoryEvent {
+        HistoryEvent {
+            event_id: 5,
+            event_type: event_type.into(),
+            attributes: Some(attributes),
+            ..HistoryEvent::default()
+        }
+    }
+
+    fn json(value: impl Serialize) -> Payload {
+        Payload {
+            metadata: [(ENCODING.to_owned(), b"json/plain".to_vec())].into(),
+            data: serde_json::to_vec(&value).unwrap(),
+            ..Payload::default()
+        }
+    }
+
+    fn sealed(keyring: &Keyring, value: impl Serialize) -> Payload {
+        seal(keyring.active(), &json(value)).unwrap()
+    }
+
+    fn payloads(payload: Payload) -> Option<Payloads> {
+        Some(Payloads { payloads: vec![payload] })
+    }
+
+    fn fields(payload: Payload) -> HashMap<String, Payload> {
+        [("key".to_owned(), payload)].into()
+    }
+
+    fn failure(info: FailureInfo) -> Option<Failure> {
+        Some(Failure { failure_info: Some(info), ..Failure::default() })
+    }
+
+    fn details(payload: Payload) -> FailureInfo {
+        FailureInfo::ApplicationFailureInfo(ApplicationFailureInfo {
+            details: payloads(payload),
+            ..Default::default()
+        })
+    }
+
+    /// An event with a payload in one place, and that place.
+    type Place = (&'static str, fn(Payload) -> HistoryEvent);
+
+    /// Places of every kind; what the events have besides is empty.
+    const PLACES: [Place; 17] = [
+        ("input.0", |payload| {
+            let input = payloads(payload);
+            let attributes = ActivityTaskScheduledEventAttributes { input, ..Default::default() };
+            event(
+                EventType::ActivityTaskScheduled,
+                Attributes::ActivityTaskScheduledEventAttributes(attributes),
+            )
+        }),
+        ("header.fields.key", |payload| {
+            let header = Some(Header { fields: fields(payload) });
+            let attributes = ActivityTaskScheduledEventAttributes { header, ..Default::default() };
+            event(
+                EventType::ActivityTaskScheduled,
+                Attributes::ActivityTaskScheduledEventAttributes(attributes),
+            )
+        }),
+        ("last_failure.encodedAttributes", |payload| {
+            let failure = Failure { encoded_attributes: Some(payload), ..Default::default() };
+            let attributes = ActivityTaskStartedEventAttributes {
+                last_failure: Some(failure),
+                ..Default::default()
+            };
+            event(
+                EventType::ActivityTaskStarted,
+                Attributes::ActivityTaskStartedEventAttributes(attributes),
+            )
+        }),
+        ("result.0", |payload| {
+            let result = payloads(payload);
+            let attributes = ActivityTaskCompletedEventAttributes { result, ..Default::default() };
+            event(
+                EventType::ActivityTaskCompleted,
+                Attributes::ActivityTaskCompletedEventAttributes(attributes),
+            )
+        }),
+        ("failure.applicationFailureInfo.details.0", |payload| {
+            let failure = failure(details(payload));
+            let attributes = ActivityTaskFailedEventAttributes { failure, ..Default::default() };
+            event(
+                EventType::ActivityTaskFailed,
+                Attributes::ActivityTaskFailedEventAttributes(attributes),
+            )
+        }),
+        ("failure.timeoutFailureInfo.lastHeartbeatDetails.0", |payload| {
+            let info = TimeoutFailureInfo {
+                last_heartbeat_details: payloads(payload),
+                ..Default::default()
+            };
+            let failure = failure(FailureInfo::TimeoutFailureInfo(info));
+            let attributes = ActivityTaskTimedOutEventAttributes { failure, ..Default::default() };
+            event(
+                EventType::ActivityTaskTimedOut,
+                Attributes::ActivityTaskTimedOutEventAttributes(attributes),
+            )
+        }),
+        ("failure.canceledFailureInfo.details.0", |payload| {
+            let info = CanceledFailureInfo { details: payloads(payload), ..Default::default() };
+            let failure = failure(FailureInfo::CanceledFailureInfo(info));
+            let attributes = WorkflowTaskFailedEventAttributes { failure, ..Default::default() };
+            event(
+                EventType::WorkflowTaskFailed,
+                Attributes::WorkflowTaskFailedEventAttributes(attributes),
+            )
+        }),
+        ("failure.cause.cause.applicationFailureInfo.details.0", |payload| {
+            let cause = |cause: Option<Failure>| {
+                Some(Failure { cause: cause.map(Box::new), ..Failure::default() })
+            };
+            let failure = cause(cause(failure(details(payload))));
+            let attributes =
+                WorkflowExecutionFailedEventAttributes { failure, ..Default::default() };
+            event(
+                EventType::WorkflowExecutionFailed,
+                Attributes::WorkflowExecutionFailedEventAttributes(attributes),
+            )
+        }),
+        ("result.0", |payload| {
+            let result = payloads(payload);
+            let attributes =
+                WorkflowExecutionCompletedEventAttributes { result, ..Default::default() };
+            event(
+                EventType::WorkflowExecutionCompleted,
+                Attributes::WorkflowExecutionCompletedEventAttributes(attributes),
+            )
+        }),
+        ("details.0", |payload| {
+            let details = payloads(payload);
+            let attributes =
+                WorkflowExecutionCanceledEventAttributes { details, ..Default::default() };
+            event(
+                EventType::WorkflowExecutionCanceled,
+                Attributes::WorkflowExecutionCanceledEventAttributes(attributes),
+            )
+        }),
+        ("input.0", |payload| {
+            let input = payloads(payload);
+            let attributes =
+                WorkflowExecutionSignaledEventAttributes { input, ..Default::default() };
+            event(
+                EventType::WorkflowExecutionSignaled,
+                Attributes::WorkflowExecutionSignaledEventAttributes(attributes),
+            )
+        }),
+        ("upserted_memo.fields.key", |payload| {
+            let upserted_memo = Some(Memo { fields: fields(payload) });
+            let attributes =
+                WorkflowPropertiesModifiedEventAttributes { upserted_memo, ..Default::default() };
+            event(
+                EventType::WorkflowPropertiesModified,
+                Attributes::WorkflowPropertiesModifiedEventAttributes(attributes),
+            )
+        }),
+        ("details.data.0", |payload| {
+            let details = payloads(payload).map(|payloads| ("data".to_owned(), payloads));
+            let attributes = MarkerRecordedEventAttributes {
+                details: details.into_iter().collect(),
+                ..Default::default()
+            };
+            event(EventType::MarkerRecorded, Attributes::MarkerRecordedEventAttributes(attributes))
+        }),
+        ("user_metadata.summary", |payload| HistoryEvent {
+            user_metadata: Some(UserMetadata { summary: Some(payload), details: None }),
+            ..event(
+                EventType::TimerStarted,
+                Attributes::TimerStartedEventAttributes(Default::default()),
+            )
+        }),
+        ("input", |payload| {
+            let attributes = NexusOperationScheduledEventAttributes {
+                input: Some(payload),
+                ..Default::default()
+            };
+            event(
+                EventType::NexusOperationScheduled,
+                Attributes::NexusOperationScheduledEventAttributes(attributes),
+            )
+        }),
+        ("input.0", |payload| {
+            let attributes = StartChildWorkflowExecutionInitiatedEventAttributes {
+                input: payloads(payload),
+                ..Default::default()
+            };
+            event(
+                EventType::StartChildWorkflowExecutionInitiated,
+                Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(attributes),
+            )
+        }),
+        ("memo.fields.key", |payload| {
+            let attributes = WorkflowExecutionContinuedAsNewEventAttributes {
+                memo: Some(Memo { fields: fields(payload) }),
+                ..Default::default()
+            };
+            event(
+                EventType::WorkflowExecutionContinuedAsNew,
+                Attributes::WorkflowExecutionContinuedAsNewEventAttributes(attributes),
+            )
+        }),
+    ];
+
+    /// What an event with a result holds, of which nothing is known.
+    fn signal(payload: Payload) -> HistoryEvent {
+        PLACES[10].1(payload)
+    }
+
+    fn evidence(keys: &Keys, event: HistoryEvent) -> Evidence {
+        Evidence::of(&[history(vec![event])], keys).unwrap()
+    }
+
+    fn findings(keys: &Keys, event: HistoryEvent) -> Vec<String> {
+        evidence(keys, event).findings.iter().map(Finding::to_string).collect()
+    }
+
+    /// How many payloads the SDK itself sees in an event.
+    fn seen_by_the_sdk(mut event: HistoryEvent) -> usize {
+        struct Count(usize);
+        impl AsyncPayloadVisitor for Count {
+            fn visit<'a>(
+                &'a mut self,
+                field: PayloadField<'a>,
+            ) -> BoxFuture<'a, Result<(), PayloadConversionError>> {
+                self.0 += match field.data {
+                    PayloadFieldData::Single(_) => 1,
+                    PayloadFieldData::Repeated(payloads) => payloads.len(),
+                    PayloadFieldData::Payloads(payloads) => payloads.payloads.len(),
+                };
+                async { Ok(()) }.boxed()
+            }
+        }
+        let mut count = Count(0);
+        event.visit_payloads_mut(&mut count).now_or_never().unwrap().unwrap();
+        count.0
+    }
+
+    #[test]
+    fn a_payload_is_found_wherever_it_is() {
+        let keys = Keys::generate().unwrap();
+        for (place, make) in PLACES {
+            let event = make(json(NAME));
+            let of = format!("event 5 ({}) of workflow greeting-7: {place}", name_of_type(&event));
+            let expected = format!(
+                "{of} is \"json/plain\", not \"binary/encrypted\", and shows the name as text"
+            );
+            let evidence = evidence(&keys, event.clone());
+            assert_eq!(evidence.payloads, seen_by_the_sdk(event.clone()), "{of}");
+            assert_eq!(findings(&keys, event), [expected]);
+            let event = make(Payload { metadata: HashMap::new(), ..json("something") });
+            assert_eq!(findings(&keys, event), [format!("{of} is \"\", not \"binary/encrypted\"")]);
+        }
+    }
+
+    #[test]
+    fn what_is_encrypted_as_expected_is_no_finding() {
+        let keys = Keys::generate().unwrap();
+        let input = history(Vec::new()).input;
+        let activity = input.activity();
+        let written = |at: usize, value: Value| PLACES[at].1(sealed(&keys.worker, value));
+        let started = WorkflowExecutionStartedEventAttributes {
+            input: payloads(sealed(&keys.starter, &input)),
+            search_attributes: Some(SearchAttributes { indexed_fields: fields(json("open")) }),
+            ..Default::default()
+        };
+        let events = vec![
+            event(
+                EventType::WorkflowExecutionStarted,
+                Attributes::WorkflowExecutionStartedEventAttributes(started),
+            ),
+            written(0, serde_json::to_value(&activity).unwrap()),
+            written(4, activity.details().into()),
+            written(3, activity.result().into()),
+            written(7, activity.details().into()),
+            written(8, input.result().into()),
+            written(10, "whatever".into()),
+        ];
+        let evidence = Evidence::of(&[history(events)], &keys).unwrap();
+        assert_eq!((evidence.findings, evidence.payloads), (Vec::new(), 8));
+        assert!(evidence.payloads > 0);
+    }
+
+    #[test]
+    fn a_payload_that_holds_something_else_is_a_finding() {
+        let keys = Keys::generate().unwrap();
+        for at in [0, 3, 4, 7, 8] {
+            let (place, make) = PLACES[at];
+            let found = findings(&keys, make(sealed(&keys.worker, "Hello")));
+            let [found] = &found[..] else { panic!("{place}: {found:?}") };
+            assert!(
+                found.ends_with("decrypts to something else than what was encrypted"),
+                "{found}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_payload_under_another_key_is_a_finding() {
+        let keys = Keys::generate().unwrap();
+        let found = |payload| findings(&keys, signal(payload)).concat();
+        let starters = found(sealed(&keys.starter, "x"));
+        assert!(
+            starters
+                .ends_with("is encrypted with key \"starter\", and the active one was \"worker\""),
+            "{starters}"
+        );
+        let foreign = found(sealed(&Keys::generate().unwrap().worker, "x"));
+        assert!(foreign.contains("can't be decrypted: decryption with key id"), "{foreign}");
+        let unknown = found(sealed(&Keyring::test_key(), "x"));
+        assert!(unknown.contains("can't be decrypted: the payload is encrypted with"), "{unknown}");
+        let mut changed = sealed(&keys.worker, "x");
+        changed.data[20] ^= 1;
+        assert!(found(changed).contains("can't be decrypted"));
+    }
+
+    #[test]
+    fn plain_text_beside_payloads_is_found_in_every_form() {
+        let keys = Keys::generate().unwrap();
+        let reversed: String = NAME.chars().rev().collect();
+        let hex: String = NAME.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let in_failure = |failure: Failure| {
+            let failure = Some(failure);
+            let attributes = WorkflowTaskFailedEventAttributes { failure, ..Default::default() };
+            let attributes = Attributes::WorkflowTaskFailedEventAttributes(attributes);
+            findings(&keys, event(EventType::WorkflowTaskFailed, attributes)).concat()
+        };
+        let message = |message: String| in_failure(Failure { message, ..Failure::default() });
+        let place = "event 5 (WorkflowTaskFailed) of workflow greeting-7: failure.message shows";
+        for (text, shown) in [
+            (format!("can't greet {NAME}"), "the name as text"),
+            (format!("can't greet {:?}", NAME.as_bytes()), "the name as a list of numbers"),
+            (hex, "the name in hexadecimal"),
+            (serde_json::to_value(json(NAME)).unwrap()["data"].to_string(), "the name in base64"),
+            (reversed, "the name reversed"),
+            ("can't say Hello".to_owned(), "Hello as text"),
+            ("SGVsbG8=".to_owned(), "Hello in base64"),
+            ("olleH".to_owned(), "Hello reversed"),
+        ] {
+            assert_eq!(message(text), format!("{place} {shown}"));
+        }
+        assert_eq!(message("the key service failed (call 7)".to_owned()), "");
+        let stack_trace = format!("at greet({NAME})");
+        let found = in_failure(Failure { stack_trace, ..Failure::default() });
+        assert!(found.ends_with("failure.stackTrace shows the name as text"), "{found}");
+
+        let mut sealed = sealed(&keys.worker, "x");
+        sealed.metadata.insert("hint".to_owned(), NAME.into());
+        let found = findings(&keys, signal(sealed)).concat();
+        assert!(found.ends_with("input.0.metadata shows the name as text"), "{found}");
+        let memo = Memo { fields: [(NAME.to_owned(), self::sealed(&keys.worker, "x"))].into() };
+        let attributes = WorkflowPropertiesModifiedEventAttributes {
+            upserted_memo: Some(memo),
+            ..Default::default()
+        };
+        let attributes = Attributes::WorkflowPropertiesModifiedEventAttributes(attributes);
+        let found = findings(&keys, event(EventType::WorkflowPropertiesModified, attributes));
+        assert!(found.concat().ends_with("fields shows the name as text"), "{found:?}");
+    }
+}

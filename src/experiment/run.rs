@@ -74,7 +74,7 @@ impl Experiment<'_> {
     ///
     /// # Errors
     /// When the server or the worker does not start, or exits in the middle:
-    /// [`WorkerExited`](super::WorkerExited).
+    /// [`WorkerExited`](super::worker_process::WorkerExited).
     pub async fn run(
         &self,
         contender: &Contender,

@@ -55,7 +55,7 @@ fn what_an_activity_leaves_in_plain_text_is_found_on_the_server() {
     assert!(said.contains("Not solved: the server stores data that is not encrypted."), "{said}");
     let named = "event 7 (ActivityTaskFailed) of workflow compare-verify-mine_3-0: \
                  failure.applicationFailureInfo.details.0 is \"json/plain\", not \
-                 \"binary/encrypted\", and shows the name as text";
+                 \"binary/encrypted\", and shows the name to greet as text";
     assert!(said.contains(named), "{said}");
     // Results of activities as well, and nothing that a workflow has encoded.
     let findings = live["evidence"]["findings"].as_array().unwrap();

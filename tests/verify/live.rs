@@ -50,7 +50,7 @@ fn what_an_activity_leaves_in_plain_text_is_found_on_the_server() {
     let checkout = Checkout::take();
     let (report, said) = judged(&checkout, "return codec_future(async move { Ok(payloads) });");
     let live = &report["live"];
-    assert_eq!(live["as_expected"], 20, "{live:#}");
+    assert_eq!(live["as_expected"], 22, "{live:#}");
     // The workflow that fails on purpose, its only activity, and the payload of its failure.
     assert!(said.contains("Not solved: the server stores data that is not encrypted."), "{said}");
     let named = "event 7 (ActivityTaskFailed) of workflow compare-verify-mine_3-0: \

@@ -28,7 +28,9 @@ use greeting::{args::Given, connection::ServerArgs, logging::LogArgs};
 
 use self::results::Comparison;
 use crate::{
-    experiment::{Contender, Experiment, Reference, RunProgress, Scenario, ScenarioName, Target},
+    experiment::{
+        Contender, Experiment, Measured, Reference, RunProgress, Scenario, ScenarioName, Target,
+    },
     process::until_interrupted,
     temporal::TemporalCli,
 };
@@ -113,14 +115,21 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     };
 
     let scenario = args.numbers.over(args.scenario.scenario())?;
-    let experiment =
-        Experiment { scenario: &scenario, target: &target, logs: &logs, id: experiment_id() };
+    let experiment = Experiment {
+        scenario: &scenario,
+        target: &target,
+        logs: &logs,
+        id: experiment_id(),
+        name: "World".to_owned(),
+        failing: 0,
+        keys: None,
+    };
     let mut runs = Vec::new();
     for (number, contender) in (1..).zip(&contenders) {
         let what = format!("[{number}/{}] {}", contenders.len(), contender.codec);
         let progress = RunProgress::new(&what, &scenario);
         let measured = experiment.run(contender, &progress).await;
-        let run = measured.with_context(|| format!("measuring {what}"))?;
+        let Measured { run, .. } = measured.with_context(|| format!("measuring {what}"))?;
         progress.finish(&run);
         runs.push(run);
     }

@@ -4,16 +4,22 @@
 mod codec;
 mod contender;
 mod history;
+mod keys;
 mod progress;
 mod result;
 mod run;
 mod sampler;
 mod scenario;
+mod worker_log;
 mod worker_process;
 
 pub use codec::{Codec, Reference};
 pub use contender::Contender;
+pub use history::History;
+pub use keys::{Keys, random};
 pub use progress::RunProgress;
 pub use result::{Run, Series, Workflows};
-pub use run::{Experiment, Target};
+pub use run::{Experiment, Measured, Target};
 pub use scenario::{Scenario, ScenarioName};
+pub use worker_log::Trouble;
+pub use worker_process::WorkerExited;

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `subprocess` | starts the process that judges the codec, keeps it within limits, reads what it wrote |
 //! | `live` | a real server and a small load, against the codec of before in the same run |
+//! | `evidence` | looks at what the server stored of that load |
 //! | `diagnosis` | what the first broken promise means, and where to look next |
 //! | `report` | all of that, as JSON and as text |
 
 mod diagnosis;
+mod evidence;
 mod live;
 mod report;
 mod subprocess;

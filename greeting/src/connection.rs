@@ -107,6 +107,11 @@ impl Server {
         Ok(Self { options, namespace, keyring })
     }
 
+    /// The same server, with these keys.
+    pub fn with_keyring(self, keyring: Keyring) -> Self {
+        Self { keyring, ..self }
+    }
+
     /// The keys to encrypt with.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring

@@ -14,7 +14,7 @@ use temporalio_client::{
 
 use crate::{
     args::LoadArgs,
-    workflows::{ACTIVITIES, ACTIVITY_SECONDS, GreetingInput, GreetingWorkflow},
+    workflows::{ACTIVITIES, ACTIVITY_SECONDS, Failing, GreetingInput, GreetingWorkflow},
 };
 
 /// What the workflows of a load are given.
@@ -28,6 +28,39 @@ pub struct Load {
     pub id_prefix: String,
     /// Whom they greet.
     pub name: String,
+    /// How many fail on purpose, and how many others have activities that fail once: failures have
+    /// payloads, too.
+    pub failing: u32,
+}
+
+impl Load {
+    /// The ids of its workflows, and what each is given.
+    pub fn inputs(&self) -> impl Iterator<Item = (String, GreetingInput)> {
+        (0..self.numbers.workflows).map(|number| (self.id(number), self.input(number)))
+    }
+
+    fn id(&self, number: u32) -> String {
+        format!("{}-{number}", self.id_prefix)
+    }
+
+    fn input(&self, number: u32) -> GreetingInput {
+        let LoadArgs { activities, activity_seconds, .. } = self.numbers;
+        let failing = match number.checked_div(self.failing) {
+            Some(0) => Some(Failing::ForGood),
+            Some(1) => Some(Failing::Once),
+            _ => None,
+        };
+        // The server takes a second for a retry: a single one, or they would be the slowest of all.
+        let activities = if failing.is_some() { activities.min(1) } else { activities };
+        GreetingInput {
+            id: number.to_string(),
+            name: self.name.clone(),
+            // The original's own are left out.
+            activities: Some(activities).filter(|number| *number != ACTIVITIES),
+            activity_seconds: Some(activity_seconds).filter(|seconds| *seconds != ACTIVITY_SECONDS),
+            failing,
+        }
+    }
 }
 
 /// A workflow that completed.
@@ -72,12 +105,6 @@ impl LoadOutcome {
     /// Whether all completed.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.unfinished.is_empty() && self.unanswered.is_empty()
-    }
-
-    /// The ids of the workflows that completed and of those that still run.
-    pub fn ids(&self) -> impl Iterator<Item = String> {
-        let completed = self.completed.iter().map(|completed| completed.id.clone());
-        completed.chain(self.unfinished.iter().map(|(id, _)| id.clone()))
     }
 }
 
@@ -170,17 +197,11 @@ async fn one(
             None => under_way.remove(&number),
         };
     };
-    let id = format!("{}-{number}", load.id_prefix);
-    let LoadArgs { activities, activity_seconds, workflow_task_timeout_seconds, .. } = load.numbers;
-    let input = GreetingInput {
-        id: number.to_string(),
-        name: load.name.clone(),
-        // The original's own are left out.
-        activities: Some(activities).filter(|number| *number != ACTIVITIES),
-        activity_seconds: Some(activity_seconds).filter(|seconds| *seconds != ACTIVITY_SECONDS),
-    };
+    let id = load.id(number);
+    let input = load.input(number);
+    let task_timeout = load.numbers.workflow_task_timeout_seconds;
     let options = WorkflowStartOptions::new(load.task_queue.as_str(), id.as_str())
-        .task_timeout(Duration::from_secs_f64(workflow_task_timeout_seconds))
+        .task_timeout(Duration::from_secs_f64(task_timeout))
         .build();
     let since = Instant::now();
     note(Some(UnderWay::Asked(id.clone())));
@@ -220,5 +241,29 @@ fn not_completed(error: WorkflowGetResultError) -> String {
             status.code()
         ),
         error => format!("{:#}", anyhow::Error::from(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::defaults;
+
+    #[test]
+    fn the_first_workflows_fail_and_as_many_others_fail_once() {
+        let failing = |failing| {
+            let numbers = LoadArgs { workflows: 5, ..defaults() };
+            let load = Load {
+                numbers,
+                task_queue: "queue".into(),
+                id_prefix: "id".into(),
+                name: "World".into(),
+                failing,
+            };
+            load.inputs().map(|(_, input)| input.failing).collect::<Vec<_>>()
+        };
+        assert_eq!(failing(0), [None; 5]);
+        let [fails, once] = [Failing::ForGood, Failing::Once].map(Some);
+        assert_eq!(failing(2), [fails, fails, once, once, None]);
     }
 }

@@ -113,6 +113,7 @@ async fn start(
         task_queue: args.task_queue.clone(),
         id_prefix: args.id_prefix.clone(),
         name: args.name.clone(),
+        failing: 0,
     };
     // Draws nothing when stderr is no terminal.
     let bar = ProgressBar::new(args.load.workflows.into()).with_style(

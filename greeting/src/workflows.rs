@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::{activities, workflow, workflow_methods};
 use temporalio_sdk::{
     ActivityOptions, WorkflowContext, WorkflowResult,
@@ -23,9 +24,26 @@ pub const ACTIVITIES: u32 = 10;
 /// How long an activity works, in seconds, unless its input says otherwise.
 pub const ACTIVITY_SECONDS: f64 = 0.5;
 
+/// The message of an activity that fails because its input says so. It holds no data: the server stores
+/// messages as they are, and only the details beside them are encrypted.
+pub const FAILS_ON_PURPOSE: &str = "the activity failed on purpose";
+
 const START_TO_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How soon an activity that failed on purpose is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// An activity works in this many equal parts, as the original's does.
 const NAPS: u32 = 5;
+
+/// How an activity fails on purpose, with details, so that there are failures whose payloads a codec has to
+/// encrypt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failing {
+    /// On its first attempt only.
+    Once,
+    /// Without a retry, so the workflow fails as well.
+    ForGood,
+}
 
 /// The workflow's input.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +58,9 @@ pub struct GreetingInput {
     /// How long each works, in seconds; absent: [`ACTIVITY_SECONDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity_seconds: Option<f64>,
+    /// How its activities fail; absent: they don't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
 }
 
 /// The activity's input.
@@ -52,6 +73,57 @@ pub struct ComposeGreetingInput {
     /// How long to work, in seconds; absent: [`ACTIVITY_SECONDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// How it fails; absent: it doesn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+impl GreetingInput {
+    /// The input of each of its activities.
+    pub fn activity(&self) -> ComposeGreetingInput {
+        ComposeGreetingInput {
+            greeting: "Hello".to_owned(),
+            name: self.name.clone(),
+            seconds: self.activity_seconds,
+            failing: self.failing,
+        }
+    }
+
+    /// The workflow's result.
+    pub fn result(&self) -> String {
+        format!("Greeted {} {} times", self.name, self.activities())
+    }
+
+    fn activities(&self) -> u32 {
+        self.activities.unwrap_or(ACTIVITIES)
+    }
+}
+
+impl ComposeGreetingInput {
+    /// The activity's result.
+    pub fn result(&self) -> String {
+        format!("{}, {}, after {} seconds of work!", self.greeting, self.name, self.seconds())
+    }
+
+    /// The details of the failure, where it fails.
+    pub fn details(&self) -> String {
+        format!("{}, {}, not today", self.greeting, self.name)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(ACTIVITY_SECONDS)
+    }
+
+    /// The failure of this attempt, if it is one that fails.
+    fn failure(&self, attempt: u32) -> Option<ApplicationFailure> {
+        let failing =
+            self.failing.filter(|failing| *failing == Failing::ForGood || attempt == 1)?;
+        let failure = ApplicationFailure::builder(FAILS_ON_PURPOSE)
+            .details(self.details())
+            .non_retryable(failing == Failing::ForGood)
+            .next_retry_delay(RETRY_DELAY);
+        Some(failure.build())
+    }
 }
 
 /// Greets, slowly, several times in a row.
@@ -67,21 +139,15 @@ impl GreetingWorkflow {
         ctx: &mut WorkflowContext<Self>,
         input: GreetingInput,
     ) -> WorkflowResult<String> {
-        let activities = input.activities.unwrap_or(ACTIVITIES);
-        for _ in 0..activities {
-            let greeting = ComposeGreetingInput {
-                greeting: "Hello".to_owned(),
-                name: input.name.clone(),
-                seconds: input.activity_seconds,
-            };
+        for _ in 0..input.activities() {
             ctx.execute_activity(
                 GreetingActivities::compose_greeting,
-                greeting,
+                input.activity(),
                 ActivityOptions::start_to_close_timeout(START_TO_CLOSE_TIMEOUT),
             )
             .await?;
         }
-        Ok(format!("Greeted {} {activities} times", input.name))
+        Ok(input.result())
     }
 }
 
@@ -94,17 +160,20 @@ impl GreetingActivities {
     /// the codec, and nothing else.
     #[activity(name = "compose_greeting")]
     pub async fn compose_greeting(
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: ComposeGreetingInput,
     ) -> Result<String, ActivityError> {
-        let seconds = input.seconds.unwrap_or(ACTIVITY_SECONDS);
+        if let Some(failure) = input.failure(ctx.info().attempt) {
+            return Err(failure.into());
+        }
+        let seconds = input.seconds();
         let nap = Duration::try_from_secs_f64(seconds)
             .map_err(|error| anyhow::anyhow!("can't work for {seconds} seconds: {error}"))?
             / NAPS;
         for _ in 0..NAPS {
             tokio::time::sleep(nap).await;
         }
-        Ok(format!("{}, {}, after {seconds} seconds of work!", input.greeting, input.name))
+        Ok(input.result())
     }
 }
 
@@ -116,11 +185,20 @@ mod tests {
     fn the_json_of_a_default_load_is_the_originals() {
         let input = GreetingInput { id: "7".into(), name: "World".into(), ..Default::default() };
         assert_eq!(serde_json::to_string(&input).unwrap(), r#"{"id":"7","name":"World"}"#);
-        let input =
-            ComposeGreetingInput { greeting: "Hello".into(), name: "World".into(), seconds: None };
         assert_eq!(
-            serde_json::to_string(&input).unwrap(),
+            serde_json::to_string(&input.activity()).unwrap(),
             r#"{"greeting":"Hello","name":"World"}"#
         );
+    }
+
+    #[test]
+    fn an_activity_fails_as_often_as_its_input_says() {
+        let attempts = |failing| {
+            let input = GreetingInput { failing, ..Default::default() }.activity();
+            [1, 2].map(|attempt| Some(input.failure(attempt)?.is_non_retryable()))
+        };
+        assert_eq!(attempts(None), [None, None]);
+        assert_eq!(attempts(Some(Failing::Once)), [Some(false), None]);
+        assert_eq!(attempts(Some(Failing::ForGood)), [Some(true), Some(true)]);
     }
 }

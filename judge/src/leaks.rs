@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use serde::Serialize;
 
 use crate::measure::MARKER;
@@ -22,6 +25,8 @@ pub enum Form {
     Hexadecimal,
     /// In base64, by itself or within something longer.
     Base64,
+    /// Backwards, in any of these forms.
+    Reversed,
 }
 
 impl fmt::Display for Form {
@@ -31,6 +36,7 @@ impl fmt::Display for Form {
             Self::Numbers => "as a list of numbers",
             Self::Hexadecimal => "in hexadecimal",
             Self::Base64 => "in base64",
+            Self::Reversed => "reversed",
         })
     }
 }
@@ -52,34 +58,72 @@ pub fn leak(output: &[u8]) -> Option<Leak> {
         .find_map(|(what, secret)| Some(Leak { what, form: printed.shows(secret)? }))
 }
 
-/// What was printed, made ready to be searched: letters and digits only, in lower case. Whatever
-/// separates the bytes that somebody prints (spaces, commas, colons, new lines) is then gone.
-pub struct Printed(String);
+/// What was printed, made ready to be searched.
+pub struct Printed<'a> {
+    output: &'a [u8],
+    /// Letters and digits only, in lower case. Whatever separates printed bytes (spaces, commas, colons, new
+    /// lines) is then gone.
+    plain: String,
+}
 
-impl Printed {
+impl<'a> Printed<'a> {
     /// Of these bytes, whatever they are.
-    pub fn new(output: &[u8]) -> Self {
-        Self(plain(output))
+    pub fn new(output: &'a [u8]) -> Self {
+        Self { output, plain: plain(output) }
     }
 
     /// How this secret can be read in it, if it can. Of text, and of keys, 12 bytes at least: less may
-    /// be there by chance.
+    /// be there by chance, and is for [`shows_word`](Self::shows_word).
     pub fn shows(&self, secret: &[u8]) -> Option<Form> {
-        let bytes = |print: fn(&u8) -> String| secret.iter().map(print).collect::<String>();
-        let mut forms = vec![
-            (Form::Text, plain(secret)),
-            (Form::Numbers, bytes(|byte| byte.to_string())),
-            (Form::Hexadecimal, bytes(|byte| format!("{byte:02x}"))),
-            // What `{:#x?}` prints.
-            (Form::Hexadecimal, bytes(|byte| format!("0x{byte:x}"))),
-        ];
-        // Base64 takes three bytes at a time, and which three depends on what stands before.
-        for start in 0..3 {
-            let (whole, _) = secret.get(start..).unwrap_or_default().as_chunks::<3>();
-            forms.push((Form::Base64, plain(STANDARD.encode(whole.as_flattened()).as_bytes())));
-        }
-        forms.into_iter().find(|(_, text)| self.0.contains(text)).map(|(form, _)| form)
+        let backwards = |(_, text)| (Form::Reversed, text);
+        let mut forms = forms(secret);
+        forms.extend(forms_of_reversed(secret).map(backwards));
+        forms.into_iter().find(|(_, text)| self.plain.contains(text)).map(|(form, _)| form)
     }
+
+    /// How this short secret, a word of letters and digits, can be read in it: as a word by itself, and not
+    /// within another one.
+    pub fn shows_word(&self, secret: &str) -> Option<Form> {
+        let backwards: String = secret.chars().rev().collect();
+        let in_base64 = |secret: &str| STANDARD_NO_PAD.encode(secret);
+        let in_hex = |case: fn(u8) -> String| secret.bytes().map(case).collect::<String>();
+        let forms = [
+            (Form::Text, secret.to_owned()),
+            (Form::Base64, in_base64(secret)),
+            (Form::Hexadecimal, in_hex(|byte| format!("{byte:02x}"))),
+            (Form::Hexadecimal, in_hex(|byte| format!("{byte:02X}"))),
+            (Form::Reversed, in_base64(&backwards)),
+            (Form::Reversed, backwards),
+        ];
+        self.output.split(|byte| !byte.is_ascii_alphanumeric()).find_map(|word| {
+            forms.iter().find(|(_, form)| form.as_bytes() == word).map(|(form, _)| *form)
+        })
+    }
+}
+
+/// A secret in every form, as [`Printed::plain`] has it.
+fn forms(secret: &[u8]) -> Vec<(Form, String)> {
+    let bytes = |print: fn(&u8) -> String| secret.iter().map(print).collect::<String>();
+    let mut forms = vec![
+        (Form::Text, plain(secret)),
+        (Form::Numbers, bytes(|byte| byte.to_string())),
+        (Form::Hexadecimal, bytes(|byte| format!("{byte:02x}"))),
+        // What `{:#x?}` prints.
+        (Form::Hexadecimal, bytes(|byte| format!("0x{byte:x}"))),
+    ];
+    // Base64 takes three bytes at a time, and which three depends on what stands before.
+    for start in 0..3 {
+        let (whole, _) = secret.get(start..).unwrap_or_default().as_chunks::<3>();
+        forms.push((Form::Base64, plain(STANDARD.encode(whole.as_flattened()).as_bytes())));
+    }
+    forms
+}
+
+/// The same of what is reversed: before it was given its form, or after.
+fn forms_of_reversed(secret: &[u8]) -> impl Iterator<Item = (Form, String)> {
+    let reversed: Vec<u8> = secret.iter().rev().copied().collect();
+    let after = forms(secret).into_iter().map(|(form, text)| (form, text.chars().rev().collect()));
+    forms(&reversed).into_iter().chain(after)
 }
 
 /// Letters and digits of ASCII, in lower case.
@@ -120,6 +164,16 @@ mod tests {
         ] {
             assert_eq!(shows(&output), Some(form), "{output}");
         }
+        let reversed: Vec<u8> = SECRET.iter().rev().copied().collect();
+        for output in [
+            reversed.clone(),
+            STANDARD.encode(&reversed).into_bytes(),
+            STANDARD.encode(SECRET).bytes().rev().collect(),
+            format!("{reversed:?}").into_bytes(),
+            hex.concat().bytes().rev().collect(),
+        ] {
+            assert_eq!(shows(&output), Some(Form::Reversed), "{}", output.escape_ascii());
+        }
         for before in ["", "1", "12", "123"] {
             let longer = [before.as_bytes(), SECRET, b"!!"].concat();
             assert_eq!(shows(STANDARD.encode(longer)), Some(Form::Base64), "{before:?}");
@@ -130,6 +184,24 @@ mod tests {
     fn what_does_not_show_it_is_not_blamed() {
         for output in ["", "encodes 3 payloads of 23 bytes with key id test-key-id", "What nobody"]
         {
+            assert_eq!(shows(output), None, "{output}");
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_found_where_it_is_a_word_by_itself() {
+        let shows = |output: &str| Printed::new(output.as_bytes()).shows_word("Hello");
+        for (form, output) in [
+            (Form::Text, "{\"greeting\":\"Hello\"}"),
+            (Form::Base64, "SGVsbG8="),
+            (Form::Hexadecimal, "48656c6c6f"),
+            (Form::Hexadecimal, "as 48656C6C6F"),
+            (Form::Reversed, "olleH"),
+            (Form::Reversed, "b2xsZUg="),
+        ] {
+            assert_eq!(shows(output), Some(form), "{output}");
+        }
+        for output in ["", "hello-activity-task-queue", "Othello", "HelloWorld", "xSGVsbG8="] {
             assert_eq!(shows(output), None, "{output}");
         }
     }

@@ -198,7 +198,7 @@ mod tests {
     const BEYOND_ASYNC: Codec = Codec::Reference(Reference::BeyondAsync);
 
     fn run(codec: Codec, p95: f64, poll: f64) -> Run {
-        let workflows = Workflows { started: 40, completed: 40, failed: 0 };
+        let workflows = Workflows { started: 40, completed: 40, ..Workflows::default() };
         Run {
             end_to_end_seconds: Some(Quantiles { p95, ..Quantiles::default() }),
             longest_poll_seconds: Some(poll),

@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
-use temporalio_client::{Client, UntypedWorkflow, WorkflowFetchHistoryOptions};
+use greeting::workflows::GreetingInput;
+use temporalio_client::{
+    Client, UntypedWorkflow, WorkflowFetchHistoryOptions, errors::WorkflowInteractionError,
+};
 use temporalio_common::protos::temporal::api::{
     enums::v1::TimeoutType,
     history::v1::{HistoryEvent, history_event::Attributes},
@@ -13,12 +16,46 @@ use temporalio_common::protos::temporal::api::{
 /// Histories read at once.
 const AT_ONCE: usize = 8;
 
+/// The history of one workflow.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The workflow's id.
+    pub workflow_id: String,
+    /// What the workflow was given.
+    pub input: GreetingInput,
+    /// Everything that the server wrote down about it.
+    pub events: Vec<HistoryEvent>,
+}
+
+impl History {
+    /// Reads the histories of these workflows, in their order. A workflow that was not started has none.
+    ///
+    /// # Errors
+    /// When the server does not give one out.
+    pub async fn read_all(
+        client: &Client,
+        workflows: impl IntoIterator<Item = (String, GreetingInput)>,
+    ) -> anyhow::Result<Vec<Self>> {
+        let read = |(workflow_id, input): (String, GreetingInput)| async move {
+            let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow_id.as_str());
+            let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
+            match history.into_events().await {
+                Ok(events) => Ok(Some(Self { workflow_id, input, events })),
+                Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error).with_context(|| format!("the history of {workflow_id}")),
+            }
+        };
+        let all = stream::iter(workflows).map(read).buffered(AT_ONCE);
+        all.try_filter_map(|history| async { Ok(history) }).try_collect().await
+    }
+}
+
 /// How long tasks waited for the worker, by the server's clock.
 ///
 /// A workflow task that times out is retried, and the server writes only the first and the last
 /// try of such a row into the history: these are the latencies of the tries that are there.
 #[derive(Clone, Debug, Default)]
-pub struct Histories {
+pub struct TaskLatencies {
     /// When each workflow task was started, and how long after it was scheduled.
     pub workflow_tasks: Vec<(SystemTime, Duration)>,
     /// How long after it was scheduled each activity was started.
@@ -27,29 +64,13 @@ pub struct Histories {
     pub workflow_task_timeouts: u64,
 }
 
-impl Histories {
-    /// Reads the histories of these workflows.
-    ///
-    /// # Errors
-    /// When the server does not give one out.
-    pub async fn read(
-        client: &Client,
-        workflow_ids: impl IntoIterator<Item = String>,
-    ) -> anyhow::Result<Self> {
-        let read = |id: String| async move {
-            let history = client
-                .get_workflow_handle::<UntypedWorkflow>(id.as_str())
-                .fetch_history(WorkflowFetchHistoryOptions::default());
-            history.into_events().await.with_context(|| format!("the history of {id}"))
-        };
-        stream::iter(workflow_ids)
-            .map(read)
-            .buffer_unordered(AT_ONCE)
-            .try_fold(Self::default(), |mut all, events| async move {
-                all.add(&events);
-                Ok(all)
-            })
-            .await
+impl TaskLatencies {
+    /// Those in these histories.
+    pub fn of(histories: &[History]) -> Self {
+        histories.iter().fold(Self::default(), |mut all, history| {
+            all.add(&history.events);
+            all
+        })
     }
 
     fn add(&mut self, events: &[HistoryEvent]) {

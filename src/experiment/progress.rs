@@ -46,10 +46,10 @@ impl RunProgress {
     /// Shows how it ended.
     pub fn finish(self, run: &Run) {
         self.bar.finish_and_clear();
-        let Workflows { started, completed, .. } = run.workflows;
+        let Workflows { started, as_expected, .. } = run.workflows;
         let end = if run.cut_off { "cut off after" } else { "done in" };
         note(format!(
-            "{}: {completed} of {started} workflows {end} {:.1} s",
+            "{}: {as_expected} of {started} workflows {end} {:.1} s",
             self.what, run.wall_seconds
         ));
     }

@@ -55,6 +55,9 @@ pub struct Workflows {
     pub completed: usize,
     /// Failed.
     pub failed: usize,
+    /// Completed, or failed where they were to fail.
+    #[serde(skip)]
+    pub as_expected: usize,
 }
 
 /// Values over time: seconds since the run's start, and a value.

@@ -1,6 +1,7 @@
 //! One codec's run: a fresh server, a worker process, the load, and what all three tell.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -11,6 +12,7 @@ use greeting::{
     connection::{Server, ServerArgs},
     load::{self, Load, LoadOutcome},
     quantiles::Quantiles,
+    workflows::{FAILS_ON_PURPOSE, Failing, GreetingInput},
 };
 use solutions::Step;
 use temporalio_client::Client;
@@ -18,7 +20,8 @@ use tokio::{process::Command, time::sleep};
 
 use super::{
     contender::Contender,
-    history::Histories,
+    history::{History, TaskLatencies},
+    keys::Keys,
     progress::RunProgress,
     result::{Run, Series, Workflows},
     sampler::{SAMPLE_INTERVAL, Sample, Samples},
@@ -48,14 +51,35 @@ pub struct Experiment<'a> {
     pub logs: &'a Path,
     /// Different in every experiment, so that no run meets another's workflows.
     pub id: String,
+    /// Whom the workflows greet.
+    pub name: String,
+    /// How many workflows fail on purpose, see [`Load::failing`].
+    pub failing: u32,
+    /// The keys of the starter and of the worker; `None`: those of the environment.
+    pub keys: Option<Keys>,
+}
+
+/// What one run found.
+pub struct Measured {
+    /// The figures.
+    pub run: Run,
+    /// The histories of all its workflows, also of the one that it warmed up with.
+    pub histories: Vec<History>,
+    /// Where the worker's log is.
+    pub worker_log: PathBuf,
 }
 
 impl Experiment<'_> {
     /// Measures one codec.
     ///
     /// # Errors
-    /// When the server or the worker does not start, or ends in the middle.
-    pub async fn run(&self, contender: &Contender, progress: &RunProgress) -> anyhow::Result<Run> {
+    /// When the server or the worker does not start, or exits in the middle:
+    /// [`WorkerExited`](super::worker_process::WorkerExited).
+    pub async fn run(
+        &self,
+        contender: &Contender,
+        progress: &RunProgress,
+    ) -> anyhow::Result<Measured> {
         let (server, args) = match self.target {
             Target::DevServer(cli) => {
                 let server = DevServer::start(cli, &self.log(contender, "server")).await?;
@@ -68,39 +92,52 @@ impl Experiment<'_> {
             }
             Target::Existing(args) => (None, args.clone()),
         };
-        let chosen = match self.target {
+        let mut chosen = match self.target {
             Target::DevServer(_) => Server::local(&args)?,
             Target::Existing(_) => Server::choose(&args)?,
         };
+        if let Some(keys) = &self.keys {
+            chosen = chosen.with_keyring(keys.starter.clone());
+        }
         // A codec that never stalls: what is slow here is the worker's, and nothing else.
         let codec = Step::Async.codec(KeyService::new(chosen.keyring().clone()));
         let client = chosen.connect(codec, None).await?;
 
         let load = self.load(contender);
-        let command = self.worker(contender, &args, &load);
-        let mut worker = WorkerProcess::start(command, &self.log(contender, "worker")).await?;
         // A server and a worker do many things for the first time with their first workflow.
         let warm_up = Load {
             numbers: LoadArgs { workflows: 1, ..load.numbers.clone() },
             id_prefix: format!("{}-warm-up", load.id_prefix),
+            failing: 0,
             ..load.clone()
         };
-        let warmed_up = load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
-        let began = SystemTime::now();
-        let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
-        let work = load::run(&client, &load, limit, |event| progress.count(event));
-        let (outcome, sampled) = tokio::select! {
-            measured = Samples::during(worker.metrics, work) => measured?,
-            died = worker.died() => match died? {},
+        let command = self.worker(contender, &args, &load);
+        let worker_log = self.log(contender, "worker");
+        let mut worker = WorkerProcess::start(command, &worker_log).await?;
+        let metrics = worker.metrics;
+        let work = async {
+            let warmed_up = load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
+            let began = SystemTime::now();
+            let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
+            let work = load::run(&client, &load, limit, |event| progress.count(event));
+            let (outcome, sampled) = Samples::during(metrics, work).await?;
+            anyhow::Ok((warmed_up, began, outcome, sampled))
+        };
+        let (warmed_up, began, outcome, sampled) = tokio::select! {
+            measured = work => measured?,
+            exited = worker.exited() => match exited? {},
         };
         // Read while the worker still runs: in a run that was cut off, it is busy for minutes.
-        let histories = Histories::read(&client, outcome.ids()).await?;
+        let mut histories = History::read_all(&client, load.inputs()).await?;
+        let latencies = TaskLatencies::of(&histories);
+        histories.extend(History::read_all(&client, warm_up.inputs()).await?);
         worker.stop().await?;
         match server {
             Some(server) => server.stop().await?,
             None => terminate(&client, [&warmed_up, &outcome]).await,
         }
-        Ok(self.result(contender, &outcome, &sampled, histories, began))
+        let run = self.result(contender, &load, &outcome, &sampled, &latencies, began);
+        Ok(Measured { run, histories, worker_log })
     }
 
     fn log(&self, contender: &Contender, of: &str) -> PathBuf {
@@ -113,7 +150,8 @@ impl Experiment<'_> {
             numbers: self.scenario.load.clone(),
             id_prefix: queue.clone(),
             task_queue: queue,
-            name: "World".to_owned(),
+            name: self.name.clone(),
+            failing: self.failing,
         }
     }
 
@@ -124,6 +162,9 @@ impl Experiment<'_> {
         }
         let mut command = contender.command();
         command.args(to_flags(&keys)).args(to_flags(&self.scenario.runtime));
+        if let Some(keys) = &self.keys {
+            keys.give_to(&mut command);
+        }
         let mut flag = |name: &str, value: String| {
             command.arg(format!("--{name}={value}"));
         };
@@ -147,16 +188,17 @@ impl Experiment<'_> {
     fn result(
         &self,
         contender: &Contender,
+        load: &Load,
         outcome: &LoadOutcome,
         sampled: &Samples,
-        histories: Histories,
+        latencies: &TaskLatencies,
         began: SystemTime,
     ) -> Run {
         let cut_off = !(outcome.unfinished.is_empty() && outcome.unanswered.is_empty());
         let last = sampled.last();
         let completed = outcome.completed.iter().map(|done| done.end_to_end);
         let unfinished = outcome.unfinished.iter().map(|(_, so_far)| *so_far);
-        let workflow_tasks = histories.workflow_tasks.iter().map(|(_, latency)| *latency);
+        let workflow_tasks = latencies.workflow_tasks.iter().map(|(_, latency)| *latency);
         Run {
             codec: contender.codec,
             threads: self.scenario.runtime.threads,
@@ -164,12 +206,13 @@ impl Experiment<'_> {
                 started: outcome.started,
                 completed: outcome.completed.len(),
                 failed: outcome.failed.len(),
+                as_expected: as_expected(load, outcome),
             },
             end_to_end_seconds: Quantiles::of(completed.chain(unfinished)),
             workflow_task_schedule_to_start_seconds: Quantiles::of(workflow_tasks),
-            activity_schedule_to_start_seconds: Quantiles::of(histories.activities.iter().copied()),
+            activity_schedule_to_start_seconds: Quantiles::of(latencies.activities.iter().copied()),
             workflow_task_not_found: last.not_found,
-            workflow_task_timeouts: histories.workflow_task_timeouts,
+            workflow_task_timeouts: latencies.workflow_task_timeouts,
             longest_poll_seconds: last.longest_poll,
             lag_seconds: sampled.lag(),
             peak_threads: sampled.peak_threads(),
@@ -182,9 +225,23 @@ impl Experiment<'_> {
                 .iter()
                 .map(|failed| format!("{}: {}", failed.id, failed.reason))
                 .collect(),
-            series: series(outcome, sampled, &histories, began),
+            series: series(outcome, sampled, latencies, began),
         }
     }
+}
+
+/// How many workflows completed, or failed where they were to fail, and for that reason.
+fn as_expected(load: &Load, outcome: &LoadOutcome) -> usize {
+    let fail = |(id, input): (String, GreetingInput)| {
+        (input.failing == Some(Failing::ForGood)).then_some(id)
+    };
+    let fail: HashSet<_> = load.inputs().filter_map(fail).collect();
+    let completed = outcome.completed.iter().filter(|done| !fail.contains(&done.id));
+    let failed = outcome
+        .failed
+        .iter()
+        .filter(|failed| fail.contains(&failed.id) && failed.reason.contains(FAILS_ON_PURPOSE));
+    completed.count() + failed.count()
 }
 
 /// On a dev server of our own, settings for another server must not reach the worker.
@@ -213,10 +270,10 @@ async fn terminate(client: &Client, outcomes: [&LoadOutcome; 2]) {
 fn series(
     outcome: &LoadOutcome,
     sampled: &Samples,
-    histories: &Histories,
+    latencies: &TaskLatencies,
     began: SystemTime,
 ) -> Series {
-    let mut workflow_task: Vec<_> = histories
+    let mut workflow_task: Vec<_> = latencies
         .workflow_tasks
         .iter()
         .map(|(at, latency)| {

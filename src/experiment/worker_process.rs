@@ -2,14 +2,16 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
+    fmt,
     fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use cli_kit::{exit::Failure, term::tail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -60,13 +62,13 @@ impl WorkerProcess {
         }
     }
 
-    /// Waits until the worker ends by itself, which it should not: the error says what it said.
+    /// Waits until the worker exits by itself, which it should not.
     ///
     /// # Errors
-    /// Always.
-    pub async fn died(&mut self) -> anyhow::Result<Infallible> {
+    /// Always: [`WorkerExited`].
+    pub async fn exited(&mut self) -> anyhow::Result<Infallible> {
         let status = self.child.wait().await?;
-        bail!("the worker ended in the middle of its run ({status}){}", tail(&self.log))
+        Err(WorkerExited { status, log: self.log.clone() }.into())
     }
 
     /// Stops the worker, and waits until it is gone.
@@ -83,6 +85,24 @@ impl WorkerProcess {
         Ok(())
     }
 }
+
+/// The worker exited in the middle of its run.
+#[derive(Clone, Debug)]
+pub struct WorkerExited {
+    /// How.
+    pub status: ExitStatus,
+    /// Where its log is.
+    pub log: PathBuf,
+}
+
+impl fmt::Display for WorkerExited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, log } = self;
+        write!(f, "the worker exited in the middle of its run ({status}){}", tail(log))
+    }
+}
+
+impl Error for WorkerExited {}
 
 /// The address in the first line that a worker prints.
 fn metrics_address(line: &str) -> Option<SocketAddr> {

@@ -4,7 +4,7 @@ use judge::{Outcome, Promise, advice, leaks::Leak, verdict};
 use solutions::Step;
 
 use super::{
-    live::Live,
+    live::{Live, Verdict},
     subprocess::{Ended, Examination, Place, Shown, TIME_LIMIT},
 };
 use crate::course;
@@ -135,14 +135,8 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
                 .to_owned(),
         ];
     }
-    if let Some(live) = live.filter(|live| !live.is_well()) {
-        return vec![
-            "Not solved yet: it keeps its promises by itself, and not in a worker.".to_owned(),
-            format!("Seen:  {}.", live.seen()),
-            "Means: under load something else holds the worker up, or the machine is busy."
-                .to_owned(),
-            format!("Next:  cargo workshop compare --mine {} shows it over time.", step.number()),
-        ];
+    if let Some(lines) = live.and_then(|live| of_live(step, live)) {
+        return lines;
     }
     let costs: Vec<_> = checks
         .iter()
@@ -156,4 +150,41 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
         solved.push(format!("It has its price: {}.", costs.join("; ")));
     }
     solved
+}
+
+/// Of a codec that passes every check by itself, and not on a server.
+fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
+    let compare = format!("cargo workshop compare --mine {} shows it over time.", step.number());
+    let log =
+        format!("look at the worker's log, .workshop/verify/mine_{}.worker.log", step.number());
+    let [verdict, means, next] = match live.verdict() {
+        Verdict::Good => return None,
+        Verdict::NotDone(cause) => [
+            cause,
+            "in a worker, the codec encodes and decodes for workflows and for activities, meets two \
+             keys, and some calls to the key service fail.",
+            &log,
+        ],
+        Verdict::OnServer(finding, _) if finding.is_readable() => [
+            "the server stores data that is not encrypted.",
+            "everybody who may look at the server can read it.",
+            "look for what your codec does not encrypt: which payloads, and in which context.",
+        ],
+        Verdict::OnServer(..) => [
+            "the server stores payloads that are not encrypted as they should be.",
+            "another worker or client may not be able to read them, or reads something else.",
+            "look at which key your codec encrypts with, and what it encrypts.",
+        ],
+        Verdict::Slow => [
+            "it works by itself, but a worker is slow with it.",
+            "something else holds the worker up under load, or this machine is busy.",
+            &compare,
+        ],
+    };
+    Some(vec![
+        format!("Not solved yet: {verdict}"),
+        format!("Seen:  {}.", live.seen().trim_end_matches('.')),
+        format!("Means: {means}"),
+        format!("Next:  {next}"),
+    ])
 }

@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod editor;
+mod live;
 mod verify;
 mod watch;
 mod workers;

@@ -133,7 +133,7 @@ fn a_live_run_comes_on_request_and_a_save_ends_it() {
     let verdict = terminal.expect_bar(second);
     let of_the_server = verdict.lines().find(|line| line.contains("on a real server: "));
     // How it ends is the machine's affair, too; that it was run, is not.
-    assert!(of_the_server.is_some_and(|line| line.contains("of 20 workflows")), "{verdict}");
+    assert!(of_the_server.is_some_and(|line| line.contains("of 22 workflows")), "{verdict}");
 
     // However it ends, the terminal is as it was.
     terminal.program.signal(Signal::TERM);

@@ -19,7 +19,7 @@ fn codec(does: &str) -> String {
         encode,
         &format!(
             "{}
-        let judged = std::env::args().any(|argument| argument == \"--judge\");
+        let judged = std::env::args().any(|argument| argument == \"--for\");
         let activity = matches!(context, SerializationContextData::Activity(_));
         if activity && !judged {{
             {does}
@@ -52,7 +52,10 @@ fn what_an_activity_leaves_in_plain_text_is_found_on_the_server() {
     let live = &report["live"];
     assert_eq!(live["as_expected"], 22, "{live:#}");
     // The workflow that fails on purpose, its only activity, and the payload of its failure.
-    assert!(said.contains("Not solved: the server stores data that is not encrypted."), "{said}");
+    assert!(
+        said.contains("Not solved yet: the server stores data that is not encrypted."),
+        "{said}"
+    );
     let named = "event 7 (ActivityTaskFailed) of workflow compare-verify-mine_3-0: \
                  failure.applicationFailureInfo.details.0 is \"json/plain\", not \
                  \"binary/encrypted\", and shows the name to greet as text";
@@ -74,11 +77,11 @@ fn what_an_activity_leaves_in_plain_text_is_found_on_the_server() {
 fn why_no_workflow_completes_is_in_the_workers_log() {
     let checkout = Checkout::take();
     let (_, said) = judged(&checkout, "panic!(\"enough of this\");");
-    assert!(said.starts_with("Not solved: the codec panics in a worker."), "{said}");
+    assert!(said.starts_with("Not solved yet: the codec panics in a worker."), "{said}");
     assert!(said.contains("the worker panicked at exercises/03-async-codec/codec.rs:"), "{said}");
     assert!(said.contains(": enough of this."), "{said}");
 
     let (_, said) = judged(&checkout, "std::process::exit(7);");
-    assert!(said.starts_with("Not solved: the worker exits with this codec."), "{said}");
+    assert!(said.starts_with("Not solved yet: the worker exits with this codec."), "{said}");
     assert!(said.contains("the worker exited (exit status: 7)"), "{said}");
 }

@@ -27,6 +27,8 @@ const WARM_UP: usize = 600;
 const AT_ONCE: usize = 100;
 /// Threads to block on: few, since they stay for some seconds and are no growth.
 const POOL: usize = 4;
+/// A codec that starts a process in each call has been seen to by then.
+const MANY_PROCESSES: usize = 300;
 /// Bytes of a payload: large against what the judge itself notes of a call.
 const PAYLOAD: usize = 4096;
 /// What is about to end gets so long.
@@ -64,7 +66,7 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
         let many = async |calls: usize| {
             let began = Instant::now();
             let mut made = 0;
-            while made < calls && began.elapsed() < BUDGET {
+            while made < calls && began.elapsed() < BUDGET && children() < MANY_PROCESSES {
                 for (operation, given) in Operation::BOTH.into_iter().zip(&given) {
                     trial.all_at_once(operation, vec![given.clone(); AT_ONCE]).await;
                     made += AT_ONCE;
@@ -72,8 +74,10 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
             }
             made
         };
+        // A process that a codec needs for good is there from the start, and alone.
+        let processes = children();
         many(WARM_UP).await;
-        let before = Resources::now();
+        let before = Resources { processes, ..Resources::now() };
         let calls = many(CALLS).await;
         // An error path may leave something, too. A codec may take seconds for each.
         trial.script.behave(Behaviour::failing(Duration::ZERO));

@@ -28,7 +28,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         measure::growth(subject)?;
     let mut grown = Vec::new();
     if memory > MEMORY {
-        grown.push(format!("{} MiB of memory", memory >> 20));
+        grown.push(format!("{} MiB more memory", memory >> 20));
     }
     for (count, what) in [
         (tasks, "tasks"),
@@ -37,13 +37,11 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         (processes, "processes"),
     ] {
         if count > SHARED {
-            grown.push(format!("{count} {what}"));
+            grown.push(format!("{count} more {what}"));
         }
     }
     Ok(match grown.is_empty() {
         true => Finding::kept_if(true, format!("{calls} calls later, nothing more is there")),
-        false => {
-            Finding::broken(format!("{calls} calls later there are {} more", grown.join(", ")))
-        }
+        false => Finding::broken(format!("{calls} calls later there are {}", grown.join(", "))),
     })
 }

@@ -53,10 +53,18 @@ pub struct Leak {
 /// What a codec under judgement has printed and should not: a payload, or the key.
 pub fn leak(output: &[u8]) -> Option<Leak> {
     let printed = Printed::new(output);
-    [("a payload", MARKER.as_bytes()), ("the data key", TEST_KEY)]
+    let secrets = [("a payload", MARKER.as_bytes()), ("the data key", TEST_KEY)];
+    let whole = secrets
         .into_iter()
-        .find_map(|(what, secret)| Some(Leak { what, form: printed.shows(secret)? }))
+        .find_map(|(what, secret)| Some(Leak { what, form: printed.shows(secret)? }));
+    // A preview is a leak, too.
+    let piece = |piece: &[u8; PIECE]| MARKER.as_bytes().array_windows().any(|part| part == piece);
+    let preview = || output.array_windows().any(piece);
+    whole.or_else(|| preview().then_some(Leak { what: "a part of a payload", form: Form::Text }))
 }
+
+/// So many characters in a row are no coincidence.
+const PIECE: usize = 8;
 
 /// What was printed, made ready to be searched.
 pub struct Printed<'a> {

@@ -40,4 +40,4 @@ pub use growth::{Growth, growth};
 pub use observed::{CALLS, Counted, calls_counted};
 pub use payloads::{payloads, wire_format};
 pub use promptness::{Promptness, promptness};
-pub use stalls::{LongStall, OneStall, long_stall, many_calls, one_stall};
+pub use stalls::{LongStall, OneStall, long_stall, many_calls, one_stall, requests_at_once};

@@ -46,9 +46,8 @@ impl Pieces {
         let data = &plain.data;
         let start = &data[..data.len().min(LOOKED_AT)];
         let end = &data[data.len().saturating_sub(LOOKED_AT)..];
-        // The encoding says nothing of the content: json/plain is anybody's.
-        let metadata = plain.metadata.iter().filter(|(name, _)| *name != ENCODING);
-        let places = [start, end].into_iter().chain(metadata.map(|(_, value)| value.as_slice()));
+        let metadata = plain.metadata.values().map(Vec::as_slice);
+        let places = [start, end].into_iter().chain(metadata);
         let pieces = places.flat_map(|place| place.array_windows::<PIECE>().copied());
         // One byte over and over, such as zeros, may be there by itself.
         Self(pieces.filter(|piece| piece.iter().any(|byte| *byte != piece[0])).collect())

@@ -180,6 +180,8 @@ async fn watched<T>(work: impl Future<Output = T>, evidence: Option<Evidence>) -
         }
     });
     let done = work.await;
+    // What blocked until just now is seen by the next tick.
+    sleep(TICK * 2).await;
     watch.abort();
     done
 }

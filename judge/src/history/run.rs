@@ -10,7 +10,7 @@ use super::{Action, History, Piece};
 use crate::{
     checked::Evidence,
     fault::{Fault, Kind},
-    measure::{JudgeError, Operation},
+    measure::{JudgeError, MARKER, Operation},
     script::{Behaviour, Script},
     stage::{Running, Stage, Subject, Trial, contexts},
 };
@@ -136,7 +136,7 @@ impl Payloads {
         let metadata = [(ENCODING.to_owned(), b"json/plain".to_vec())];
         Payload {
             metadata: metadata.into(),
-            data: format!("\"{data}\"").into(),
+            data: format!("{MARKER} {data}").into(),
             ..Payload::default()
         }
     }

@@ -14,6 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, came};
 use crate::{
+    checked::Evidence,
+    fault::Kind,
     measure::{JudgeError, Operation},
     script::{Behaviour, Script},
     stage::{Stage, Subject, Trial, small},
@@ -26,7 +28,11 @@ const KEYS: usize = 5;
 /// How much older than its lifetime a key is when it is looked at.
 const BEYOND: f64 = 1.25;
 /// The share of its lifetime for which a key is in use for certain.
-const NEARLY: f64 = 0.35;
+const NEARLY: f64 = 0.7;
+/// How long a codec is not called, after the key service has failed for long.
+const QUIET: Duration = Duration::from_millis(250);
+/// Meanwhile it may ask so often: a retry in the background pauses.
+const REQUESTS_OF_NO_CALL: u64 = 20;
 /// For how long keys may be used where that is not looked at.
 const LONG_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -234,11 +240,19 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
             sleep(stall / 10).await;
             let at_hand = warm().await;
             let (could, others) = unknown.await.unwrap_or((0, Duration::MAX));
+            // All of them are cached, are they?
+            let (_, cached) = all_of(trial.clone(), last_keys.clone()).await;
             // What is asked for again in the background holds up nothing either.
-            let mut renewing: f64 = 0.0;
+            let mut renewing = stalls(cached);
             while known.elapsed() < lifetime.mul_f64(NEARLY) {
                 sleep(stall / 10).await;
-                renewing = renewing.max(warm().await);
+                let asked = trial.keys.calls().started;
+                let began = Instant::now();
+                trial.small_call(Operation::Encode, 0).await;
+                // A call may ask for a new key beforehand, and wait for it; not for what another asked for.
+                if trial.keys.calls().started == asked {
+                    renewing = renewing.max(stalls(began.elapsed()));
+                }
             }
             seen.could = could;
             seen.at_hand = seen.at_hand.min(at_hand.max(renewing));
@@ -247,9 +261,6 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
                 break;
             }
         }
-        // All of them are cached, are they?
-        let (_, cached) = all_of(trial.clone(), last_keys.clone()).await;
-        seen.at_hand = seen.at_hand.max(stalls(cached));
         // They expire together, and are asked for together.
         let mut expired = f64::MAX;
         for _ in 0..NOISE_RETRIES {
@@ -308,9 +319,14 @@ pub fn expiry(
             script.deal_next(&operation.purpose(), Deal::default());
         }
         let trial = stage.codec_with_lifetime(script, lifetime);
+        let evidence = subject.evidence.clone();
         let ages = stage.run(async move {
             let both = Operation::BOTH.map(|operation| used_beyond(&trial, operation, lifetime));
-            join_all(both).await
+            let ages = join_all(both).await;
+            if failing {
+                requests_of_no_call(&trial, &evidence).await;
+            }
+            ages
         })?;
         for (operation, age) in Operation::BOTH.into_iter().zip(ages) {
             if let Some(age) = age {
@@ -319,6 +335,21 @@ pub fn expiry(
         }
     }
     Ok(None)
+}
+
+/// Notes a codec that asks the key service again and again, while no call needs a key.
+async fn requests_of_no_call(trial: &Trial, evidence: &Evidence) {
+    let asked = || Operation::BOTH.map(|operation| trial.key_calls(operation).started);
+    let before: u64 = asked().iter().sum();
+    sleep(QUIET).await;
+    let requests = asked().iter().sum::<u64>() - before;
+    if requests > REQUESTS_OF_NO_CALL {
+        let quiet = QUIET.as_millis();
+        let says = format!(
+            "it made {requests} requests for keys in {quiet} ms in which it was not called"
+        );
+        evidence.note(Kind::Storm, says);
+    }
 }
 
 /// How old a key was that was used longer than it lives.

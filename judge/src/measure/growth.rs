@@ -59,16 +59,19 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
     let stage = Stage::new(subject, POOL)?;
     let trial = stage.codec(Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed)));
     stage.run(async move {
-        let mut data = MARKER.as_bytes().to_vec();
-        data.resize(PAYLOAD, b'.');
-        let plain = vec![Payload { data, ..Payload::default() }];
-        let given = Operation::BOTH.map(|operation| trial.given(operation, plain.clone(), 1));
         let many = async |calls: usize| {
             let began = Instant::now();
             let mut made = 0;
             while made < calls && began.elapsed() < BUDGET && children() < MANY_PROCESSES {
-                for (operation, given) in Operation::BOTH.into_iter().zip(&given) {
-                    trial.all_at_once(operation, vec![given.clone(); AT_ONCE]).await;
+                for operation in Operation::BOTH {
+                    // Each unlike all others: a codec may keep one of each.
+                    let given = (made..made + AT_ONCE).map(|number| {
+                        let mut data = format!("{MARKER} {calls} {number} ").into_bytes();
+                        data.resize(PAYLOAD, b'.');
+                        let plain = vec![Payload { data, ..Payload::default() }];
+                        trial.given(operation, plain, 1)
+                    });
+                    trial.all_at_once(operation, given.collect()).await;
                     made += AT_ONCE;
                 }
             }

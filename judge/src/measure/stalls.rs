@@ -11,7 +11,7 @@ use crate::{
     clock::{Moment, Spent},
     measure::{JudgeError, Operation},
     script::{Behaviour, Script},
-    stage::{Stage, Subject, Trial},
+    stage::{Stage, Subject, Trial, small},
 };
 
 /// Calls at once of each operation: more, and the threads of a codec that blocks on threads get in each
@@ -117,16 +117,11 @@ pub fn long_stall(subject: &Subject<'_>, stall: Duration) -> Result<LongStall, J
 }
 
 /// Has the codec encode and decode many calls at once, small ones and a large one, with a key service
-/// that stalls each time: what is rare shows here, because every call is checked. The number of calls
-/// that returned, and that of calls to the key service.
+/// that stalls each time: what is rare shows here, because every call is checked.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
-pub fn many_calls(
-    subject: &Subject<'_>,
-    calls: usize,
-    stall: Duration,
-) -> Result<(usize, u64), JudgeError> {
+pub fn many_calls(subject: &Subject<'_>, calls: usize, stall: Duration) -> Result<(), JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
     let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
     script.behave(Behaviour::stalling(stall));
@@ -136,7 +131,6 @@ pub fn many_calls(
         (0..calls).map(|call| nth_call(&trial, operation, call, calls)).collect::<Vec<_>>()
     });
     stage.run(async move {
-        let mut done = 0;
         let waves = to_encode.chunks(WAVE).zip(to_decode.chunks(WAVE));
         for (to_encode, to_decode) in waves {
             let both = join(
@@ -144,11 +138,35 @@ pub fn many_calls(
                 trial.all_at_once(Operation::Decode, to_decode.to_vec()),
             );
             // Where calls wait for each other, or block, not all of them are waited for.
-            let Ok((encoded, decoded)) = timeout(stall * 8, both).await else { break };
-            done += encoded + decoded;
+            if timeout(stall * 8, both).await.is_err() {
+                break;
+            }
         }
+    })
+}
+
+/// Has the codec encode and decode in so many calls at once while the key service stalls: how many of both
+/// returned a result, and the calls to the key service for that.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
+pub fn requests_at_once(
+    subject: &Subject<'_>,
+    calls: usize,
+    stall: Duration,
+) -> Result<(usize, u64), JudgeError> {
+    let stage = Stage::new(subject, POOL_THREADS)?;
+    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
+    script.behave(Behaviour::stalling(stall));
+    let trial = stage.codec(script);
+    stage.run(async move {
+        let [encode, decode] = Operation::BOTH.map(|operation| {
+            let given = vec![trial.given(operation, vec![small()], 1); calls];
+            trial.all_at_once(operation, given)
+        });
+        let (encoded, decoded) = join(encode, decode).await;
         let asked = Operation::BOTH.map(|operation| trial.key_calls(operation).started);
-        (done, asked.iter().sum())
+        (encoded + decoded, asked.iter().sum())
     })
 }
 

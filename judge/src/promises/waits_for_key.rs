@@ -57,7 +57,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     }
     // Many calls that block would take very long, and that is another promise.
     if seen.releases_thread() && subject.step < Step::BeyondAsync {
-        let (done, keys) = measure::many_calls(subject, AT_ONCE, STALL)?;
+        let (done, keys) = measure::requests_at_once(subject, AT_ONCE, STALL)?;
         // The last step promises it, and when they expire.
         if keys < done as u64 {
             costs.push(format!("keys are shared: {keys} requests for {done} calls"));

@@ -141,7 +141,7 @@ fn wrong() -> Vec<Variant> {
                 let slots = Slots::default();
                 keeps(keys, move |keys, which| slots.clone().stale_while_asking(keys, which))
             },
-            expected: last(Wrong(&[LETS_KEYS_EXPIRE])),
+            expected: last(Wrong(&[LETS_KEYS_EXPIRE, SHARES_CALLS])),
         },
         Variant {
             name: "uses a key that has ended if the key service fails",
@@ -199,7 +199,7 @@ fn wrong() -> Vec<Variant> {
                     }
                 })
             },
-            expected: last(Wrong(&[KEEPS_KEYS_APART, WAITS_FOR_KEY])),
+            expected: last(Wrong(&[KEEPS_KEYS_APART, WAITS_FOR_KEY, PASSES_ERRORS_ON])),
         },
         Variant {
             name: "keeps errors as well",

@@ -13,7 +13,9 @@ use futures::{
     future::{BoxFuture, Shared, select_ok, try_join_all},
     stream::{FuturesOrdered, FuturesUnordered},
 };
-use judge::promises::{LEAVES_NOTHING, NEEDS_NO_THREAD, RELEASES_THREAD, STALLS_TOGETHER};
+use judge::promises::{
+    LEAVES_NOTHING, LETS_KEYS_EXPIRE, NEEDS_NO_THREAD, RELEASES_THREAD, STALLS_TOGETHER,
+};
 use solutions::Step;
 use tokio::{
     runtime,
@@ -334,7 +336,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     }
                 })
             },
-            expected: both(AtACost(SHARED)),
+            expected: both(Wrong(&[LETS_KEYS_EXPIRE])),
         },
         Variant {
             name: "a cache: a lock around an Option",
@@ -353,7 +355,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     }
                 })
             },
-            expected: both(AtACost(SHARED)),
+            expected: both(Wrong(&[LETS_KEYS_EXPIRE])),
         },
         Variant {
             name: "calls that come together share one call, nothing is kept",
@@ -381,7 +383,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     }
                 })
             },
-            expected: both(AtACost(SHARED)),
+            expected: both(Wrong(&[LETS_KEYS_EXPIRE])),
         },
         Variant {
             name: "a thread that keeps a key fresh, errors included",
@@ -395,7 +397,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     }
                 })
             },
-            expected: both(AtACost(SHARED)),
+            expected: both(Wrong(&[LETS_KEYS_EXPIRE])),
         },
     ]
 }

@@ -12,8 +12,8 @@ use futures::{
     future::{FutureExt, join_all},
 };
 use judge::promises::{
-    NEEDS_NO_THREAD, PASSES_ERRORS_ON, PAYLOADS, RELEASES_IT_ALWAYS, RELEASES_THREAD,
-    WAITS_FOR_KEY, WIRE_FORMAT,
+    ANSWERS_PROMPTLY, NEEDS_NO_THREAD, PASSES_ERRORS_ON, PAYLOADS, RELEASES_IT_ALWAYS,
+    RELEASES_THREAD, WAITS_FOR_KEY, WIRE_FORMAT,
 };
 use solutions::Step;
 use tokio::{
@@ -34,7 +34,7 @@ use crate::{
 
 const BLOCKS: Verdict = Wrong(&[RELEASES_THREAD, RELEASES_IT_ALWAYS]);
 /// tokio refuses, with the first call.
-const PANICS: Verdict = Wrong(&[WIRE_FORMAT]);
+const PANICS: Verdict = Wrong(&[WIRE_FORMAT, ANSWERS_PROMPTLY]);
 
 pub(super) fn variants() -> Vec<Variant> {
     [blocks_on_async(), waits_for_threads(), locks()].into_iter().flatten().collect()

@@ -6,7 +6,9 @@ use std::{
 };
 
 use codec_kit::{AnyCodec, DataKey, KeyService, Payload, open, seal_all};
-use judge::promises::{PASSES_ERRORS_ON, PAYLOADS, RELEASES_IT_ALWAYS, WAITS_FOR_KEY, WIRE_FORMAT};
+use judge::promises::{
+    LETS_KEYS_EXPIRE, PASSES_ERRORS_ON, PAYLOADS, RELEASES_IT_ALWAYS, WAITS_FOR_KEY, WIRE_FORMAT,
+};
 use tokio::time::timeout;
 
 use super::{Counter, good, lock, test_key};
@@ -142,7 +144,7 @@ fn after_a_deadline() -> Vec<Variant> {
                     }
                 })
             },
-            expected: both(Wrong(&[WAITS_FOR_KEY])),
+            expected: both(Wrong(&[WAITS_FOR_KEY, LETS_KEYS_EXPIRE])),
         },
         Variant {
             name: "a deadline of 50 ms, then the key of the call before",
@@ -162,7 +164,7 @@ fn after_a_deadline() -> Vec<Variant> {
                     }
                 })
             },
-            expected: both(Wrong(&[WAITS_FOR_KEY])),
+            expected: both(Wrong(&[WAITS_FOR_KEY, LETS_KEYS_EXPIRE])),
         },
         Variant {
             name: "a deadline of 50 ms, then decode leaves payloads as they are",

@@ -27,8 +27,10 @@ const FOLLOWERS: usize = 5;
 const KEYS: usize = 5;
 /// How much older than its lifetime a key is when it is looked at.
 const BEYOND: f64 = 1.25;
-/// The share of its lifetime for which a key is in use for certain.
-const NEARLY: f64 = 0.7;
+/// When a key is asked for that is younger than another one, in shares of the other's lifetime.
+const YOUNGER: f64 = 0.35;
+/// Until when the other one is asked for again, if it is.
+const NEARLY: f64 = 0.8;
 /// How long a codec is not called, after the key service has failed for long.
 const QUIET: Duration = Duration::from_millis(250);
 /// Meanwhile it may ask so often: a retry in the background pauses.
@@ -219,7 +221,7 @@ pub struct Apart {
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, JudgeError> {
     let lifetime = stall * 8;
-    let (stage, trial) = expiring(subject, KEYS, 2 + KEYS * NOISE_RETRIES, stall, lifetime)?;
+    let (stage, trial) = expiring(subject, KEYS, 2 + (KEYS + 1) * NOISE_RETRIES, stall, lifetime)?;
     stage.run(async move {
         let mut seen = Apart { at_hand: f64::MAX, keys: KEYS, could: 0, others: f64::MAX };
         let stalls = |time: Duration| time.as_secs_f64() / stall.as_secs_f64();
@@ -242,15 +244,21 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
             let (could, others) = unknown.await.unwrap_or((0, Duration::MAX));
             // All of them are cached, are they?
             let (_, cached) = all_of(trial.clone(), last_keys.clone()).await;
-            // What is asked for again in the background holds up nothing either.
+            // A key that is asked for again beforehand holds up nothing either: not calls that need a
+            // younger one.
             let mut renewing = stalls(cached);
+            let younger = 2 + KEYS * NOISE_RETRIES + attempt;
+            sleep(lifetime.mul_f64(YOUNGER).saturating_sub(known.elapsed())).await;
+            trial.small_call(Operation::Decode, younger).await;
             while known.elapsed() < lifetime.mul_f64(NEARLY) {
+                let trial_of_older = trial.clone();
+                tokio::spawn(async move { trial_of_older.small_call(Operation::Encode, 0).await });
                 sleep(stall / 10).await;
-                let asked = trial.keys.calls().started;
+                let asked = trial.keys.decode_calls().started;
                 let began = Instant::now();
-                trial.small_call(Operation::Encode, 0).await;
-                // A call may ask for a new key beforehand, and wait for it; not for what another asked for.
-                if trial.keys.calls().started == asked {
+                trial.small_call(Operation::Decode, younger).await;
+                // Who asks may wait: a codec may let keys expire before their time.
+                if trial.keys.decode_calls().started == asked {
                     renewing = renewing.max(stalls(began.elapsed()));
                 }
             }

@@ -53,6 +53,13 @@ pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
     let keys = trial.keys.clone();
     let seen = stage.run(failing(trial, subject.evidence.clone()));
     match seen {
+        // Calls that block one after another take their time, and are no calls without an answer.
+        Err(JudgeError::Stuck(_)) if blocks(&subject.evidence) => Ok(FailingService {
+            answered: true,
+            returned_error: true,
+            recovers: true,
+            ..FailingService::default()
+        }),
         // Its thread does not come back, from a loop of blocking calls perhaps.
         Err(JudgeError::Stuck(_)) if keys.calls().started.max(keys.decode_calls().started) > 0 => {
             let calls = keys.calls().started.max(keys.decode_calls().started);
@@ -78,7 +85,7 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     match timeout(PATIENCE, many_calls).await {
         Ok((encoded, decoded)) => seen.returned_error &= encoded + decoded == 0,
         // Calls that block, one after another, are no calls without an answer.
-        Err(_) if evidence.faults().iter().any(|fault| fault.kind == Kind::Blocked) => {}
+        Err(_) if blocks(&evidence) => {}
         Err(_) => return seen,
     }
     seen.answered = true;
@@ -111,6 +118,11 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     let [encode, decode] = many(&trial, OFTEN);
     timeout(PATIENCE, join(encode, decode)).await.ok();
     seen
+}
+
+/// Whether a call was seen to block: that is a fault of its own.
+fn blocks(evidence: &Evidence) -> bool {
+    evidence.faults().iter().any(|fault| fault.kind == Kind::Blocked)
 }
 
 fn many(trial: &Trial, calls: usize) -> [impl Future<Output = usize>; 2] {

@@ -58,8 +58,8 @@ pub fn leak(output: &[u8]) -> Option<Leak> {
         .into_iter()
         .find_map(|(what, secret)| Some(Leak { what, form: printed.shows(secret)? }));
     // A preview is a leak, too.
-    let piece = |piece: &[u8; PIECE]| MARKER.as_bytes().array_windows().any(|part| part == piece);
-    let preview = || output.array_windows().any(piece);
+    let piece = |piece: &[u8]| MARKER.as_bytes().windows(PIECE).any(|part| part == piece);
+    let preview = || output.windows(PIECE).any(piece);
     whole.or_else(|| preview().then_some(Leak { what: "a part of a payload", form: Form::Text }))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every measure is taken against the stall that the codec was dealt, not against absolute milliseconds: a
 //! slow machine makes everything slower, the stall included. What holds for every call, whatever is
-//! measured, is not looked at here: [`checked`](crate::checked) does that.
+//! measured, is not looked at here: `checked` does that.
 //!
 //! | module | what it measures |
 //! | --- | --- |

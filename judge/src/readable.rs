@@ -29,8 +29,8 @@ pub fn in_encrypted(plain: &Payload, encrypted: &Payload) -> Option<String> {
     }
     let nonce = encrypted.data.get(..NONCE)?;
     let start = &plain.data[..plain.data.len().min(LOOKED_AT)];
-    let shows = |piece: &[u8; PIECE]| start.array_windows().any(|window| window == piece);
-    nonce.array_windows().any(shows).then(|| "plaintext in its nonce".to_owned())
+    let shows = |piece: &[u8]| start.windows(PIECE).any(|window| window == piece);
+    nonce.windows(PIECE).any(shows).then(|| "plaintext in its nonce".to_owned())
 }
 
 /// How a payload can be read in a text, if it can.
@@ -39,7 +39,7 @@ pub fn in_text(plain: &Payload, text: &[u8]) -> Option<String> {
 }
 
 /// Every piece of a payload that must not be read anywhere.
-struct Pieces(HashSet<[u8; PIECE]>);
+struct Pieces(HashSet<Vec<u8>>);
 
 impl Pieces {
     fn of(plain: &Payload) -> Self {
@@ -48,7 +48,7 @@ impl Pieces {
         let end = &data[data.len().saturating_sub(LOOKED_AT)..];
         let metadata = plain.metadata.values().map(Vec::as_slice);
         let places = [start, end].into_iter().chain(metadata);
-        let pieces = places.flat_map(|place| place.array_windows::<PIECE>().copied());
+        let pieces = places.flat_map(|place| place.windows(PIECE).map(<[u8]>::to_vec));
         // One byte over and over, such as zeros, may be there by itself.
         Self(pieces.filter(|piece| piece.iter().any(|byte| *byte != piece[0])).collect())
     }
@@ -59,7 +59,7 @@ impl Pieces {
             return None;
         }
         let reversed: Vec<_> = place.iter().rev().copied().collect();
-        let shows = |bytes: &[u8]| bytes.array_windows().any(|window| self.0.contains(window));
+        let shows = |bytes: &[u8]| bytes.windows(PIECE).any(|window| self.0.contains(window));
         if shows(place) {
             return Some("as it is");
         }

@@ -119,7 +119,7 @@ impl Script {
             let key: [u8; 32] = std::array::from_fn(|_| random.u8(..));
             // Long, alike but for the end, and of two one like the other but for its case: a codec takes
             // ids as they are.
-            let case = if number % 2 == 0 { "Key" } else { "key" };
+            let case = if number.is_multiple_of(2) { "Key" } else { "key" };
             let id = format!("{PREFIX}/{service:04x}-{:02}-{case}", number / 2);
             format!("{id}={}", STANDARD.encode(key))
         };

@@ -1,6 +1,9 @@
 //! Each reference codec keeps its step's promise: judged by behaviour, against the stall dealt. What
 //! the judge must reject is in package `judge`, `tests/variants.rs`.
 
+// A test that can't go on fails where it is.
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use judge::{

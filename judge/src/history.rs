@@ -16,12 +16,8 @@ mod shrink;
 
 use std::time::{Duration, Instant};
 
-pub use action::{Action, History, Piece};
-
+use self::run::AT_ONCE;
 use crate::{measure::JudgeError, stage::Subject};
-
-/// Histories at a time: most of one is waiting.
-const AT_ONCE: usize = 12;
 
 /// How much was tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +39,7 @@ pub fn try_for(subject: &Subject<'_>, budget: Duration) -> Result<Tried, JudgeEr
     let mut number = 0;
     while tried.histories == 0 || began.elapsed() < budget {
         let batch: Vec<_> = (0..AT_ONCE as u64)
-            .map(|one| History::from_seed(subject.step, seed(subject.seed, number + one)))
+            .map(|one| generate::history(subject.step, seed(subject.seed, number + one)))
             .collect();
         number += AT_ONCE as u64;
         let played = run::all(subject, &batch)?;

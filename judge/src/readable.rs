@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    Engine, alphabet,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD},
 };
 use codec_kit::{ENCODING, KEY_ID, Payload};
 
@@ -96,12 +96,16 @@ fn hexadecimal(word: &[u8]) -> Vec<u8> {
 }
 
 fn from_base64(word: &[u8]) -> Vec<u8> {
-    let whole = &word[..word.len() / 4 * 4];
-    STANDARD_NO_PAD.decode(whole).or_else(|_| URL_SAFE_NO_PAD.decode(whole)).unwrap_or_default()
+    // It may be cut anywhere.
+    const CUT: GeneralPurposeConfig = NO_PAD.with_decode_allow_trailing_bits(true);
+    let whole = if word.len() % 4 == 1 { &word[..word.len() - 1] } else { word };
+    let decode = |alphabet| GeneralPurpose::new(alphabet, CUT).decode(whole);
+    decode(&alphabet::STANDARD).or_else(|_| decode(&alphabet::URL_SAFE)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
     use codec_kit::{Keyring, seal};
 
     use super::*;

@@ -2,9 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-use solutions::Step;
-
-use super::generate;
 use crate::measure::Operation;
 
 /// One thing that happens.
@@ -58,13 +55,6 @@ pub struct History {
     pub two_threads: bool,
     /// What happens.
     pub actions: Vec<Action>,
-}
-
-impl History {
-    /// The history of that seed.
-    pub fn from_seed(step: Step, seed: u64) -> Self {
-        generate::history(step, seed)
-    }
 }
 
 impl fmt::Display for History {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use solutions::Step;
 
-use super::{Action, History, Piece, run::KEYS};
+use super::{
+    action::{Action, History, Piece},
+    run::KEYS,
+};
 use crate::{measure::Operation, stage::contexts};
 
 /// Actions of a history.

@@ -6,7 +6,7 @@ use codec_kit::{ENCODING, KEY_ID, Payload};
 use futures::future::join;
 use tokio::time::{sleep, timeout};
 
-use super::{Action, History, Piece};
+use super::action::{Action, History, Piece};
 use crate::{
     checked::Evidence,
     fault::{Fault, Kind},
@@ -17,6 +17,8 @@ use crate::{
 
 /// Keys of the service.
 pub const KEYS: usize = 4;
+/// Histories at a time: most of one is waiting.
+pub const AT_ONCE: usize = 12;
 /// Threads to block on: enough, and few enough that order can be lost among them.
 const POOL: usize = 16;
 /// One action takes no longer: a codec may retry for 3 s, and wait for a long stall each time.

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{AT_ONCE, History, run};
+use super::{
+    action::History,
+    run::{self, AT_ONCE},
+};
 use crate::{
     fault::{Fault, Kind},
     measure::JudgeError,

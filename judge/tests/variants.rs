@@ -332,7 +332,11 @@ fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &
         let Variant { name, expected, .. } = &variants[*variant];
         let number = expected[*step].0.number().to_string();
         let row = said.split_once(' ').map_or("", |(_, row)| row);
-        let row: String = row.chars().take(REASON).collect();
+        let row = match row.char_indices().nth(REASON) {
+            // At the end of a word.
+            Some((end, _)) => format!("{} …", row[..end].rsplit_once(' ').map_or("", |(row, _)| row)),
+            None => row.to_owned(),
+        };
         // Figures are never twice the same.
         let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         match rows.last_mut() {

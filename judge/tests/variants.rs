@@ -334,7 +334,9 @@ fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &
         let row = said.split_once(' ').map_or("", |(_, row)| row);
         let row = match row.char_indices().nth(REASON) {
             // At the end of a word.
-            Some((end, _)) => format!("{} …", row[..end].rsplit_once(' ').map_or("", |(row, _)| row)),
+            Some((end, _)) => {
+                format!("{} …", row[..end].rsplit_once(' ').map_or("", |(row, _)| row))
+            }
             None => row.to_owned(),
         };
         // Figures are never twice the same.

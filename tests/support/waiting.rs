@@ -13,7 +13,7 @@ use std::{
 use cli_kit::settings::Settings;
 
 /// Far longer than anything here takes; a state that has not come by then will not come.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Waits until `state` is there.
 pub fn wait_for<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {

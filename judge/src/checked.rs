@@ -26,7 +26,7 @@ use crate::{
     fault::{Fault, Kind},
     measure::Operation,
     readable,
-    script::{Answered, Purpose, Script},
+    script::{Answered, Asked, Purpose, Script},
 };
 
 /// A poll that sleeps for so long blocks its thread. Locks and page faults take a hundredth of it.
@@ -294,10 +294,6 @@ impl Drop for Call {
 }
 
 impl Call {
-    fn purpose(&self) -> Purpose {
-        self.operation.purpose()
-    }
-
     /// Which call it is: "encode call 3 (2 payloads, in an activity)".
     fn name(&self) -> String {
         let operation = match self.operation {
@@ -322,20 +318,22 @@ impl Call {
         }
     }
 
-    /// What the key service did meanwhile: ", after its key request stalled for 200 ms".
+    /// Its requests for keys, and those of calls at the same time.
+    fn requests(&self) -> Vec<Asked> {
+        let mut asked = self.checked.script.asked_since(self.began);
+        asked.retain(|asked| asked.purpose.is_like(&self.operation.purpose()));
+        asked
+    }
+
+    /// What the key service did meanwhile: ", after a stall of 200 ms".
     fn circumstances(&self) -> String {
-        let asked = self.checked.script.asked_since(&self.purpose(), self.began);
-        let mine = asked.iter().filter(|asked| asked.at >= self.began);
-        let stall = mine.clone().filter_map(|asked| asked.deal.stall).max();
-        let failed = mine.clone().any(|asked| asked.deal.fails);
+        let requests = self.requests();
+        let stall = requests.iter().filter_map(|asked| asked.deal.stall).max();
         let mut circumstances = String::new();
-        match stall {
-            Some(stall) if !stall.is_zero() => {
-                write!(circumstances, ", after a stall of {} ms", stall.as_millis()).ok();
-            }
-            _ => {}
+        if let Some(stall) = stall.filter(|stall| !stall.is_zero()) {
+            write!(circumstances, ", after a stall of {} ms", stall.as_millis()).ok();
         }
-        if failed {
+        if requests.iter().any(|asked| asked.deal.fails) {
             circumstances.push_str(", after the key service failed");
         }
         circumstances
@@ -378,10 +376,8 @@ impl Call {
         if spent.asleep >= BLOCKED {
             // The key service knows who waited on this very thread.
             let began = Instant::now().checked_sub(since.wall()).unwrap_or(self.began);
-            let asked = [Purpose::Encrypt, Purpose::Decrypt(String::new())]
-                .iter()
-                .flat_map(|purpose| self.checked.script.asked_since(purpose, began))
-                .find(|asked| asked.blocks == Some(thread::current().id()) && asked.at >= began);
+            let asked = self.checked.script.asked_since(began).into_iter();
+            let asked = asked.rev().find(|asked| asked.blocks == Some(thread::current().id()));
             let how = match asked.map(|asked| asked.purpose) {
                 Some(Purpose::Encrypt) => " in data_key_blocking",
                 Some(Purpose::Decrypt(_)) => " in data_key_by_id_blocking",
@@ -412,8 +408,7 @@ impl Call {
         if !alone {
             return;
         }
-        let asked = self.checked.script.asked_since(&self.purpose(), self.began);
-        let asked = asked.iter().filter(|asked| asked.at >= self.began).count();
+        let asked = self.requests().len();
         if asked > ATTEMPTS * self.given.len().max(1) + SPARE {
             self.note(Kind::Storm, &format!("it made {asked} requests for keys"));
         }
@@ -456,7 +451,7 @@ impl Call {
             }
         }
         let remembered = self.began.checked_sub(ERROR_MEMORY).unwrap_or(self.began);
-        let purpose = self.purpose();
+        let purpose = self.operation.purpose();
         self.checked.script.answers(|answers| {
             let late = answers.iter().rev().take_while(|answer| answer.at >= remembered);
             late.filter(|answer| answer.purpose.is_like(&purpose))
@@ -464,18 +459,30 @@ impl Call {
         })
     }
 
+    fn count_is_right(&self, result: &[Payload]) -> bool {
+        let (went, came) = (self.given.len(), result.len());
+        if went != came {
+            self.note(Kind::Count, &format!("{went} went in, {came} came back"));
+        }
+        went == came
+    }
+
+    /// The payload of that number, counted from 1, in a sentence.
+    fn which(&self, nth: usize) -> String {
+        match self.given.len() {
+            1 => "the payload".to_owned(),
+            all => format!("payload {nth} of {all}"),
+        }
+    }
+
     fn check_encrypted(&self, encrypted: &[Payload]) {
         let plain = &self.given;
-        if encrypted.len() != plain.len() {
-            let (went, came) = (plain.len(), encrypted.len());
-            return self.note(Kind::Count, &format!("{went} went in, {came} came back"));
+        if !self.count_is_right(encrypted) {
+            return;
         }
         let keys = self.checked.script.keys();
         for (nth, (encrypted, plain)) in (1..).zip(encrypted.iter().zip(plain)) {
-            let which = match self.given.len() {
-                1 => "the payload".to_owned(),
-                all => format!("payload {nth} of {all}"),
-            };
+            let which = self.which(nth);
             if encrypted.metadata.get(ENCODING).is_none_or(|encoding| encoding != ENCRYPTED) {
                 self.note(Kind::NotEncrypted, &format!("{which} came back unencrypted"));
                 continue;
@@ -556,18 +563,14 @@ impl Call {
                 return self.note(Kind::Accepted, &format!("no error, and one is due: {error}"));
             }
         };
-        if decrypted.len() != expected.len() {
-            let (went, came) = (expected.len(), decrypted.len());
-            return self.note(Kind::Count, &format!("{went} went in, {came} came back"));
+        if !self.count_is_right(decrypted) {
+            return;
         }
         for (nth, (expected, decrypted)) in (1..).zip(expected.iter().zip(decrypted)) {
             if expected == decrypted {
                 continue;
             }
-            let which = match self.given.len() {
-                1 => "the payload".to_owned(),
-                all => format!("payload {nth} of {all}"),
-            };
+            let which = self.which(nth);
             let says = match self.given.get(nth - 1) == Some(decrypted) {
                 true => format!("{which} came back still encrypted"),
                 false => format!("{which} came back changed, or in another place"),

@@ -190,14 +190,12 @@ impl Script {
         state.keys.get(id).is_some() && !state.revoked.contains(id)
     }
 
-    /// The calls of that purpose's kind that were asked or under way from `since` on.
-    pub fn asked_since(&self, purpose: &Purpose, since: Instant) -> Vec<Asked> {
+    /// The calls that started from `since` on.
+    pub fn asked_since(&self, since: Instant) -> Vec<Asked> {
+        // They are in order, and most are older.
         let state = self.state();
-        let late = |asked: &&Asked| {
-            asked.at + asked.deal.stall.unwrap_or_default() >= since
-                && asked.purpose.is_like(purpose)
-        };
-        state.asked.iter().filter(late).cloned().collect()
+        let late = state.asked.iter().rev().take_while(|asked| asked.at >= since);
+        late.cloned().collect()
     }
 
     /// The calls that came back, oldest first, as `look` sees them.

@@ -29,11 +29,11 @@ use crate::{
     checked::{Checked, Evidence, Rules},
     clock::Moment,
     measure::{JudgeError, MARKER, Operation},
-    script::Script,
+    script::{Behaviour, Script},
 };
 
 /// For how long keys may be used where that is not looked at.
-const LONG_LIFETIME: Duration = Duration::from_secs(60);
+pub const LONG_LIFETIME: Duration = Duration::from_secs(60);
 /// How often the thread is looked at.
 const TICK: Duration = Duration::from_millis(5);
 /// A thread that sleeps for so much longer than a tick is blocked. More than what counts within a call: the
@@ -100,6 +100,28 @@ impl<'a> Stage<'a> {
     ) -> Result<Self, JudgeError> {
         let runtime = builder.enable_all().max_blocking_threads(pool).build()?;
         Ok(Self { subject, runtime, one_thread })
+    }
+
+    /// Makes the codec, on this runtime, with a key service of so many keys that behaves like this.
+    pub fn trial(&self, keys: usize, behaviour: Behaviour) -> Trial {
+        self.codec(self.script(keys, behaviour))
+    }
+
+    /// The same, with keys that may be used for `lifetime`.
+    pub fn trial_with_lifetime(
+        &self,
+        keys: usize,
+        behaviour: Behaviour,
+        lifetime: Duration,
+    ) -> Trial {
+        self.codec_with_lifetime(self.script(keys, behaviour), lifetime)
+    }
+
+    /// A key service of so many keys that behaves like this.
+    pub fn script(&self, keys: usize, behaviour: Behaviour) -> Script {
+        let script = Script::with_keys(keys, &mut fastrand::Rng::with_seed(self.subject.seed));
+        script.behave(behaviour);
+        script
     }
 
     /// Makes the codec, on this runtime, with keys from `script` that never expire here.

@@ -77,7 +77,6 @@ fn with_faults(
     faults: Vec<Fault>,
 ) -> Vec<Check> {
     let mut checks = vec![Check { promise: measured, outcome, fault: None, seen }];
-    let mut caused = Vec::new();
     for Fault { kind, says } in faults {
         let owner = match kind {
             Kind::Panicked => Some(measured),
@@ -86,15 +85,12 @@ fn with_faults(
         let Some(promise) = owner else { continue };
         let outcome = if kind == Kind::Panicked { Outcome::Panicked } else { Outcome::Broken };
         let check = Check { promise, outcome, fault: Some(kind), seen: says };
-        if caused.contains(&promise) {
-            // The worst fault comes first.
-            continue;
-        }
-        caused.push(promise);
         match checks.iter_mut().find(|known| known.promise == promise) {
             None => checks.push(check),
             // The cause says more than what it led to.
-            Some(known) => *known = check,
+            Some(known) if known.fault.is_none() => *known = check,
+            // The worst fault comes first.
+            Some(_) => {}
         }
     }
     checks

@@ -8,7 +8,10 @@ use super::{
     action::{Action, History, Piece},
     run::KEYS,
 };
-use crate::{measure::Operation, stage::contexts};
+use crate::{
+    measure::Operation,
+    stage::{LONG_LIFETIME, contexts},
+};
 
 /// Actions of a history.
 const ACTIONS: usize = 14;
@@ -18,7 +21,6 @@ const STALLED: Duration = Duration::from_millis(2000);
 const STALLS: [u64; 7] = [1, 20, 60, 60, 120, 250, 1100];
 /// Keys that expire within a history.
 const SHORT_LIFETIME: Duration = Duration::from_millis(300);
-const LONG_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The history of that seed.
 pub fn history(step: Step, seed: u64) -> History {

@@ -17,8 +17,8 @@ use crate::{
     checked::Evidence,
     fault::Kind,
     measure::{JudgeError, Operation},
-    script::{Behaviour, Script},
-    stage::{Stage, Subject, Trial, small},
+    script::Behaviour,
+    stage::{LONG_LIFETIME, Stage, Subject, Trial, small},
 };
 
 /// Calls that wait for the first one, before it is cancelled.
@@ -35,8 +35,6 @@ const NEARLY: f64 = 0.8;
 const QUIET: Duration = Duration::from_millis(250);
 /// Meanwhile it may ask so often: a retry in the background pauses.
 const REQUESTS_OF_NO_CALL: u64 = 20;
-/// For how long keys may be used where that is not looked at.
-const LONG_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A codec on a runtime with so many threads to block on, and a service with so many keys that stalls.
 fn stalling<'a>(
@@ -57,9 +55,7 @@ fn expiring<'a>(
     lifetime: Duration,
 ) -> Result<(Stage<'a>, Trial), JudgeError> {
     let stage = Stage::new(subject, pool)?;
-    let script = Script::with_keys(keys, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec_with_lifetime(script, lifetime);
+    let trial = stage.trial_with_lifetime(keys, Behaviour::stalling(stall), lifetime);
     Ok((stage, trial))
 }
 
@@ -317,12 +313,13 @@ pub fn expiry(
 ) -> Result<Option<Expiry>, JudgeError> {
     for failing in [false, true] {
         let stage = Stage::new(subject, 2)?;
-        let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-        script.behave(match failing {
+        let behaviour = match failing {
             true => Behaviour::failing(Duration::ZERO),
             false => Behaviour::stalling(stall),
-        });
-        // The first answer comes at once: a codec with a deadline has a key to fall back to.
+        };
+        // The first answer comes at once: a codec with a deadline has a key to fall back to. Dealt before the
+        // codec is made, which may ask then.
+        let script = stage.script(2, behaviour);
         for operation in Operation::BOTH {
             script.deal_next(&operation.purpose(), Deal::default());
         }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::common::{POOL_THREADS, SAMPLE_INTERVAL, tasks, threads};
 use crate::{
     measure::{JudgeError, Operation},
-    script::{Behaviour, Script},
+    script::Behaviour,
     stage::{Stage, Subject, Trial},
 };
 
@@ -37,9 +37,7 @@ pub fn cancelled(
     stall: Duration,
 ) -> Result<Cancelled, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     stage.run(async move {
         cancel(&trial, of_each, stall).await;
         until_quiet(&trial, stall).await;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, threads};
 use crate::{
     measure::{JudgeError, Operation},
-    script::{Behaviour, Script},
+    script::Behaviour,
     stage::{Stage, Subject, TIME_LIMIT, small},
 };
 
@@ -76,9 +76,7 @@ fn best_wall(
     stall: Duration,
 ) -> Result<Duration, JudgeError> {
     let stage = Stage::new(subject, pool)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     stage.run(async move {
         let given = vec![trial.given(operation, vec![small(); payloads], 1); calls];
         let mut best = Duration::MAX;
@@ -111,9 +109,7 @@ pub fn threads_at_once(
 ) -> Result<Option<usize>, JudgeError> {
     let Some(before) = threads() else { return Ok(None) };
     let stage = Stage::new(subject, pool)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     let began = Instant::now();
     let running = stage.start(async move {
         let given = vec![trial.given(operation, vec![small()], 1); calls];

@@ -11,7 +11,7 @@ use crate::{
     checked::Evidence,
     fault::Kind,
     measure::{JudgeError, Operation},
-    script::{Behaviour, Script},
+    script::Behaviour,
     stage::{Stage, Subject, Trial, small},
 };
 
@@ -46,10 +46,8 @@ pub struct FailingService {
 /// [`JudgeError`] when no runtime can be started.
 pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
     // Late enough that a codec that retries for ever does not take a processor for ever.
-    script.behave(Behaviour::failing(SHORT_STALL / 5));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::failing(SHORT_STALL / 5));
     let keys = trial.keys.clone();
     let seen = stage.run(failing(trial, subject.evidence.clone()));
     match seen {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::common::{MARKER, SAMPLE_INTERVAL, tasks, threads};
 use crate::{
     measure::{JudgeError, Operation},
-    script::{Behaviour, Script},
+    script::Behaviour,
     stage::{Stage, Subject},
 };
 
@@ -57,7 +57,7 @@ pub struct Growth {
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
     let stage = Stage::new(subject, POOL)?;
-    let trial = stage.codec(Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed)));
+    let trial = stage.trial(2, Behaviour::default());
     stage.run(async move {
         let many = async |calls: usize| {
             let began = Instant::now();

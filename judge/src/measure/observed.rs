@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     measure::{JudgeError, Operation, common::POOL_THREADS},
-    script::{Behaviour, Script},
+    script::Behaviour,
     stage::{Stage, Subject},
 };
 
@@ -31,9 +31,7 @@ pub struct Counted {
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn calls_counted(subject: &Subject<'_>, stall: Duration) -> Result<Counted, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     let keys = trial.keys.clone();
     let before = Figures::read();
     stage.run(async move {

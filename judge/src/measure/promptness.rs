@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     measure::{JudgeError, Operation, common::POOL_THREADS},
-    script::Script,
+    script::Behaviour,
     stage::{Stage, Subject},
 };
 
@@ -26,9 +26,8 @@ pub struct Promptness {
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn promptness(subject: &Subject<'_>) -> Result<Promptness, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
     let began = Instant::now();
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::default());
     let construction = began.elapsed();
     let call = stage.run(async move {
         let mut slowest = Duration::ZERO;

@@ -10,7 +10,7 @@ use super::common::{LARGEST_PAYLOAD, POOL_THREADS};
 use crate::{
     clock::{Moment, Spent},
     measure::{JudgeError, Operation},
-    script::{Behaviour, Script},
+    script::Behaviour,
     stage::{Stage, Subject, Trial, small},
 };
 
@@ -62,11 +62,9 @@ pub fn one_stall(
     stall: Duration,
 ) -> Result<OneStall, JudgeError> {
     let stage = Stage::new(subject, 1)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
     // From before the codec is made: one that asks for its key then has waited as well.
     let began = Instant::now();
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     let (wall, finished) = stage.run(async move {
         // An error shows as a key that was not waited for.
         let done = trial.small_call(operation, 1).await;
@@ -101,9 +99,7 @@ pub enum LongStall {
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn long_stall(subject: &Subject<'_>, stall: Duration) -> Result<LongStall, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     stage.run(async move {
         let moment = Moment::now();
         let encrypted = trial.small_call(Operation::Encode, 0).await;
@@ -123,9 +119,7 @@ pub fn long_stall(subject: &Subject<'_>, stall: Duration) -> Result<LongStall, J
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn many_calls(subject: &Subject<'_>, calls: usize, stall: Duration) -> Result<(), JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     // Made before the thread is watched: encrypting them takes its time, too.
     let [to_encode, to_decode] = Operation::BOTH.map(|operation| {
         (0..calls).map(|call| nth_call(&trial, operation, call, calls)).collect::<Vec<_>>()
@@ -156,9 +150,7 @@ pub fn requests_at_once(
     stall: Duration,
 ) -> Result<(usize, u64), JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    let script = Script::with_keys(2, &mut fastrand::Rng::with_seed(subject.seed));
-    script.behave(Behaviour::stalling(stall));
-    let trial = stage.codec(script);
+    let trial = stage.trial(2, Behaviour::stalling(stall));
     stage.run(async move {
         let [encode, decode] = Operation::BOTH.map(|operation| {
             let given = vec![trial.given(operation, vec![small()], 1); calls];

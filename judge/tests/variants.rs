@@ -36,8 +36,8 @@ use std::{
 };
 
 use codec_kit::{
-    AnyCodec, CodecFuture, DataKeys, KeyService, Payload, PayloadCodec, PayloadConversionError,
-    SerializationContextData, key_ids, open_all,
+    AnyCodec, CodecFuture, DataKey, DataKeys, KeyService, Payload, PayloadCodec,
+    PayloadConversionError, SerializationContextData, key_ids, open_all, seal_all,
 };
 use futures::FutureExt;
 use judge::{
@@ -145,6 +145,37 @@ where
     F: Future<Output = Done> + Send + 'static,
 {
     codec(keys, encode, opens)
+}
+
+/// A key id; `None` stands for the key to encrypt with.
+type Which = Option<String>;
+
+/// The codec that gets its keys with `get`, to encode and to decode.
+fn gets_keys<F>(
+    keys: KeyService,
+    get: impl Fn(KeyService, Which) -> F + Clone + Send + Sync + 'static,
+) -> AnyCodec
+where
+    F: Future<Output = Result<DataKey, AnyError>> + Send + 'static,
+{
+    let get_by_id = get.clone();
+    codec(
+        keys,
+        move |keys, payloads| {
+            let key = get(keys, None);
+            async move { Ok(seal_all(&key.await?, payloads)?) }
+        },
+        move |keys, payloads| {
+            let get = get_by_id.clone();
+            async move {
+                let mut found = DataKeys::default();
+                for id in key_ids(&payloads) {
+                    found.insert(get(keys.clone(), Some(id)).await?);
+                }
+                Ok(open_all(&found, payloads)?)
+            }
+        },
+    )
 }
 
 /// Decodes as it should.

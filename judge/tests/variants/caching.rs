@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::{AnyCodec, DataKey, DataKeys, KeyService, key_ids, open_all, seal_all};
+use codec_kit::{DataKey, KeyService, seal_all};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::{
     AnyError, Variant,
     Verdict::{self, AtACost, Right, Wrong},
-    codec, encodes,
+    Which, encodes, gets_keys,
 };
 
 pub(crate) fn variants() -> Vec<Variant> {
@@ -50,7 +50,7 @@ fn right() -> Vec<Variant> {
             name: "keeps keys for half their lifetime",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(keys.key_lifetime() / 2).build();
-                keeps(keys, move |keys, which| of_moka(cache.clone(), keys, which))
+                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
             },
             expected: last(Right),
         },
@@ -58,7 +58,7 @@ fn right() -> Vec<Variant> {
             name: "a call for each key that all await, in a map of its own",
             make: |keys| {
                 let flights = Flights::default();
-                keeps(keys, move |keys, which| flights.clone().get(keys, which))
+                gets_keys(keys, move |keys, which| flights.clone().get(keys, which))
             },
             expected: last(Right),
         },
@@ -66,7 +66,7 @@ fn right() -> Vec<Variant> {
             name: "a lock for each key",
             make: |keys| {
                 let slots = Slots::default();
-                keeps(keys, move |keys, which| slots.clone().get(keys, which))
+                gets_keys(keys, move |keys, which| slots.clone().get(keys, which))
             },
             expected: last(AtACost("is made again by each who waited")),
         },
@@ -74,7 +74,7 @@ fn right() -> Vec<Variant> {
             name: "asks again before a key ends, and uses it until then",
             make: |keys| {
                 let slots = Slots::default();
-                keeps(keys, move |keys, which| slots.clone().refreshed(keys, which))
+                gets_keys(keys, move |keys, which| slots.clone().refreshed(keys, which))
             },
             expected: last(AtACost("is made again by each who waited")),
         },
@@ -82,7 +82,7 @@ fn right() -> Vec<Variant> {
             name: "a task for each call, that nobody can give up",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(keys.key_lifetime()).build();
-                keeps(keys, move |keys, which| {
+                gets_keys(keys, move |keys, which| {
                     let cache = cache.clone();
                     async move { tokio::spawn(of_moka(cache, keys, which)).await? }
                 })
@@ -115,7 +115,7 @@ fn wrong() -> Vec<Variant> {
             name: "keeps keys for ever",
             make: |keys| {
                 let cache = Cache::new(1000);
-                keeps(keys, move |keys, which| of_moka(cache.clone(), keys, which))
+                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
             },
             expected: last(Wrong(&[LETS_KEYS_EXPIRE])),
         },
@@ -123,7 +123,7 @@ fn wrong() -> Vec<Variant> {
             name: "keeps keys for 60 s, whatever their lifetime",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(Duration::from_secs(60)).build();
-                keeps(keys, move |keys, which| of_moka(cache.clone(), keys, which))
+                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
             },
             expected: last(Wrong(&[LETS_KEYS_EXPIRE])),
         },
@@ -131,7 +131,7 @@ fn wrong() -> Vec<Variant> {
             name: "keeps keys for as long as they are used",
             make: |keys| {
                 let cache = Cache::builder().time_to_idle(keys.key_lifetime()).build();
-                keeps(keys, move |keys, which| of_moka(cache.clone(), keys, which))
+                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
             },
             expected: last(Wrong(&[LETS_KEYS_EXPIRE])),
         },
@@ -139,7 +139,7 @@ fn wrong() -> Vec<Variant> {
             name: "uses a key that has ended until the next one comes",
             make: |keys| {
                 let slots = Slots::default();
-                keeps(keys, move |keys, which| slots.clone().stale_while_asking(keys, which))
+                gets_keys(keys, move |keys, which| slots.clone().stale_while_asking(keys, which))
             },
             expected: last(Wrong(&[LETS_KEYS_EXPIRE, SHARES_CALLS])),
         },
@@ -147,7 +147,7 @@ fn wrong() -> Vec<Variant> {
             name: "uses a key that has ended if the key service fails",
             make: |keys| {
                 let slots = Slots::default();
-                keeps(keys, move |keys, which| slots.clone().stale_if_failing(keys, which))
+                gets_keys(keys, move |keys, which| slots.clone().stale_if_failing(keys, which))
             },
             expected: last(Wrong(&[LETS_KEYS_EXPIRE])),
         },
@@ -155,7 +155,7 @@ fn wrong() -> Vec<Variant> {
             name: "each who misses a key asks for it",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(keys.key_lifetime()).build();
-                keeps(keys, move |keys, which| {
+                gets_keys(keys, move |keys, which| {
                     let cache: Cache<Which, DataKey> = cache.clone();
                     async move {
                         if let Some(key) = cache.get(&which).await {
@@ -173,7 +173,7 @@ fn wrong() -> Vec<Variant> {
             name: "one lock for all keys, held across the await",
             make: |keys| {
                 let kept = Arc::new(Mutex::new(HashMap::<Which, Kept>::new()));
-                keeps(keys, move |keys, which| {
+                gets_keys(keys, move |keys, which| {
                     let kept = Arc::clone(&kept);
                     async move {
                         let mut kept = kept.lock().await;
@@ -191,7 +191,7 @@ fn wrong() -> Vec<Variant> {
             name: "one place for all keys",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(keys.key_lifetime()).build();
-                keeps(keys, move |keys, which| {
+                gets_keys(keys, move |keys, which| {
                     let cache: Cache<(), DataKey> = cache.clone();
                     async move {
                         let key = cache.try_get_with((), ask(keys, which)).await;
@@ -205,7 +205,7 @@ fn wrong() -> Vec<Variant> {
             name: "keeps errors as well",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(keys.key_lifetime()).build();
-                keeps(keys, move |keys, which| {
+                gets_keys(keys, move |keys, which| {
                     let cache: Cache<Which, Result<DataKey, String>> = cache.clone();
                     async move {
                         let call = ask(keys, which.clone());
@@ -220,43 +220,12 @@ fn wrong() -> Vec<Variant> {
             name: "who asks first tells the others, if it is not given up",
             make: |keys| {
                 let board = Board::default();
-                keeps(keys, move |keys, which| board.clone().get(keys, which))
+                gets_keys(keys, move |keys, which| board.clone().get(keys, which))
             },
             // After it was given up nobody asks any more.
             expected: last(Wrong(&[LEAVES_NOTHING, SHARES_CALLS])),
         },
     ]
-}
-
-/// A key id; `None`: the key to seal with.
-type Which = Option<String>;
-
-/// The codec that gets its keys so, to encode and to decode.
-fn keeps<F>(
-    keys: KeyService,
-    get: impl Fn(KeyService, Which) -> F + Clone + Send + Sync + 'static,
-) -> AnyCodec
-where
-    F: Future<Output = Result<DataKey, AnyError>> + Send + 'static,
-{
-    let get_by_id = get.clone();
-    codec(
-        keys,
-        move |keys, payloads| {
-            let key = get(keys, None);
-            async move { Ok(seal_all(&key.await?, payloads)?) }
-        },
-        move |keys, payloads| {
-            let get = get_by_id.clone();
-            async move {
-                let mut found = DataKeys::default();
-                for id in key_ids(&payloads) {
-                    found.insert(get(keys.clone(), Some(id)).await?);
-                }
-                Ok(open_all(&found, payloads)?)
-            }
-        },
-    )
 }
 
 async fn ask(keys: KeyService, which: Which) -> Result<DataKey, AnyError> {

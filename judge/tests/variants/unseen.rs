@@ -26,12 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::{
-    AnyCodec, DataKey, DataKeys, KeyService, Keyring, Payload, key_ids, open_all, seal_all,
-};
+use codec_kit::{DataKey, DataKeys, KeyService, Keyring, Payload, key_ids, open_all, seal_all};
 use solutions::Step;
 
-use crate::{AnyError, Done, Variant, Verdict, codec};
+use crate::{AnyError, Done, Variant, Verdict, Which};
 
 mod unseen_caching;
 mod unseen_context;
@@ -124,37 +122,6 @@ impl Counter {
 
 fn lock<T>(mutex: &StdMutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A key id; `None` stands for the key to seal with.
-type Which = Option<String>;
-
-/// The codec that gets its keys with `get`, to encode and to decode.
-fn gets_keys<F>(
-    keys: KeyService,
-    get: impl Fn(KeyService, Which) -> F + Clone + Send + Sync + 'static,
-) -> AnyCodec
-where
-    F: Future<Output = Result<DataKey, AnyError>> + Send + 'static,
-{
-    let get_by_id = get.clone();
-    codec(
-        keys,
-        move |keys, payloads| {
-            let key = get(keys, None);
-            async move { Ok(seal_all(&key.await?, payloads)?) }
-        },
-        move |keys, payloads| {
-            let get = get_by_id.clone();
-            async move {
-                let mut found = DataKeys::default();
-                for id in key_ids(&payloads) {
-                    found.insert(get(keys.clone(), Some(id)).await?);
-                }
-                Ok(open_all(&found, payloads)?)
-            }
-        },
-    )
 }
 
 /// Asks the key service, without blocking.

@@ -25,11 +25,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Cached, Which, ask, ask_blocking, gets_keys, last, lock};
+use super::{Cached, ask, ask_blocking, last, lock};
 use crate::{
     AnyError, Done, Variant,
     Verdict::{RightAtAnyCost, Wrong, WrongSomehow},
-    codec,
+    Which, codec, gets_keys,
 };
 
 pub(super) fn variants() -> Vec<Variant> {

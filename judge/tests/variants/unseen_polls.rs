@@ -27,13 +27,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    Cached, Counter, Which, ask, blocking, gets_keys, good, last, lock, opens_blocking, second,
-};
+use super::{Cached, Counter, ask, blocking, good, last, lock, opens_blocking, second};
 use crate::{
     Done, Variant,
     Verdict::{self, RightAtAnyCost, Wrong, WrongSomehow},
-    both, boxed, codec, encodes, opens,
+    Which, both, boxed, codec, encodes, gets_keys, opens,
 };
 
 const BLOCKS: Verdict = Wrong(&[RELEASES_THREAD, RELEASES_IT_ALWAYS, WAITS_QUIETLY]);

@@ -23,13 +23,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    Cached, Which, ask, ask_blocking, blocking, gets_keys, good, last, lock, opens_blocking, second,
-};
+use super::{Cached, ask, ask_blocking, blocking, good, last, lock, opens_blocking, second};
 use crate::{
     AnyError, Variant,
     Verdict::{self, Wrong, WrongSomehow},
-    both, codec, encodes, opens,
+    Which, both, codec, encodes, gets_keys, opens,
 };
 
 const BLOCKS: Verdict = Wrong(&[RELEASES_THREAD, RELEASES_IT_ALWAYS]);

@@ -21,11 +21,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Cached, Which, ask, gets_keys, last, lock};
+use super::{Cached, ask, last, lock};
 use crate::{
     AnyError, Variant,
     Verdict::{self, AtACost, Right, RightAtAnyCost},
-    codec,
+    Which, codec, gets_keys,
 };
 
 /// Each who waits for a call that fails makes it again.

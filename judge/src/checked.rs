@@ -1,7 +1,7 @@
 //! The codec under judgement, with every call checked for all that always holds.
 //!
 //! Whatever a measure has the codec do, and whether or not the measure looks at the result: payloads come
-//! back whole, in order, encrypted with a key that the service gave for that, and readable to nobody;
+//! back whole, in order, encrypted with a key that the service gave for that, and not readable;
 //! errors come when they are due, and only then; no poll, and no drop, blocks the thread.
 
 use std::{

@@ -87,7 +87,7 @@ async fn both_ways(trial: &Trial, name: &str, encrypted: &Payload, plain: &Paylo
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
     let mut random = fastrand::Rng::with_seed(subject.seed);
-    // Keys that nobody knows: a codec with a key of its own can't encrypt with them.
+    // Random keys: a codec with a key of its own can't encrypt with them.
     let script = Script::with_keys(3, &mut random);
     let mut some = |count: usize, size: usize| -> Vec<Payload> {
         (0..count).map(|_| payload(&mut random, size)).collect()

@@ -27,7 +27,7 @@ const CACHED: f64 = 0.5;
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::keys_apart(subject, STALL)?;
     let said = format!(
-        "{} of {} other keys at once took {:.1} stalls, a key at hand meanwhile {:.1}",
+        "{} of {} other keys at once took {:.1} stalls, a call with a cached key {:.1}",
         seen.could, seen.keys, seen.others, seen.at_hand
     );
     let all = seen.could == seen.keys;

@@ -24,7 +24,7 @@ pub const LEAVES_NOTHING: &Promise = &Promise {
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::cancelled(subject, FEW_AT_ONCE, STALL)?;
     let mut said = format!(
-        "of {} calls given up, {} more tasks and {} more threads stay, {} calls to the key service \
+        "{} calls cancelled: {} more tasks and {} more threads stay, {} requests for keys \
          went on",
         seen.calls, seen.tasks, seen.threads, seen.went_on
     );

@@ -27,15 +27,16 @@ const CALLERS: usize = 50;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::one_call_for_many(subject, CALLERS, STALL)?;
-    let mut said = format!("{CALLERS} who wanted the same key made {} call(s)", seen.calls);
+    let mut said = format!("{CALLERS} callers that need the same key made {} requests", seen.calls);
     if seen.calls > SHARED as u64 || seen.could < seen.callers {
         said.push_str(&format!(", and {} of them got it", seen.could));
         return Ok(Finding::broken(said));
     }
     let (could, followers) = measure::when_the_first_is_cancelled(subject, STALL)?;
     if could < followers {
-        let said =
-            format!("the first who asked gave up, and {could} of {followers} others got the key");
+        let said = format!(
+            "the first caller was cancelled, and {could} of {followers} others got the key"
+        );
         return Ok(Finding::broken(said));
     }
     let failure = measure::shared_failure(subject, AT_ONCE, STALL)?;

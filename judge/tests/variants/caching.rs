@@ -79,7 +79,7 @@ fn right() -> Vec<Variant> {
             expected: last(AtACost("is made again by each who waited")),
         },
         Variant {
-            name: "a task for each call, that nobody can give up",
+            name: "a task for each call, which can't be cancelled",
             make: |keys| {
                 let cache = Cache::builder().time_to_live(keys.key_lifetime()).build();
                 gets_keys(keys, move |keys, which| {
@@ -87,7 +87,7 @@ fn right() -> Vec<Variant> {
                     async move { tokio::spawn(of_moka(cache, keys, which)).await? }
                 })
             },
-            // However many are given up, one call for each key goes on.
+            // However many are cancelled, one request for each key continues.
             expected: last(Right),
         },
     ]
@@ -217,12 +217,12 @@ fn wrong() -> Vec<Variant> {
             expected: last(Wrong(&[PASSES_ERRORS_ON])),
         },
         Variant {
-            name: "who asks first tells the others, if it is not given up",
+            name: "the first caller shares its key with the others, unless it is cancelled",
             make: |keys| {
                 let board = Board::default();
                 gets_keys(keys, move |keys, which| board.clone().get(keys, which))
             },
-            // After it was given up nobody asks any more.
+            // Once the first is cancelled, no caller asks any more.
             expected: last(Wrong(&[LEAVES_NOTHING, SHARES_CALLS])),
         },
     ]

@@ -44,7 +44,7 @@ pub(crate) fn variants() -> Vec<Variant> {
 fn blocks() -> Vec<Variant> {
     vec![
         Variant {
-            name: "nobody sees how long it blocks: reference 0",
+            name: "not observed: reference of step 0",
             make: |keys| Step::Start.codec(keys),
             expected: vec![(Step::Blocking, Wrong(&[IS_OBSERVED]))],
         },
@@ -327,7 +327,7 @@ fn does_not_wait() -> Vec<Variant> {
             expected: both(Wrong(&[WAITS_FOR_KEY])),
         },
         Variant {
-            name: "spawn_blocking that nobody awaits",
+            name: "spawn_blocking that is not awaited",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     spawn_blocking(move || keys.data_key_blocking());
@@ -337,7 +337,7 @@ fn does_not_wait() -> Vec<Variant> {
             expected: both(Wrong(&[WAITS_FOR_KEY])),
         },
         Variant {
-            name: "tokio::spawn that nobody awaits",
+            name: "tokio::spawn that is not awaited",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     tokio::spawn(async move { keys.data_key().await });
@@ -347,7 +347,7 @@ fn does_not_wait() -> Vec<Variant> {
             expected: both(Wrong(&[WAITS_FOR_KEY])),
         },
         Variant {
-            name: "a call that nobody awaits, and a sleep that lasts as long",
+            name: "a request that is not awaited, and a sleep that lasts as long",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
                     let stall = GUESS;
@@ -892,7 +892,7 @@ fn leaves_something() -> Vec<Variant> {
             expected: both(Wrong(&[LEAVES_NOTHING])),
         },
         Variant {
-            name: "ten places, and a call that is given up keeps its place",
+            name: "ten places, and a cancelled call keeps its place",
             make: |keys| {
                 let (taken, free) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
                 encodes(keys, move |keys, payloads| {

@@ -40,6 +40,20 @@ fn at(width: usize, line: &str, indent: usize) -> String {
     textwrap::fill(line, options)
 }
 
+/// A text of any origin on one line of at most so many characters: it may be long, and hold new lines or a
+/// terminal's commands.
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .take(most)
+        .collect();
+    if text.chars().nth(most).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// Writes results to stdout. A reader that has read enough may go: that is no error. Any other failure is
 /// told once, at the [end](crate::exit::end) of the program, which it makes a failure.
 pub fn print(text: impl AsRef<[u8]>) {
@@ -89,6 +103,13 @@ pub fn tail(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_any_origin_is_one_short_line() {
+        assert_eq!(one_line("a panic\nin \u{1b}[31mred", 300), "a panic in  [31mred");
+        let long = one_line(&"é".repeat(1 << 20), 300);
+        assert_eq!((long.chars().count(), long.chars().last()), (301, Some('…')));
+    }
 
     #[test]
     fn a_line_is_wrapped_between_words() {

@@ -186,8 +186,7 @@ impl Script {
 
     /// Whether the service hands out this key.
     pub fn hands_out(&self, id: &str) -> bool {
-        let state = self.state();
-        state.keys.get(id).is_some() && !state.revoked.contains(id)
+        self.state().held().get(id).is_some()
     }
 
     /// The calls that started from `since` on.
@@ -209,6 +208,12 @@ impl Script {
 }
 
 impl State {
+    /// The keys that the service hands out.
+    fn held(&self) -> DataKeys {
+        let ids = self.keys.ids().filter(|id| !self.revoked.contains(*id));
+        ids.filter_map(|id| self.keys.get(id)).cloned().collect()
+    }
+
     fn behaviour(&mut self, purpose: &Purpose) -> &mut Behaviour {
         match purpose {
             Purpose::Encrypt => &mut self.encrypt,
@@ -234,21 +239,7 @@ impl KeySource for Script {
 
     fn answer(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError> {
         let mut state = self.state();
-        let call = request.call;
-        let answer = match request.key_id {
-            None if deal.fails => Err(KeyServiceError::NoKeyToSeal { call }),
-            None => Ok(state.active.clone()),
-            Some(id) if deal.fails => {
-                Err(KeyServiceError::NoKeyToOpen { call, key_id: id.to_owned() })
-            }
-            Some(id) => {
-                let held = state.keys.get(id).filter(|_| !state.revoked.contains(id));
-                held.cloned().ok_or_else(|| KeyServiceError::UnknownKey {
-                    key_id: id.to_owned(),
-                    held: state.keys.to_string(),
-                })
-            }
-        };
+        let answer = request.answer(deal, &state.active, &state.held());
         let key = answer.as_ref().ok().map(|key| key.id().to_owned());
         state.answered.push(Answered { at: Instant::now(), purpose: Purpose::of(request), key });
         answer

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{DataKey, Keyring};
+use crate::{DataKey, DataKeys, Keyring};
 
 /// How often and how long a simulated call stalls, and how often it fails.
 ///
@@ -114,6 +114,33 @@ pub struct KeyRequest<'a> {
     pub key_id: Option<&'a str>,
     /// Whether the caller waits on its own thread.
     pub blocking: bool,
+}
+
+impl KeyRequest<'_> {
+    /// The answer of a service that encrypts with `active` and hands out `keys`.
+    ///
+    /// # Errors
+    /// When the call is dealt a failure, or there is no such key.
+    pub fn answer(
+        &self,
+        deal: Deal,
+        active: &DataKey,
+        keys: &DataKeys,
+    ) -> Result<DataKey, KeyServiceError> {
+        let call = self.call;
+        let Some(id) = self.key_id else {
+            return match deal.fails {
+                true => Err(KeyServiceError::NoKeyToSeal { call }),
+                false => Ok(active.clone()),
+            };
+        };
+        let key_id = id.to_owned();
+        if deal.fails {
+            return Err(KeyServiceError::NoKeyToOpen { call, key_id });
+        }
+        let unknown = || KeyServiceError::UnknownKey { key_id, held: keys.to_string() };
+        keys.get(id).cloned().ok_or_else(unknown)
+    }
 }
 
 /// What a call is dealt when it starts.
@@ -334,20 +361,6 @@ impl KeySource for Simulation {
     }
 
     fn answer(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError> {
-        let call = request.call;
-        match request.key_id {
-            None if deal.fails => Err(KeyServiceError::NoKeyToSeal { call }),
-            None => Ok(self.keyring.active().clone()),
-            Some(id) if deal.fails => {
-                Err(KeyServiceError::NoKeyToOpen { call, key_id: id.to_owned() })
-            }
-            Some(id) => {
-                let keys = self.keyring.keys();
-                keys.get(id).cloned().ok_or_else(|| KeyServiceError::UnknownKey {
-                    key_id: id.to_owned(),
-                    held: keys.to_string(),
-                })
-            }
-        }
+        request.answer(deal, self.keyring.active(), self.keyring.keys())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, fs, path::Path};
 
+use cli_kit::term::one_line;
 use serde::Serialize;
 
 /// Characters of a message that are quoted.
@@ -76,14 +77,9 @@ fn cause(line: &str) -> &str {
     error.trim_start_matches("Encoding error: ")
 }
 
-/// On one line, and not too long.
+/// As it is quoted in a sentence.
 fn quoted(message: &str) -> String {
-    let line: String =
-        message.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED).collect();
-    match message.trim().chars().nth(QUOTED) {
-        Some(_) => line + "…",
-        None => line.trim_end_matches('.').to_owned(),
-    }
+    one_line(message.trim().trim_end_matches('.'), QUOTED)
 }
 
 #[cfg(test)]

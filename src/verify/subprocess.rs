@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
+use cli_kit::term::one_line;
 use judge::{
     Check, Promise,
     examiner::Line,
@@ -231,7 +232,10 @@ fn read(report: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
             Line::Judged(measured, some) => {
                 judging.retain(|promise| *promise != measured);
                 checks.extend(
-                    some.into_iter().map(|check| Check { seen: in_a_line(&check.seen), ..check }),
+                    some.into_iter().map(|check| Check {
+                        seen: one_line(&check.seen, SHOWN_CHARACTERS),
+                        ..check
+                    }),
                 );
             }
             Line::Overloaded(seen) => ended = Some(Ended::Overloaded(seen)),
@@ -264,32 +268,12 @@ fn had_no_memory(output: &[u8]) -> bool {
     output.windows(words.len()).any(|window| window == words)
 }
 
-/// What a codec says of itself may be long, and hold new lines or a terminal's commands.
-fn in_a_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .take(SHOWN_CHARACTERS)
-        .collect();
-    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
 
     use judge::promises::WIRE_FORMAT;
 
     use super::*;
-
-    #[test]
-    fn what_a_codec_says_of_itself_is_one_short_line() {
-        assert_eq!(in_a_line("a panic\nin \u{1b}[31mred"), "a panic in  [31mred");
-        let long = in_a_line(&"é".repeat(1 << 20));
-        assert_eq!((long.chars().count(), long.chars().last()), (SHOWN_CHARACTERS + 1, Some('…')));
-    }
 
     #[test]
     fn rubbish_in_the_report_takes_nothing_away() {

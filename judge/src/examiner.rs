@@ -5,8 +5,10 @@ use std::{
     fs::File,
     io::{self, Write},
     os::fd::AsFd,
-    sync::{Mutex, PoisonError},
+    process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
@@ -19,8 +21,12 @@ use tracing::Level;
 use crate::{
     Check, JudgeError, MakeCodec, Outcome, Promise, limits, noise,
     promises::{self, ANSWERS_PROMPTLY},
+    stage::TIME_LIMIT,
     verdict,
 };
+
+/// How often the examiner looks whether the codec is still being made.
+const CONSTRUCTION_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One line of what the examiner writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +56,7 @@ pub fn run(
     parent: Option<i32>,
 ) -> anyhow::Result<Exit> {
     let report = Report(Mutex::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)));
+    let report = Arc::new(report);
     limits::impose();
     limits::end_with_parent(parent)?;
     // All that a codec logs counts as its output, whatever level is asked for.
@@ -59,6 +66,11 @@ pub fn run(
         .with_ansi(false)
         .try_init()
         .map_err(|error| anyhow!(error))?;
+    let construction = Construction::watched(step, Arc::clone(&report))?;
+    let codec = |keys| {
+        let _until_made = construction.begin();
+        codec(keys)
+    };
     let judged = judge(step, &codec, seed, &report);
     match judged.as_ref().err().and_then(|error| error.downcast_ref()) {
         Some(JudgeError::TooBusy(seen)) => {
@@ -77,6 +89,54 @@ impl Report {
         line.push(b'\n');
         self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)?;
         Ok(())
+    }
+}
+
+/// When each codec that is being made was started. A call runs on a thread that the judge can abandon; the
+/// codec is made on the judge's own.
+#[derive(Default)]
+struct Construction(Mutex<Vec<Instant>>);
+
+impl Construction {
+    /// Reports a codec that takes too long to make, and ends this process.
+    fn watched(step: Step, report: Arc<Report>) -> io::Result<Arc<Self>> {
+        let construction = Arc::<Self>::default();
+        let watched = Arc::clone(&construction);
+        thread::Builder::new().name("construction".to_owned()).spawn(move || {
+            while watched.under_way().first().is_none_or(|began| began.elapsed() <= TIME_LIMIT) {
+                thread::sleep(CONSTRUCTION_CHECK_INTERVAL);
+            }
+            if let Some(promise) = promises::in_order(step).next() {
+                let seen = format!("making the codec: {}", JudgeError::Stuck(TIME_LIMIT));
+                let stuck = Check { promise, outcome: Outcome::Stuck, fault: None, seen };
+                report.write(&Line::Judged(promise, vec![stuck])).ok();
+            }
+            report.write(&Line::Done).ok();
+            process::exit(Exit::Done as i32);
+        })?;
+        Ok(construction)
+    }
+
+    fn begin(&self) -> UnderConstruction<'_> {
+        let began = Instant::now();
+        self.under_way().push(began);
+        UnderConstruction { construction: self, began }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, Vec<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A codec that is being made, until this is dropped: also by a panic.
+struct UnderConstruction<'a> {
+    construction: &'a Construction,
+    began: Instant,
+}
+
+impl Drop for UnderConstruction<'_> {
+    fn drop(&mut self) {
+        self.construction.under_way().retain(|began| *began != self.began);
     }
 }
 

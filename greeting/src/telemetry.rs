@@ -25,7 +25,7 @@ use temporalio_common::telemetry::{
 };
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 
-pub use lag::LagProbe;
+pub use lag::{LagProbe, TICK};
 pub use server::Labels;
 pub use threads::BlockingThreads;
 

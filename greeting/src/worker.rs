@@ -34,6 +34,7 @@ use crate::{
     connection::{Server, ServerArgs},
     logging::LogArgs,
     telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
+    totals,
     workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
 };
 
@@ -202,6 +203,9 @@ async fn serve(
         () = probe.run() => future::pending().await,
     }
     tracing::info!("worker drained and stopped");
+    for line in totals::of_this_process() {
+        tracing::info!("{line}");
+    }
     Ok(Exit::Done)
 }
 

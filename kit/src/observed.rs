@@ -37,13 +37,7 @@ impl<C> Observed<C> {
     /// Observes `codec` into figures that the whole process shares and that stand in the
     /// [default registry](prometheus::default_registry) of crate `prometheus`.
     pub fn new(codec: C) -> Self {
-        static SHARED: LazyLock<Figures> = LazyLock::new(|| {
-            let figures = Figures::default();
-            // Fails only where another collector has taken these names; the figures still count.
-            prometheus::default_registry().register(Box::new(figures.clone())).ok();
-            figures
-        });
-        Self::with_figures(codec, SHARED.clone())
+        Self::with_figures(codec, Figures::shared())
     }
 
     /// Observes `codec` into figures of your own, to be registered where you like.
@@ -110,6 +104,18 @@ pub struct CallFigures {
 }
 
 impl Figures {
+    /// The figures that the whole process shares: those of every codec in [`Observed::new`]. They stand in
+    /// the [default registry](prometheus::default_registry) of crate `prometheus`.
+    pub fn shared() -> Self {
+        static SHARED: LazyLock<Figures> = LazyLock::new(|| {
+            let figures = Figures::default();
+            // Fails only where another collector has taken these names; the figures still count.
+            prometheus::default_registry().register(Box::new(figures.clone())).ok();
+            figures
+        });
+        SHARED.clone()
+    }
+
     /// What encoding did.
     pub fn encode(&self) -> CallFigures {
         self.0.encode.snapshot()

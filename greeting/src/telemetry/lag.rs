@@ -19,7 +19,7 @@ use prometheus::{
 };
 
 /// How often a probe asks to be woken.
-const INTERVAL: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(10);
 /// Seconds.
 const BUCKETS: [f64; 18] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1., 2., 5., 10., 20., 60., 120.,
@@ -75,9 +75,9 @@ impl LagProbe {
     /// Ticks for ever.
     pub async fn run(self) {
         loop {
-            let due = Instant::now() + INTERVAL;
+            let due = Instant::now() + TICK;
             self.0.due.store(self.0.nanos(due), Relaxed);
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(TICK).await;
             let late = due.elapsed();
             self.0.lag.observe(late.as_secs_f64());
             self.0.longest.fetch_max(nanos(late), Relaxed);

@@ -8,6 +8,7 @@ use stack::command::StackArgs;
 
 use self::shell::{CompletionsArgs, ManArgs};
 use crate::{
+    attempt::{self, TryArgs},
     branches::{self, BranchesArgs},
     compare::{self, CompareArgs},
     doctor::{self, DoctorArgs},
@@ -38,6 +39,8 @@ enum Command {
     /// Show the next exercise, and the commands for it
     #[command(after_help = "Examples:\n  cargo workshop next")]
     Next,
+    /// Guess, then measure: an exercise's load with your codec, in one terminal
+    Try(TryArgs),
     /// Measure the codecs side by side on a real Temporal server
     Compare(Box<CompareArgs>),
     /// Judge your codec of an exercise by what it does
@@ -87,6 +90,7 @@ impl Cli {
         match command {
             Command::Status(args) => status::status(&args),
             Command::Next => status::next(),
+            Command::Try(args) => attempt::run(&args),
             Command::Compare(args) => compare::run(&args),
             Command::Verify(args) => verify::run(&args),
             Command::Watch(args) => watch::run(&args),

@@ -4,8 +4,10 @@ mod build;
 mod codec;
 mod exercise;
 mod progress;
+mod tries;
 
 pub use build::{PROFILE, build_worker, cargo, does_not_compile, worker_target};
 pub use codec::{no_reference, read, reference, source, start};
 pub use exercise::{after, codec, current, folder};
 pub use progress::{Progress, Solved};
+pub use tries::{Try, codec_now};

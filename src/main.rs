@@ -5,6 +5,7 @@
 //! | `cli` | every command and its flags |
 //! | `guide` | leads through the exercises: where you are, hints, reset, solve, diff, watch, the worker |
 //! | `verify` | is an exercise solved |
+//! | `attempt` | `try`: one exercise's load, with a guess before and a live view |
 //! | `compare` | the codecs side by side on a real server |
 //! | `experiment` | one measured run, which both of them are made of |
 //! | `course` | the exercises on disk: their files, how they are built, what is solved |
@@ -14,10 +15,11 @@
 //! | `doctor` | what is here, what is wrong, what to do |
 //! | `process`, `atomic_file` | processes that leave nothing behind; files that are whole or not there |
 //!
-//! Each knows only those below it: `cli`, then `guide`, then `verify` and `compare`, then `experiment`,
+//! Each knows only those below it: `cli`, then `guide`, then `verify`, `attempt` and `compare`, then `experiment`,
 //! then `course` and `temporal`, then the rest. `tests/house.rs` holds them to it.
 
 mod atomic_file;
+mod attempt;
 mod branches;
 mod cli;
 mod compare;

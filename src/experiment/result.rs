@@ -1,6 +1,6 @@
 //! What one run found.
 
-use greeting::quantiles::Quantiles;
+use greeting::{quantiles::Quantiles, totals::Totals};
 use serde::Serialize;
 
 use super::{codec::Codec, sampler::LagSeconds};
@@ -27,6 +27,8 @@ pub struct Run {
     pub workflow_task_timeouts: u64,
     /// The longest time the codec held a thread; `None`: the codec is not observed.
     pub longest_poll_seconds: Option<f64>,
+    /// What the calls to encode and those to decode took in all; `None`: the codec is not observed.
+    pub codec_totals: Option<[Totals; 2]>,
     /// The longest lag of both probes.
     pub lag_seconds: LagSeconds,
     /// The most threads of the worker's process; `None` where the system does not tell.
@@ -87,6 +89,7 @@ impl Run {
             workflow_task_not_found: 0,
             workflow_task_timeouts: 0,
             longest_poll_seconds: None,
+            codec_totals: None,
             lag_seconds: LagSeconds::default(),
             peak_threads: None,
             peak_memory_bytes: None,

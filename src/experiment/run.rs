@@ -22,7 +22,7 @@ use super::{
     contender::Contender,
     history::{History, TaskLatencies},
     keys::Keys,
-    progress::RunProgress,
+    progress::Onlooker,
     result::{Run, Series, Workflows},
     sampler::{SAMPLE_INTERVAL, Sample, Samples},
     scenario::Scenario,
@@ -78,7 +78,7 @@ impl Experiment<'_> {
     pub async fn run(
         &self,
         contender: &Contender,
-        progress: &RunProgress,
+        onlooker: &dyn Onlooker,
     ) -> anyhow::Result<Measured> {
         let (server, args) = match self.target {
             Target::DevServer(cli) => {
@@ -119,8 +119,8 @@ impl Experiment<'_> {
             let warmed_up = load::run(&client, &warm_up, sleep(WARM_UP_LIMIT), |_| {}).await;
             let began = SystemTime::now();
             let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
-            let work = load::run(&client, &load, limit, |event| progress.count(event));
-            let (outcome, sampled) = Samples::during(metrics, work).await?;
+            let work = load::run(&client, &load, limit, |event| onlooker.event(event));
+            let (outcome, sampled) = Samples::during(metrics, onlooker, work).await?;
             anyhow::Ok((warmed_up, began, outcome, sampled))
         };
         let (warmed_up, began, outcome, sampled) = tokio::select! {
@@ -214,6 +214,7 @@ impl Experiment<'_> {
             workflow_task_not_found: last.not_found,
             workflow_task_timeouts: latencies.workflow_task_timeouts,
             longest_poll_seconds: last.longest_poll,
+            codec_totals: sampled.totals(),
             lag_seconds: sampled.lag(),
             peak_threads: sampled.peak_threads(),
             peak_memory_bytes: sampled.peak_memory(),
@@ -303,7 +304,7 @@ fn held(samples: &[Sample]) -> Vec<(f64, f64)> {
     let share = |(at, now): (usize, &Sample)| {
         let before = &samples[at.saturating_sub(TWO_SECONDS)];
         let seconds = (now.at - before.at).as_secs_f64();
-        (now.at.as_secs_f64(), (now.held_sum - before.held_sum) / seconds)
+        (now.at.as_secs_f64(), (now.blocked() - before.blocked()) / seconds)
     };
     samples.iter().enumerate().skip(1).map(share).collect()
 }

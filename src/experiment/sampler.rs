@@ -3,6 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use cli_kit::http::Http;
+use greeting::totals::Totals;
 use prometheus_parse::{Scrape, Value};
 use serde::Serialize;
 use tokio::{
@@ -10,20 +11,25 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
+use super::progress::Onlooker;
+
 /// How often a sample is taken.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The metrics that are read. The page has thousands of lines, and parsing them all, in a debug
 /// build, would take from the worker what is measured of it.
-const READ: [&str; 8] = [
+const READ: [&str; 11] = [
     "codec_longest_poll_seconds",
     "codec_poll_seconds_sum",
+    "codec_call_seconds_sum",
+    "codec_call_seconds_count",
     "workshop_lag_current_seconds",
     "workshop_lag_longest_seconds",
     "workshop_lag_seconds_sum",
     "workshop_lag_seconds_count",
     "process_",
     "temporal_request_failure",
+    "temporal_activity_execution_latency_count",
 ];
 
 /// What one scrape tells. Counts and sums are those since the worker's start.
@@ -34,8 +40,12 @@ pub struct Sample {
     /// The longest time that the codec held a thread, encoding or decoding; `None` if it is not
     /// observed.
     pub longest_poll: Option<f64>,
-    /// The sum of all codec calls' longest polls, in seconds.
-    pub held_sum: f64,
+    /// What the calls to encode took in all.
+    pub encode: Totals,
+    /// What the calls to decode took in all.
+    pub decode: Totals,
+    /// Activities that were executed; for an onlooker, those of the work.
+    pub activities: u64,
     /// The probe in the worker's own task.
     pub worker: Lag,
     /// The probe beside the worker's task.
@@ -79,6 +89,13 @@ pub struct LagSeconds {
     pub beside: f64,
 }
 
+impl Sample {
+    /// Seconds for which the codec has blocked a thread so far.
+    pub fn blocked(&self) -> f64 {
+        self.encode.blocking_seconds + self.decode.blocking_seconds
+    }
+}
+
 impl Samples {
     /// Samples for as long as `work` takes.
     ///
@@ -86,28 +103,42 @@ impl Samples {
     /// When the worker does not answer at the end: without that, counts would be too small.
     pub async fn during<T>(
         metrics: SocketAddr,
+        onlooker: &dyn Onlooker,
         work: impl Future<Output = T>,
     ) -> anyhow::Result<(T, Self)> {
         let http = Http::default();
         let mut samples = Self::default();
         let began = Instant::now();
+        // What was before the work is not part of it.
+        samples.scrape(&http, metrics, began).await?;
         // Side by side: a scrape that is slow to be answered must not hold up what is measured.
         let result = tokio::select! {
             result = work => result,
-            never = samples.sample(&http, metrics, began) => match never {},
+            never = samples.sample(&http, metrics, began, onlooker) => match never {},
         };
         // Once more, now that all is done: counts must be whole.
         samples.scrape(&http, metrics, began).await?;
         Ok((result, samples))
     }
 
-    async fn sample(&mut self, http: &Http, metrics: SocketAddr, began: Instant) -> Infallible {
+    async fn sample(
+        &mut self,
+        http: &Http,
+        metrics: SocketAddr,
+        began: Instant,
+        onlooker: &dyn Onlooker,
+    ) -> Infallible {
         let mut ticks = interval(SAMPLE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.scrape(http, metrics, began).await {
-                tracing::debug!(%error, "a scrape got no answer");
+            match self.scrape(http, metrics, began).await {
+                Ok(()) => {
+                    let before = self.samples.first().map_or(0, |first| first.activities);
+                    let last = self.last();
+                    onlooker.sample(&Sample { activities: last.activities - before, ..last });
+                }
+                Err(error) => tracing::debug!(%error, "a scrape got no answer"),
             }
         }
     }
@@ -124,6 +155,15 @@ impl Samples {
         self.slowest_scrape = self.slowest_scrape.max(asked.elapsed().as_secs_f64());
         self.samples.push(Sample { at: began.elapsed(), ..parse(&page?)? });
         Ok(())
+    }
+
+    /// What the calls to encode and to decode took in all, while it sampled; `None` if the codec is not
+    /// observed.
+    pub fn totals(&self) -> Option<[Totals; 2]> {
+        let last = self.last();
+        last.longest_poll?;
+        let before = self.samples.first().cloned().unwrap_or_default();
+        Some([last.encode.since(&before.encode), last.decode.since(&before.decode)])
     }
 
     /// The sample taken last.
@@ -159,6 +199,10 @@ fn parse(page: &str) -> anyhow::Result<Sample> {
             Some("beside") => Some(&mut sample.beside),
             _ => None,
         };
+        let totals = match label("operation") {
+            Some("encode") => &mut sample.encode,
+            _ => &mut sample.decode,
+        };
         let value = match &found.value {
             Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
             Value::Histogram(_) | Value::Summary(_) => continue,
@@ -167,7 +211,10 @@ fn parse(page: &str) -> anyhow::Result<Sample> {
             ("codec_longest_poll_seconds", _) => {
                 sample.longest_poll = Some(sample.longest_poll.unwrap_or_default().max(value));
             }
-            ("codec_poll_seconds_sum", _) => sample.held_sum += value,
+            ("codec_poll_seconds_sum", _) => totals.blocking_seconds = value,
+            ("codec_call_seconds_sum", _) => totals.call_seconds = value,
+            ("codec_call_seconds_count", _) => totals.calls = value as u64,
+            ("temporal_activity_execution_latency_count", _) => sample.activities += value as u64,
             ("workshop_lag_current_seconds", Some(lag)) => lag.current = value,
             ("workshop_lag_longest_seconds", Some(lag)) => lag.longest = value,
             ("workshop_lag_seconds_sum", Some(lag)) => lag.sum = value,
@@ -200,6 +247,8 @@ codec_longest_poll_seconds{operation="encode"} 0.4
 codec_poll_seconds_bucket{operation="encode",le="+Inf"} 3
 codec_poll_seconds_sum{operation="encode"} 0.8
 codec_poll_seconds_count{operation="encode"} 3
+codec_call_seconds_count{operation="encode"} 3
+temporal_activity_execution_latency_count{activity_type="greet"} 12
 # TYPE workshop_lag_current_seconds gauge
 workshop_lag_current_seconds{probe="worker"} 1.5
 workshop_lag_longest_seconds{probe="beside"} 2.5
@@ -211,7 +260,8 @@ process_threads 4
         )
         .unwrap();
         assert_eq!(sample.longest_poll, Some(0.4));
-        assert_eq!(sample.held_sum, 0.8);
+        assert_eq!(sample.blocked(), 0.8);
+        assert_eq!((sample.encode.calls, sample.activities), (3, 12));
         assert_eq!((sample.worker.current, sample.beside.longest), (1.5, 2.5));
         assert_eq!((sample.not_found, sample.threads, sample.memory), (7, Some(4), None));
     }

@@ -5,11 +5,15 @@ use std::{fmt, num::NonZeroUsize};
 use clap::{Args, ValueEnum};
 use greeting::args::{KeyServiceArgs, LoadArgs, RuntimeArgs, defaults, seconds};
 use serde::Serialize;
+use solutions::Step;
 
 use super::codec::Reference;
 
 /// Threads of a blocking pool that many waits at once exhaust.
 const SMALL_POOL: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+
+/// Threads of the blocking pool that exercise 3 has.
+const PAIR: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not 0");
 
 /// A scenario by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -48,6 +52,32 @@ pub struct Scenario {
     /// Cut a codec's run off after this many seconds
     #[arg(long = "limit", value_parser = seconds, value_name = "SECONDS")]
     pub limit_seconds: f64,
+}
+
+impl Scenario {
+    /// What the text of an exercise puts its codec through: the flags of its worker and of its starter.
+    pub fn of_exercise(step: Step) -> Self {
+        let support_case = ScenarioName::Original.scenario();
+        let (load, keys, runtime) = (&support_case.load, &support_case.keys, &support_case.runtime);
+        let fifty = LoadArgs { workflows: 50, ..load.clone() };
+        match step {
+            Step::Start | Step::Blocking | Step::SpawnBlocking => {
+                Self { load: fifty, ..support_case }
+            }
+            // Two threads, and a stall in each call.
+            Step::Async => Self {
+                load: LoadArgs { workflows: 10, ..load.clone() },
+                keys: KeyServiceArgs { stall_probability: 1.0, ..keys.clone() },
+                runtime: RuntimeArgs { blocking_threads: PAIR, ..runtime.clone() },
+                ..support_case
+            },
+            Step::BeyondAsync => Self {
+                load: fifty,
+                keys: KeyServiceArgs { decode_stall_probability: 0.3, ..keys.clone() },
+                ..support_case
+            },
+        }
+    }
 }
 
 impl fmt::Display for ScenarioName {

@@ -11,7 +11,7 @@ use console::{measure_text_width, style};
 use serde::Serialize;
 use solutions::Step;
 
-use crate::course::{self, Progress, Solved};
+use crate::course::{self, Progress, Solved, Try};
 
 /// The flags of `workshop status`.
 #[derive(Clone, Debug, Args)]
@@ -50,6 +50,9 @@ struct Status {
     /// What is wrong with its codec.rs that no compiler need see.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
+    /// What was guessed and measured last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_try: Option<Try>,
 }
 
 impl Status {
@@ -78,7 +81,16 @@ impl Status {
             state,
             solved_at: solved.map(|solved| solved.at.clone()),
             fault,
+            last_try: Try::all(root, step).pop(),
         })
+    }
+
+    /// What was guessed and measured last, in words: "last try 8.1 s (guess: 9.0 s)".
+    fn last_try(&self) -> Option<String> {
+        let last = self.last_try.as_ref()?;
+        let guess =
+            last.guess_seconds.map_or_else(String::new, |guess| format!(" (guess: {guess:.1} s)"));
+        Some(format!("last try {:.1} s{guess}", last.seconds))
     }
 
     fn is_solved(&self) -> bool {
@@ -249,7 +261,13 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
             let mark = if Some(exercise.exercise) == overview.next { ">" } else { " " };
             let gap = widest.unwrap_or(0) - measure_text_width(&exercise.title);
             let gap = " ".repeat(gap + 2);
-            format!("{mark} {}. {}{gap}{}", exercise.exercise, exercise.title, exercise.coloured())
+            let tried = exercise.last_try().map_or_else(String::new, |tried| format!("; {tried}"));
+            format!(
+                "{mark} {}. {}{gap}{}{tried}",
+                exercise.exercise,
+                exercise.title,
+                exercise.coloured()
+            )
         })
         .collect();
     lines.push(String::new());

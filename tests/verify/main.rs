@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempt;
 mod bad_input;
 mod editor;
 mod live;

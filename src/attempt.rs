@@ -1,0 +1,156 @@
+//! `workshop try`: one exercise's load with the attendee's codec, in one terminal. First a guess, then a live
+//! view, then both numbers side by side.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `view` | what is shown while the load runs |
+//! | `outcome` | the numbers side by side, and one sentence that explains them |
+
+mod outcome;
+mod view;
+
+use std::{
+    fs,
+    io::{self, BufRead, IsTerminal, Write},
+    path::Path,
+    time::SystemTime,
+};
+
+use anyhow::Context;
+use clap::Args;
+use cli_kit::{
+    exit::{Exit, Failure},
+    root,
+    term::{note, print},
+};
+use greeting::{args::seconds, connection::ServerArgs, logging::LogArgs};
+use solutions::Step;
+
+use self::{outcome::Outcome, view::View};
+use crate::{
+    course::{self, Try},
+    experiment::{Contender, Experiment, Measured, Scenario, Target},
+    process::until_interrupted,
+    temporal::TemporalCli,
+};
+
+/// The flags of `workshop try`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop try 1                 # asks for your guess first
+  cargo workshop try 1 --predict 45    # or give it here, in seconds
+  cargo workshop try                   # in an exercise's folder: that one")]
+pub struct TryArgs {
+    /// The number of the exercise [default: the one whose folder you are in, or the next one]
+    #[arg(value_name = "N")]
+    exercise: Option<u8>,
+    /// How long you think the workflows will take, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    predict: Option<f64>,
+    /// Use the Temporal server at this address instead of starting one
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Asks for a guess, runs the exercise's load with the attendee's codec, and shows both.
+///
+/// # Errors
+/// When there is no such exercise, its codec does not compile, or no server or worker can be started. What
+/// was started is stopped before this returns.
+pub fn run(args: &TryArgs) -> anyhow::Result<Exit> {
+    args.log.init("warn")?;
+    let root = root::require()?;
+    let step = match args.exercise {
+        Some(number) => Step::exercise(number).map_err(Failure::usage)?,
+        None => course::current(&root)?,
+    };
+    let scenario = Scenario::of_exercise(step);
+    let guess = match args.predict {
+        None => ask(step, &scenario)?,
+        given => given,
+    };
+    until_interrupted(
+        attempt(args, step, &scenario, guess, &root),
+        "the server and the worker of this try are stopped, and nothing is noted",
+    )
+}
+
+/// Asks the exercise's question, where a person can answer. Enter alone is no guess.
+fn ask(step: Step, scenario: &Scenario) -> io::Result<Option<f64>> {
+    let (input, mut output) = (io::stdin(), io::stderr());
+    if !(input.is_terminal() && output.is_terminal()) {
+        return Ok(None);
+    }
+    for line in outcome::question(step, scenario) {
+        writeln!(output, "{line}")?;
+    }
+    loop {
+        write!(output, "Your guess, in seconds (Enter to skip): ")?;
+        output.flush()?;
+        let mut line = String::new();
+        input.lock().read_line(&mut line)?;
+        let answer = line.trim().trim_end_matches('s').trim();
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        match seconds(answer) {
+            Ok(guess) => return Ok(Some(guess)),
+            Err(_) => writeln!(output, "Type a number, such as 12 or 7.5.")?,
+        }
+    }
+}
+
+async fn attempt(
+    args: &TryArgs,
+    step: Step,
+    scenario: &Scenario,
+    guess: Option<f64>,
+    root: &Path,
+) -> anyhow::Result<Exit> {
+    let ours = root.join(root::OURS);
+    let logs = ours.join("try");
+    fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
+    let file = course::codec(step);
+    let codec = course::codec_now(root, step)
+        .map_err(|fault| Failure::usage(format!("{} {fault}", file.display())))?;
+    note(format!("Building a worker with {}", file.display()));
+    let contender = Contender::mine(step.number()).await?;
+    let target = match &args.address {
+        None => Target::DevServer(TemporalCli::find_or_install(&ours).await?),
+        Some(address) => Target::Existing(ServerArgs {
+            address: Some(address.clone()),
+            namespace: None,
+            profile: None,
+        }),
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let experiment = Experiment {
+        scenario,
+        target: &target,
+        logs: &logs,
+        id: now.as_secs().to_string(),
+        name: "World".to_owned(),
+        failing: 0,
+        keys: None,
+    };
+    let view = View::new(step, scenario);
+    let measured = experiment.run(&contender, &view).await;
+    view.finish();
+    let Measured { run, .. } = measured?;
+
+    let this = Try {
+        guess_seconds: guess,
+        seconds: run.wall_seconds,
+        workflows: run.workflows.started,
+        completed: run.workflows.completed,
+        ..Try::now(root, step, &codec)
+    };
+    let outcome = Outcome { step, scenario, run: &run, this: &this, before: &Try::all(root, step) };
+    print(outcome.to_string());
+    if let Err(error) = this.note(root) {
+        note(format!("this try could not be noted in .workshop: {error}"));
+    }
+    Ok(if this.is_complete() { Exit::Done } else { Exit::NotSolved })
+}

@@ -1,0 +1,267 @@
+//! The question of an exercise, and its answer: the numbers side by side, and one sentence that explains them.
+
+use std::fmt;
+
+use cli_kit::term::wrap;
+use solutions::Step;
+
+use crate::{
+    course::Try,
+    experiment::{Run, Scenario},
+};
+
+/// A timer that is late by more than this has seen a blocked thread: a busy machine delays it by less.
+const LATE_SECONDS: f64 = 0.3;
+/// Calls that block for a larger share of their time than this block the thread.
+const MOSTLY: f64 = 0.5;
+/// Calls that took a larger share of the run than this, all added up, are worth a sentence.
+const MUCH: f64 = 0.2;
+/// A run this much longer than its activities waited for something.
+const QUEUED: f64 = 1.9;
+
+/// What to think about before the load runs.
+pub fn question(step: Step, scenario: &Scenario) -> Vec<String> {
+    let Scenario { load, keys, runtime, .. } = scenario;
+    let mut lines = vec![format!(
+        "Exercise {}: {} workflows start at once. Each runs {} activities of {} s, one after another.",
+        step.number(),
+        load.workflows,
+        load.activities,
+        load.activity_seconds
+    )];
+    let share = |probability: f64| format!("{:.0}%", probability * 100.0);
+    lines.push(match step {
+        Step::BeyondAsync => format!(
+            "{} of the calls for a key to decrypt with take {} s.",
+            share(keys.decode_stall_probability),
+            keys.stall_seconds
+        ),
+        Step::Async => format!(
+            "Every call for a key to encrypt with takes {} s, and the blocking pool has {} threads.",
+            keys.stall_seconds, runtime.blocking_threads
+        ),
+        _ => format!(
+            "{} of the calls for a key to encrypt with take {} s.",
+            share(keys.stall_probability),
+            keys.stall_seconds
+        ),
+    });
+    lines.push("How long until all of them are done?".to_owned());
+    lines.into_iter().map(|line| wrap(&line, 0)).collect()
+}
+
+/// What the exercise's starting code took, in seconds, when its text was written.
+pub fn in_the_text(step: Step) -> f64 {
+    match step {
+        Step::Start | Step::Blocking => 50.4,
+        Step::SpawnBlocking => 50.7,
+        Step::Async => 42.1,
+        Step::BeyondAsync => 73.8,
+    }
+}
+
+/// What a try showed.
+pub struct Outcome<'a> {
+    pub step: Step,
+    pub scenario: &'a Scenario,
+    pub run: &'a Run,
+    pub this: &'a Try,
+    /// The tries of this exercise before this one.
+    pub before: &'a [Try],
+}
+
+impl Outcome<'_> {
+    /// What the starting code took, and where that comes from.
+    fn start(&self) -> (f64, &'static str) {
+        match self.before.iter().find(|one| one.start && one.is_complete()) {
+            Some(first) => (first.seconds, "your first try of the starting code"),
+            None => (in_the_text(self.step), "as in the exercise's text"),
+        }
+    }
+
+    /// The least that the activities of a workflow take, in seconds.
+    fn activities_seconds(&self) -> f64 {
+        f64::from(self.scenario.load.activities) * self.scenario.load.activity_seconds
+    }
+
+    /// One sentence that explains the difference, from this run's numbers.
+    fn why(&self) -> String {
+        let Self { run, scenario, .. } = self;
+        let wall = run.wall_seconds;
+        let activities = self.activities_seconds();
+        let Some([encode, decode]) = run.codec_totals else {
+            let lag = run.lag_seconds.worker;
+            return match lag > LATE_SECONDS {
+                true => format!(
+                    "A 10 ms timer on the worker's thread was up to {lag:.1} s late, so something blocks \
+                     that thread. Nothing measures this codec yet."
+                ),
+                false => {
+                    "Nothing measures this codec, but nothing blocks the worker's thread either: \
+                          its 10 ms timer was never more than 0.3 s late."
+                        .to_owned()
+                }
+            };
+        };
+        let calls = encode.call_seconds + decode.call_seconds;
+        let blocking = encode.blocking_seconds + decode.blocking_seconds;
+        if blocking > MOSTLY * calls && blocking > MUCH * wall {
+            return format!(
+                "The codec blocked the worker's thread for {blocking:.1} of {wall:.1} s. Every stall \
+                 held up all {} workflows.",
+                scenario.load.workflows
+            );
+        }
+        if wall <= QUEUED * activities && calls > activities {
+            return format!(
+                "The calls took {calls:.1} s in total but blocked the thread for only {blocking:.1} s: \
+                 the waits overlapped."
+            );
+        }
+        if calls > wall {
+            let slower =
+                if decode.call_seconds > encode.call_seconds { "decode" } else { "encode" };
+            return format!(
+                "The thread was free: the calls blocked it for {blocking:.1} s. But they took \
+                 {calls:.1} s in total, most of it in {slower}, and the workflows waited for them."
+            );
+        }
+        format!(
+            "The calls took {calls:.1} s in total and blocked the thread for {blocking:.1} s. The \
+             activities alone take {activities:.1} s."
+        )
+    }
+}
+
+impl fmt::Display for Outcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, run, this, before, .. } = self;
+        let end = if run.cut_off { "stopped after" } else { "in" };
+        writeln!(
+            f,
+            "Exercise {}: {} of {} workflows completed {end} {:.1} s",
+            step.number(),
+            this.completed,
+            this.workflows,
+            this.seconds
+        )?;
+        let (start, source) = self.start();
+        let guess = this
+            .guess_seconds
+            .map_or_else(|| "     -".to_owned(), |guess| format!("{guess:6.1} s"));
+        writeln!(f, "  your guess        {guess}")?;
+        writeln!(f, "  measured          {:6.1} s", this.seconds)?;
+        if let Some(last) = before.last() {
+            let same = match last.codec_sha256 == this.codec_sha256 {
+                true => "the same code",
+                false => "before your last change",
+            };
+            writeln!(f, "  last try          {:6.1} s, {same}", last.seconds)?;
+        }
+        writeln!(f, "  before the fix    {start:6.1} s, {source}")?;
+        if let Some([encode, decode]) = run.codec_totals {
+            writeln!(f, "encode: {encode}\ndecode: {decode}")?;
+        }
+        writeln!(f, "{}", wrap(&format!("Why: {}", self.why()), 5))?;
+        for failure in run.failures.iter().take(3) {
+            writeln!(f, "{}", wrap(&format!("Failed: {failure}"), 8))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use greeting::totals::Totals;
+
+    use super::*;
+    use crate::{
+        course,
+        experiment::{Codec, Workflows},
+    };
+
+    fn totals(call_seconds: f64, blocking_seconds: f64) -> Totals {
+        Totals { calls: 1050, call_seconds, blocking_seconds }
+    }
+
+    fn why(step: Step, wall: f64, codec_totals: Option<[Totals; 2]>) -> String {
+        let scenario = Scenario::of_exercise(step);
+        let mut run = Run { wall_seconds: wall, codec_totals, ..Run::empty(Codec::Mine(step)) };
+        run.lag_seconds.worker = wall / 10.0;
+        let this = Try::now(Path::new("."), step, b"");
+        Outcome { step, scenario: &scenario, run: &run, this: &this, before: &[] }.why()
+    }
+
+    #[test]
+    fn the_sentence_follows_from_the_numbers() {
+        let nothing = totals(0.1, 0.1);
+        let unseen = why(Step::Blocking, 50.4, None);
+        assert!(unseen.contains("up to 5.0 s late"), "{unseen}");
+        let blocked = why(Step::Blocking, 50.4, Some([totals(45.3, 45.3), nothing]));
+        assert!(blocked.contains("blocked the worker's thread for 45.4 of 50.4 s"), "{blocked}");
+        let fixed = why(Step::SpawnBlocking, 8.0, Some([totals(45.3, 0.2), nothing]));
+        assert!(fixed.contains("the waits overlapped"), "{fixed}");
+        let pool = why(Step::Async, 42.1, Some([totals(900.0, 0.2), nothing]));
+        assert!(pool.contains("most of it in encode"), "{pool}");
+        let decode = why(Step::BeyondAsync, 73.8, Some([totals(45.0, 0.2), totals(140.0, 0.1)]));
+        assert!(decode.contains("most of it in decode"), "{decode}");
+        let cached = why(Step::BeyondAsync, 6.8, Some([totals(1.0, 0.2), totals(0.4, 0.1)]));
+        assert!(cached.contains("activities alone take 5.0 s"), "{cached}");
+    }
+
+    #[test]
+    fn guess_measure_last_and_before_stand_side_by_side() {
+        let scenario = Scenario::of_exercise(Step::Blocking);
+        let workflows = Workflows { started: 50, completed: 50, ..Workflows::default() };
+        let run = Run {
+            workflows,
+            wall_seconds: 8.1,
+            codec_totals: Some([totals(45.3, 0.2), totals(0.1, 0.1)]),
+            ..Run::empty(Codec::Mine(Step::Blocking))
+        };
+        let numbers = |seconds, start| Try {
+            guess_seconds: Some(9.0),
+            seconds,
+            workflows: 50,
+            completed: 50,
+            start,
+            ..Try::now(Path::new("."), Step::Blocking, if start { b"a" } else { b"b" })
+        };
+        let this = numbers(8.1, false);
+        let before = [numbers(48.0, true), numbers(49.0, true)];
+        let said = |before| {
+            let step = Step::Blocking;
+            Outcome { step, scenario: &scenario, run: &run, this: &this, before }.to_string()
+        };
+        let lines = said(&before);
+        for line in [
+            "Exercise 1: 50 of 50 workflows completed in 8.1 s\n",
+            "  your guess           9.0 s\n",
+            "  measured             8.1 s\n",
+            "  last try            49.0 s, before your last change\n",
+            "  before the fix      48.0 s, your first try of the starting code\n",
+            "encode: 1,050 calls, 45.3 s in calls, 0.2 s blocking the thread (0%)\n",
+        ] {
+            assert!(lines.contains(line), "{line}{lines}");
+        }
+        assert!(said(&[]).contains("50.4 s, as in the exercise's text\n"), "{}", said(&[]));
+    }
+
+    /// The figure and the flags are those that the exercise's text has.
+    #[test]
+    fn the_texts_say_the_same() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for step in Step::EXERCISES {
+            let readme = root.join(course::folder(step)).join("README.md");
+            let text = fs::read_to_string(&readme).unwrap();
+            let workflows = Scenario::of_exercise(step).load.workflows;
+            let line = format!(
+                "{workflows} workflows started, {workflows} completed, 0 failed, in {:.1} s",
+                in_the_text(step)
+            );
+            assert!(text.contains(&line), "{}: {line}", readme.display());
+        }
+    }
+}

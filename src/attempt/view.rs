@@ -1,0 +1,162 @@
+//! What is shown while the load runs: a few lines that change in place, or, where there is no terminal, a line
+//! now and then.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use cli_kit::term::note;
+use console::{Term, style, truncate_str};
+use greeting::load::Event;
+use indicatif::{ProgressBar, ProgressStyle};
+use solutions::Step;
+
+use crate::experiment::{LINE_INTERVAL, Onlooker, Recent, Sample, Scenario};
+
+/// An interval in which the runtime's tasks could not run for a larger share than this counts as blocked.
+const BLOCKED: f64 = 0.5;
+/// Columns where the terminal does not tell.
+const USUAL_COLUMNS: usize = 80;
+
+/// The live view of one run.
+pub struct View {
+    bar: ProgressBar,
+    step: Step,
+    workflows: u32,
+    activities: u32,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    done: u32,
+    recent: Recent,
+    printed: Duration,
+}
+
+impl View {
+    /// Nothing has run yet.
+    pub fn new(step: Step, scenario: &Scenario) -> Self {
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let view = Self {
+            bar,
+            step,
+            workflows: scenario.load.workflows,
+            activities: scenario.load.workflows * scenario.load.activities,
+            seen: Mutex::default(),
+        };
+        let starting =
+            format!("Starting a Temporal server and your worker of exercise {}", step.number());
+        match view.bar.is_hidden() {
+            true => note(starting),
+            false => view.bar.set_message(starting),
+        }
+        view
+    }
+
+    /// Takes the view away: the result follows.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lines, each within so many columns.
+    fn lines(&self, seen: &Seen, columns: usize) -> Vec<String> {
+        let Some(last) = seen.recent.last() else { return Vec::new() };
+        let blocked = match seen.recent.blocked() {
+            Some(share) => {
+                format!("the codec blocked it for {:.0}% of the last 10 s", share * 100.0)
+            }
+            None => "nothing measures this codec".to_owned(),
+        };
+        let late = match last.not_found {
+            0 => "no workflow task answered too late".to_owned(),
+            1 => "1 workflow task answered too late".to_owned(),
+            late => format!("{late} workflow tasks answered too late"),
+        };
+        [
+            format!(
+                "Exercise {}   {:.0} s   {} of {} workflows, {} of {} activities",
+                self.step.number(),
+                last.at.as_secs_f64(),
+                seen.done,
+                self.workflows,
+                last.activities,
+                self.activities
+            ),
+            format!("thread  {}  {blocked}", strip(&seen.recent)),
+            format!("lag     {:.1} s   {late}", last.worker.current),
+        ]
+        .map(|line| truncate_str(&line, columns, "…").into_owned())
+        .into()
+    }
+}
+
+/// The last ten seconds of the worker's thread, two cells a second: blocked or busy, or free.
+fn strip(recent: &Recent) -> String {
+    let cells = recent.busy().map(|share| match share >= BLOCKED {
+        true => style("█").for_stderr().red().to_string(),
+        false => style("·").for_stderr().green().to_string(),
+    });
+    cells.collect()
+}
+
+impl Onlooker for View {
+    fn event(&self, event: Event<'_>) {
+        if event.is_last() {
+            self.seen().done += 1;
+        }
+    }
+
+    fn sample(&self, sample: &Sample) {
+        let mut seen = self.seen();
+        seen.recent.push(sample);
+        if !self.bar.is_hidden() {
+            let columns = Term::stderr()
+                .size_checked()
+                .map_or(USUAL_COLUMNS, |(_, columns)| usize::from(columns).saturating_sub(1));
+            self.bar.set_message(self.lines(&seen, columns).join("\n"));
+        } else if sample.at >= seen.printed + LINE_INTERVAL {
+            seen.printed = sample.at;
+            note(format!(
+                "{:.0} s: {} of {} workflows, {}",
+                sample.at.as_secs_f64(),
+                seen.done,
+                self.workflows,
+                seen.recent
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use console::measure_text_width;
+
+    use super::*;
+
+    #[test]
+    fn the_lines_fit_a_narrow_terminal() {
+        let view = View::new(Step::Blocking, &Scenario::of_exercise(Step::Blocking));
+        for at in 0..30 {
+            let at = Duration::from_millis(500 * at);
+            view.sample(&Sample { at, not_found: 1200, activities: 480, ..Sample::default() });
+        }
+        let seen = view.seen();
+        for columns in [40, 79, 120] {
+            let lines = view.lines(&seen, columns);
+            assert_eq!(lines.len(), 3);
+            assert!(lines.iter().all(|line| measure_text_width(line) <= columns), "{lines:#?}");
+        }
+        let wide = view.lines(&seen, 120).join("\n");
+        assert!(wide.contains("480 of 500 activities"), "{wide}");
+        assert!(wide.contains("nothing measures this codec"), "{wide}");
+        assert!(wide.contains("1200 workflow tasks answered too late"), "{wide}");
+    }
+}

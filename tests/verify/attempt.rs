@@ -1,0 +1,85 @@
+//! `workshop try`: an exercise's load with the attendee's codec.
+
+use std::fs;
+
+use rustix::process::Signal;
+use solutions::Step;
+
+use crate::support::{
+    Group, WORKSHOP,
+    checkout::{Checkout, solution},
+    json, program, stderr, stdout, wait_for,
+};
+
+const TRIES: &str = ".workshop/tries.jsonl";
+
+#[test]
+fn what_cannot_be_tried_is_a_clear_error() {
+    let output = program(WORKSHOP).args(["try", "5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("there is no exercise 5"), "{}", stderr(&output));
+    let output = program(WORKSHOP).args(["try", "1", "--predict", "soon"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("not a number of seconds"), "{}", stderr(&output));
+
+    let checkout = Checkout::take();
+    checkout.writes(Step::Blocking, "pub fn codec() { half }");
+    let output = checkout.program(WORKSHOP).args(["try", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot find value `half`"), "{}", stderr(&output));
+    checkout.removes(Step::Blocking);
+    let output = checkout.program(WORKSHOP).args(["try", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let file = "exercises/01-blocking-codec/codec.rs is not there";
+    assert!(stderr(&output).contains(file), "{}", stderr(&output));
+}
+
+#[test]
+#[ignore = "takes some minutes: the exercises' loads on a real server"]
+fn each_solution_shows_its_lesson() {
+    let checkout = Checkout::take();
+    fs::remove_file(checkout.root.join(TRIES)).ok();
+    for step in Step::EXERCISES {
+        checkout.writes(step, solution(step));
+        let number = step.number().to_string();
+        let arguments = ["try", &number, "--predict", "10"];
+        let output = checkout.program(WORKSHOP).args(arguments).output().unwrap();
+        let said = stdout(&output);
+        println!("{said}");
+        assert_eq!(output.status.code(), Some(0), "{said}{}", stderr(&output));
+        for line in ["your guess          10.0 s", "measured", "before the fix", "Why: "] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        // Of encode's line: "(97%)".
+        let encode = said.lines().find(|line| line.starts_with("encode: ")).unwrap();
+        let (_, share) = encode.rsplit_once('(').unwrap();
+        let share: f64 = share.trim_end_matches("%)").parse().unwrap();
+        match step {
+            Step::Blocking => assert!(share > 80.0, "{said}"),
+            _ => assert!(share < 50.0, "{said}"),
+        }
+    }
+    let status = json(&checkout.program(WORKSHOP).args(["status", "--json"]).output().unwrap());
+    let last = &status["exercises"][1]["last_try"];
+    assert_eq!(
+        (&last["guess_seconds"], &last["completed"]),
+        (&10.0.into(), &50.into()),
+        "{status}"
+    );
+    let status = stdout(&checkout.program(WORKSHOP).arg("status").output().unwrap());
+    assert!(status.contains("(guess: 10.0 s)"), "{status}");
+}
+
+#[test]
+#[ignore = "starts a real server"]
+fn one_that_is_interrupted_leaves_nothing_behind() {
+    let checkout = Checkout::take();
+    fs::remove_file(checkout.root.join(TRIES)).ok();
+    let mut attempt = checkout.program(WORKSHOP);
+    let mut attempt = Group::start(attempt.args(["try", "1"]));
+    wait_for("a worker", || checkout.has_workers().then_some(()));
+    attempt.signal(Signal::INT);
+    assert_eq!(attempt.wait_until_gone().code(), Some(130));
+    wait_for("the worker to be gone", || (!checkout.has_workers()).then_some(()));
+    assert!(!checkout.root.join(TRIES).exists());
+}

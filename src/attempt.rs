@@ -12,7 +12,7 @@ mod view;
 use std::{
     fs,
     io::{self, BufRead, IsTerminal, Write},
-    path::Path,
+    path::{self, Path, PathBuf},
     time::SystemTime,
 };
 
@@ -50,6 +50,9 @@ pub struct TryArgs {
     /// Use the Temporal server at this address instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
+    /// Write the codec's polls of 1 ms and longer to this file, for https://ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -134,6 +137,7 @@ async fn attempt(
         name: "World".to_owned(),
         failing: 0,
         keys: None,
+        trace: args.trace.as_deref().map(path::absolute).transpose()?,
     };
     let view = View::new(step, scenario);
     let measured = experiment.run(&contender, &view).await;

@@ -123,6 +123,7 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
         name: "World".to_owned(),
         failing: 0,
         keys: None,
+        trace: None,
     };
     let mut runs = Vec::new();
     for (number, contender) in (1..).zip(&contenders) {

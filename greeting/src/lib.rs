@@ -11,6 +11,7 @@
 //! | [`connection`] | which server, which namespace, which keys; "no server there" in one sentence |
 //! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
+//! | [`trace`] | the codec's long polls as a file that Perfetto opens |
 //! | [`totals`] | what the codec's calls took in all, on one line |
 //! | [`logging`] | logs on stderr |
 
@@ -22,5 +23,6 @@ pub mod quantiles;
 pub mod starter;
 pub mod telemetry;
 pub mod totals;
+pub mod trace;
 pub mod worker;
 pub mod workflows;

@@ -3,6 +3,7 @@
 use std::{
     fmt, future,
     net::SocketAddr,
+    path::PathBuf,
     process,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::SystemTime,
@@ -13,7 +14,7 @@ use cli_kit::{
     settings::{self, Settings},
     term::print,
 };
-use codec_kit::{AnyCodec, KeyService};
+use codec_kit::{AnyCodec, Figures, KeyService, Watchdog};
 use prometheus::Gauge;
 use solutions::Step;
 use temporalio_sdk::{
@@ -34,7 +35,7 @@ use crate::{
     connection::{Server, ServerArgs},
     logging::LogArgs,
     telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
-    totals,
+    totals, trace,
     workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
 };
 
@@ -61,6 +62,10 @@ pub struct WorkerArgs {
     /// 127.0.0.1 with port STACK_WORKER_METRICS_PORT, or 8086]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_address: Option<SocketAddr>,
+    /// When the worker stops, write the codec's polls of 1 ms and longer to this file, for
+    /// https://ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Activities at once
     #[arg(long, default_value_t = 400)]
     activity_slots: usize,
@@ -165,10 +170,16 @@ pub fn run(
     };
     BlockingThreads::register()?.count(&mut builder, threads);
     let runtime = builder.enable_all().max_blocking_threads(blocking_threads.get()).build()?;
+    // It needs an observed codec: another one's polls it does not see.
+    let watchdog = Watchdog::start(Watchdog::THRESHOLD)?;
+    prometheus::default_registry().register(Box::new(watchdog.stalls()))?;
     // Made on the runtime: a codec may start a task there.
     let result = runtime.block_on(async { serve(args, &server, &telemetry, codec(keys)).await });
     // A blocking call that is still under way must not hold up the end.
     runtime.shutdown_background();
+    if let Some(file) = &args.trace {
+        trace::write(file, &Figures::shared().long_polls())?;
+    }
     result
 }
 

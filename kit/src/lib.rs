@@ -6,6 +6,8 @@
 //! | [`keyring`](Keyring) | [`DataKey`], [`DataKeys`], [`Keyring`]: keys by id, one active, wiped from memory when dropped |
 //! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
 //! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
+//! | [`watchdog`](Watchdog) | [`Watchdog`]: names the call that blocks a thread, while it does |
+//! | [`timeline`](LongPoll) | [`LongPoll`]: the latest polls of 1 ms and longer |
 //! | [`codec`](codec_future) | what a codec's few lines need: [`CodecFuture`], [`AnyCodec`], [`Error`] |
 //! | [`vectors`] | payloads made by another implementation, to test a codec against |
 //!
@@ -78,7 +80,9 @@ mod key_service;
 mod keyring;
 mod observed;
 mod payload;
+mod timeline;
 pub mod vectors;
+mod watchdog;
 
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
 pub use key_service::{Calls, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls};
@@ -87,6 +91,8 @@ pub use keyring::{
 };
 pub use observed::{CallFigures, Figures, Observed};
 pub use payload::{ENCODING, ENCRYPTED, KEY_ID, OpenError, SealError, key_ids, open, seal};
+pub use timeline::LongPoll;
+pub use watchdog::{Stall, Watchdog};
 
 pub use temporalio_common::{
     data_converters::{PayloadCodec, PayloadConversionError, SerializationContextData},

@@ -19,7 +19,10 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::{CodecFuture, Payload, PayloadCodec, PayloadConversionError, SerializationContextData};
+use crate::{
+    CodecFuture, LongPoll, Payload, PayloadCodec, PayloadConversionError, SerializationContextData,
+    timeline::{CallInfo, DECODE, ENCODE, LONG, LongPolls, UnderWay},
+};
 
 /// Seconds, from 10 µs to 3 minutes: a healthy poll and a stalled worker are both read from them.
 const BUCKETS: [f64; 22] = [
@@ -79,6 +82,8 @@ pub struct Figures(Arc<Both>);
 struct Both {
     encode: Arc<Operation>,
     decode: Arc<Operation>,
+    /// `None`: they are not kept.
+    long_polls: Option<Arc<LongPolls>>,
 }
 
 /// A snapshot of one operation's figures.
@@ -116,6 +121,21 @@ impl Figures {
         SHARED.clone()
     }
 
+    /// Figures without [`long_polls`](Self::long_polls).
+    pub fn without_long_polls() -> Self {
+        Self::with(None)
+    }
+
+    fn with(long_polls: Option<Arc<LongPolls>>) -> Self {
+        let operation = |name| Arc::new(Operation::new(name, long_polls.clone()));
+        Self(Arc::new(Both { encode: operation(ENCODE), decode: operation(DECODE), long_polls }))
+    }
+
+    /// The latest 4,096 polls of 1 ms and longer, the earliest first.
+    pub fn long_polls(&self) -> Vec<LongPoll> {
+        self.0.long_polls.as_ref().map_or_else(Vec::new, |polls| polls.all())
+    }
+
     /// What encoding did.
     pub fn encode(&self) -> CallFigures {
         self.0.encode.snapshot()
@@ -129,10 +149,7 @@ impl Figures {
 
 impl Default for Figures {
     fn default() -> Self {
-        Self(Arc::new(Both {
-            encode: Arc::new(Operation::new("encode")),
-            decode: Arc::new(Operation::new("decode")),
-        }))
+        Self::with(Some(Arc::default()))
     }
 }
 
@@ -148,6 +165,8 @@ impl Collector for Figures {
 
 /// The figures of one direction.
 struct Operation {
+    name: &'static str,
+    long_polls: Option<Arc<LongPolls>>,
     // A Prometheus gauge can only be set, and two threads that set it would lose a maximum.
     longest_poll_nanos: AtomicU64,
     in_flight_now: AtomicI64,
@@ -161,7 +180,7 @@ struct Operation {
 }
 
 impl Operation {
-    fn new(operation: &str) -> Self {
+    fn new(operation: &'static str, long_polls: Option<Arc<LongPolls>>) -> Self {
         let opts = |name, help| Opts::new(name, help).const_label("operation", operation);
         let histogram = |name, help| {
             Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(BUCKETS.into()))
@@ -169,6 +188,8 @@ impl Operation {
         let counter = |name, help| IntCounter::with_opts(opts(name, help));
         let build = || -> prometheus::Result<Self> {
             Ok(Self {
+                name: operation,
+                long_polls: long_polls.clone(),
                 longest_poll_nanos: AtomicU64::new(0),
                 in_flight_now: AtomicI64::new(0),
                 longest_poll: Gauge::with_opts(opts(
@@ -228,6 +249,7 @@ impl Operation {
 /// One call from its start to its result. Dropped early, it is only taken out of `in_flight`.
 struct Call {
     operation: Arc<Operation>,
+    info: CallInfo,
     started: Instant,
     longest_poll: Duration,
 }
@@ -236,8 +258,13 @@ impl Call {
     /// Runs `step`, and remembers how long the thread was held by it.
     fn held<T>(&mut self, step: impl FnOnce() -> T) -> T {
         let began = Instant::now();
+        let under_way = UnderWay::mark(self.info);
         let result = step();
         let held = began.elapsed();
+        drop(under_way);
+        if let Some(polls) = self.operation.long_polls.as_ref().filter(|_| held >= LONG) {
+            polls.push(self.info, held);
+        }
         self.longest_poll = self.longest_poll.max(held);
         // Reported at once, not at the call's end: a call that is dropped has held its thread too.
         let nanos = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
@@ -285,10 +312,16 @@ fn observe(
     payloads: Vec<Payload>,
     build: impl FnOnce(Vec<Payload>) -> CodecFuture,
 ) -> CodecFuture {
-    operation.bytes_in.inc_by(data_bytes(&payloads));
+    let info = CallInfo {
+        operation: operation.name,
+        payloads: payloads.len(),
+        bytes: data_bytes(&payloads),
+    };
+    operation.bytes_in.inc_by(info.bytes);
     operation.in_flight_now.fetch_add(1, Relaxed);
     let mut call = Call {
         operation: Arc::clone(operation),
+        info,
         started: Instant::now(),
         longest_poll: Duration::ZERO,
     };

@@ -57,6 +57,8 @@ pub struct Experiment<'a> {
     pub failing: u32,
     /// The keys of the starter and of the worker; `None`: those of the environment.
     pub keys: Option<Keys>,
+    /// Where the worker writes its codec's long polls to.
+    pub trace: Option<PathBuf>,
 }
 
 /// What one run found.
@@ -170,6 +172,9 @@ impl Experiment<'_> {
         };
         flag("task-queue", load.task_queue.clone());
         flag("metrics-address", "127.0.0.1:0".to_owned());
+        if let Some(trace) = &self.trace {
+            flag("trace", trace.display().to_string());
+        }
         for (name, value) in [
             ("address", &server.address),
             ("namespace", &server.namespace),

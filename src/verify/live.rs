@@ -275,6 +275,7 @@ pub async fn run(
         name: format!("Ada {:016x}", u64::from_be_bytes(random()?)),
         failing: FAILING,
         keys: Some(keys.clone()),
+        trace: None,
     };
     let reference = Contender::reference(reference)?;
     let own = own(before, root).await?;

@@ -2,7 +2,10 @@
 
 use std::{io, process::ExitStatus};
 
-use cli_kit::exit::{Exit, Failure};
+use cli_kit::{
+    exit::{Exit, Failure},
+    term::note,
+};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncReadExt,
@@ -87,16 +90,43 @@ pub fn until_interrupted(
     work: impl Future<Output = anyhow::Result<Exit>>,
     lost: &str,
 ) -> anyhow::Result<Exit> {
+    until_signal(work, |signal| Err(Failure::interrupted(format!("{signal}; {lost}")).into()))
+}
+
+/// The same for work that has no end: Ctrl-C is the normal way to stop it, and not an error.
+///
+/// # Errors
+/// Those of the work, or that another signal stopped it.
+pub fn until_stopped(
+    work: impl Future<Output = anyhow::Result<Exit>>,
+    lost: &str,
+) -> anyhow::Result<Exit> {
+    until_signal(work, |signal| match signal {
+        KEYBOARD => {
+            note("\nStopped.");
+            Ok(Exit::Done)
+        }
+        signal => Err(Failure::interrupted(format!("{signal}; {lost}")).into()),
+    })
+}
+
+fn until_signal(
+    work: impl Future<Output = anyhow::Result<Exit>>,
+    stopped: impl FnOnce(&'static str) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
             result = work => result,
-            signal = interrupted() => Err(Failure::interrupted(format!("{}; {lost}", signal?)).into()),
+            signal = interrupted() => stopped(signal?),
         }
     });
     runtime.shutdown_background();
     result
 }
+
+/// SIGINT, which Ctrl-C sends.
+const KEYBOARD: &str = "interrupted";
 
 /// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
 async fn interrupted() -> anyhow::Result<&'static str> {
@@ -104,7 +134,7 @@ async fn interrupted() -> anyhow::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(tokio::select! {
-        _ = interrupt.recv() => "interrupted",
+        _ = interrupt.recv() => KEYBOARD,
         _ = terminate.recv() => "terminated (SIGTERM)",
         _ = hangup.recv() => "the terminal is gone (SIGHUP)",
     })

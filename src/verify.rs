@@ -42,8 +42,8 @@ use crate::{
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop verify 1            # exit code 0: solved, 1: not yet
-  cargo workshop verify 2 --quick    # without the run on a real server
+  cargo workshop verify 2            # exit code 0: solved, 1: not yet
+  cargo workshop verify 2 --quick    # no live run; 0: its checks passed
   cargo workshop verify --all --json")]
 #[command(group = ArgGroup::new("which").required(true).args(["exercise", "all"]))]
 pub struct VerifyArgs {
@@ -53,7 +53,7 @@ pub struct VerifyArgs {
     /// Every exercise, one after another
     #[arg(long)]
     all: bool,
-    /// Only judge the codec by itself; leave out the run on a real server
+    /// Only check the codec by itself; leave out the live run, which decides whether it is solved
     #[arg(long)]
     quick: bool,
     /// The same seed makes the same payloads and deals the same stalls
@@ -102,11 +102,13 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
         }
         let report = judge(*step, depth, args.seed, root).await?;
         if text {
-            report.print(*step, "left out, as --quick says");
-            if report.solved && !args.all && is_whole(*step, depth) {
-                let why = format!("solutions/{}/README.md", step.folder());
-                outln!("Why:   {why} tells why it is so, and what else is right");
+            report.print(*step, "left out (--quick)");
+            if report.solved && !args.all {
+                let folder = step.folder();
+                outln!("Why it works, and what else would: solutions/{folder}/README.md");
                 outln!("Next:  cargo workshop next");
+            } else if report.passed && !args.all {
+                outln!("Next:  cargo workshop verify {}", step.number());
             }
         }
         if text && args.all {
@@ -126,8 +128,8 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
         };
         outln!("{}", json?);
     }
-    let solved = reports.iter().all(|report| report.solved);
-    Ok(if solved { Exit::Done } else { Exit::NotSolved })
+    let passed = reports.iter().all(|report| report.passed);
+    Ok(if passed { Exit::Done } else { Exit::NotSolved })
 }
 
 /// What stands above the report of one of several.
@@ -180,15 +182,10 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
         None
     };
     let report = Report::new(step, examined, live);
-    if report.solved && is_whole(step, depth) {
+    if report.solved {
         note_solved(step, judged, root);
     }
     Ok(report)
-}
-
-/// Whether a judgement of that depth leaves nothing out.
-fn is_whole(step: Step, depth: Depth) -> bool {
-    depth == Depth::Live || !has_live_run(step)
 }
 
 /// Notes that the codec of that digest solves the exercise. Where that can't be, the verdict stands.

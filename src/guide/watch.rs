@@ -32,7 +32,7 @@ use self::{
 use super::hints::Hints;
 use crate::{
     course,
-    process::until_interrupted,
+    process::until_stopped,
     verify::{self, Depth, Report},
 };
 
@@ -53,7 +53,7 @@ pub struct WatchArgs {
     log: LogArgs,
 }
 
-/// Judges the exercise now, and each time that a codec is saved, until `q` or a signal.
+/// Judges the exercise now, and each time that a codec is saved, until `q`, Ctrl-C or another signal.
 ///
 /// # Errors
 /// When there is no such exercise, or the files can't be watched. What a judgement can't do is said,
@@ -65,7 +65,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         Some(number) => Step::exercise(number).map_err(Failure::usage)?,
         None => course::current(&root)?,
     };
-    until_interrupted(watch(step, args.seed, &root), "nothing is watched any more")
+    until_stopped(watch(step, args.seed, &root), "nothing is watched any more")
 }
 
 type Judgement<'a> = LocalBoxFuture<'a, anyhow::Result<Report>>;
@@ -83,11 +83,11 @@ async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
     let (pressed, mut presses) = unbounded_channel();
     let keys = Keys::listen(pressed);
     if keys.is_none() {
-        errln!("there is no terminal to read keys from: watching without, until a signal ends it");
+        errln!("Not a terminal, so keys are off. Press Ctrl-C to stop.");
     }
 
     let mut watch =
-        Watch { root, seed, step, keys: keys.is_some(), hint: 0, solved: false, judging: None };
+        Watch { root, seed, step, keys: keys.is_some(), hint: 0, verdict: Verdict::No, judging: None };
     let mut judgement = watch.judge(Depth::Quick);
     loop {
         let next = tokio::select! {
@@ -111,6 +111,16 @@ async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
     }
 }
 
+/// What is known of the codec as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing, or nothing good.
+    No,
+    /// The quick checks passed; the live run decides.
+    Passed,
+    Solved,
+}
+
 /// What follows from a save or a key.
 enum Next {
     Wait,
@@ -127,7 +137,7 @@ struct Watch<'a> {
     /// The level of the last hint that was shown.
     hint: usize,
     /// The last verdict on the codec as it is.
-    solved: bool,
+    verdict: Verdict,
     /// What is under way.
     judging: Option<Depth>,
 }
@@ -146,13 +156,18 @@ impl<'a> Watch<'a> {
         self.judging = None;
         match judged {
             Ok(report) => {
-                self.solved = report.solved;
-                let left_out = if self.keys {
-                    "not run yet, press l for it"
-                } else {
-                    "left out, as there are no keys to ask for it"
+                self.verdict = match &report {
+                    Report { solved: true, .. } => Verdict::Solved,
+                    Report { passed: true, .. } => Verdict::Passed,
+                    _ => Verdict::No,
                 };
-                report.print(self.step, left_out);
+                let left_out = match self.keys {
+                    true => "not run yet; press l to run it".to_owned(),
+                    false => {
+                        format!("not run; `cargo workshop verify {}` runs it", self.step.number())
+                    }
+                };
+                report.print(self.step, &left_out);
             }
             // The next save may find a machine that is less busy.
             Err(error) => errln!("error: {error:#}"),
@@ -177,7 +192,7 @@ impl<'a> Watch<'a> {
         // Of several at once, as after a `git switch`, the one that is worked on.
         match steps.first() {
             Some(first) if !steps.contains(&self.step) => self.turn_to(*first),
-            _ => self.solved = false,
+            _ => self.verdict = Verdict::No,
         }
         Next::Judge(Depth::Quick)
     }
@@ -211,10 +226,15 @@ impl<'a> Watch<'a> {
             self.say(&format!("Exercise {number} is the last one."));
             return Next::Wait;
         };
-        if !self.solved {
-            outln!(
+        match self.verdict {
+            Verdict::Solved => {}
+            Verdict::Passed => outln!(
+                "\nExercise {number} has passed its quick checks, not its live run. Saving its \
+                 codec.rs brings\nyou back to it."
+            ),
+            Verdict::No => outln!(
                 "\nExercise {number} is not solved yet. Saving its codec.rs brings you back to it."
-            );
+            ),
         }
         outln!(
             "\nExercise {} begins with {}",
@@ -228,7 +248,7 @@ impl<'a> Watch<'a> {
     fn turn_to(&mut self, step: Step) {
         self.step = step;
         self.hint = 0;
-        self.solved = false;
+        self.verdict = Verdict::No;
     }
 
     /// An answer to a key that leaves a judgement alone.
@@ -243,8 +263,13 @@ impl<'a> Watch<'a> {
 
     /// The line at the bottom, while nothing is judged.
     fn bar(&self) {
-        let keys =
-            if self.keys { "[l] live run  [h] hint  [n] next exercise  [q] quit" } else { "" };
+        let keys = match self.keys {
+            true if verify::has_live_run(self.step) => {
+                "[l] live run  [h] hint  [n] next exercise  [q] quit"
+            }
+            true => "[h] hint  [n] next exercise  [q] quit",
+            false => "",
+        };
         let bar = format!("watching exercise {}  {keys}", self.step.number());
         outln!("\n{}", style(bar.trim_end()).dim());
     }

@@ -21,7 +21,8 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
     let workshop = WORKSHOP;
 
     let mut server = here(workshop);
-    server.arg("server").stdout(File::create(folder.path().join("server.log")).unwrap());
+    let file = |name| File::create(folder.path().join(name)).unwrap();
+    server.arg("server").stdout(file("server.log")).stderr(file("server.err"));
     let mut server = Group::start(&mut server);
     let asker = Asker::default();
     wait_for("the server", || asker.is_healthy(Service::Temporal, &settings).then_some(()));
@@ -39,6 +40,9 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
     assert!(said.contains(&format!("port {port} is taken by temporal")), "{said}");
     assert!(said.contains("STACK_TEMPORAL_UI_PORT="), "{said}");
 
+    // The normal way to stop it.
     server.signal(Signal::INT);
-    server.wait_until_gone();
+    assert_eq!(server.wait_until_gone().code(), Some(0));
+    let said = std::fs::read_to_string(folder.path().join("server.err")).unwrap();
+    assert!(!said.to_lowercase().contains("error"), "{said}");
 }

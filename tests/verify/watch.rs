@@ -35,7 +35,8 @@ fn workshop(checkout: &Checkout, arguments: &[&str]) -> Command {
 impl Terminal {
     /// Waits until the program waits itself, for a key or a save.
     fn expect_bar(&mut self, step: Step) -> String {
-        let bar = format!("watching exercise {}  [l] live run", step.number());
+        let live = if step == Step::Blocking { "" } else { "[l] live run  " };
+        let bar = format!("watching exercise {}  {live}[h] hint", step.number());
         let before = self.screen.expect(&bar);
         self.screen.expect("[q] quit");
         before
@@ -108,6 +109,15 @@ fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
     terminal.press("q");
     assert_eq!(terminal.end().code(), Some(0), "{}", terminal.screen.rest());
     assert!(terminal.is_as_it_was());
+
+    // Ctrl-C is as good: no error.
+    let mut terminal = Terminal::start(workshop(&checkout, &["watch", "1"]));
+    terminal.expect_heading(first);
+    terminal.program.signal(Signal::INT);
+    terminal.screen.expect("Stopped.");
+    assert_eq!(terminal.end().code(), Some(0), "{}", terminal.screen.rest());
+    assert!(!terminal.screen.rest().contains("error"), "{}", terminal.screen.rest());
+    assert!(terminal.is_as_it_was());
     wait_for("all workers to be gone", || (!checkout.has_workers()).then_some(()));
 }
 
@@ -118,7 +128,9 @@ fn a_live_run_comes_on_request_and_a_save_ends_it() {
     save(&checkout, second, &solution(second));
     let mut terminal = Terminal::start(workshop(&checkout, &["watch", "2"]));
     let verdict = terminal.expect_bar(second);
-    assert!(verdict.contains("Solved: exercise 2.") && verdict.contains("press l"), "{verdict}");
+    let passed = "Exercise 2: quick checks passed; the live run decides.";
+    assert!(verdict.contains(passed) && verdict.contains("press l"), "{verdict}");
+    assert!(!verdict.contains("Solved"), "{verdict}");
 
     terminal.press("l");
     terminal.screen.expect("live run, blocking");
@@ -126,7 +138,7 @@ fn a_live_run_comes_on_request_and_a_save_ends_it() {
     save(&checkout, second, &format!("{}\n// Saved again.\n", solution(second)));
     terminal.screen.expect("Saved meanwhile");
     let verdict = terminal.expect_bar(second);
-    assert!(verdict.contains("Solved: exercise 2."), "{verdict}");
+    assert!(verdict.contains(passed), "{verdict}");
     wait_for("server and workers to be gone", || terminal.children().is_empty().then_some(()));
 
     terminal.press("l");
@@ -151,7 +163,7 @@ fn without_a_terminal_it_watches_until_a_signal() {
     command.stdout(writer.try_clone().unwrap()).stderr(writer);
     let mut watch = Group::start(&mut command);
     let mut screen = Screen::of(reader);
-    screen.expect("there is no terminal to read keys from");
+    screen.expect("Not a terminal, so keys are off");
     let verdict = screen.expect("watching exercise 1\n");
     assert!(verdict.contains("Not solved") && !verdict.contains("[q]"), "{verdict}");
     assert!(!verdict.contains('\x1b'), "{verdict}");

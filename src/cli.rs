@@ -13,7 +13,7 @@ use crate::{
     compare::{self, CompareArgs},
     doctor::{self, DoctorArgs},
     guide::{
-        edit::{self, DiffArgs, ResetArgs, SolveArgs},
+        edit::{self, DiffArgs, ResetArgs, RestoreArgs, SolveArgs},
         hints::{self, HintArgs},
         status::{self, StatusArgs},
         watch::{self, WatchArgs},
@@ -53,10 +53,12 @@ enum Command {
     Branches(BranchesArgs),
     /// Show what you have changed in an exercise's codec
     Diff(DiffArgs),
-    /// Begin an exercise anew; your codec is kept
+    /// Reset an exercise to its starting code (yours is saved)
     Reset(ResetArgs),
-    /// Put an exercise's solution in place; your codec is kept
+    /// Replace your codec with the solution (yours is saved)
     Solve(SolveArgs),
+    /// Put back a codec that `reset` or `solve` saved
+    Restore(RestoreArgs),
     /// Start Temporal, Prometheus and Grafana; see how they are; end them
     // Not at its flags: those are the program `stack`'s, too.
     #[command(after_help = "Examples:
@@ -99,6 +101,7 @@ impl Cli {
             Command::Diff(args) => edit::diff(&args),
             Command::Reset(args) => edit::reset(&args),
             Command::Solve(args) => edit::solve(&args),
+            Command::Restore(args) => edit::restore(&args),
             Command::Stack(args) => stack::command::run(&args),
             Command::Server => server::run(),
             Command::Doctor(args) => doctor::run(&args),

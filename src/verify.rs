@@ -16,7 +16,7 @@ mod subprocess;
 
 use std::{fs, path::Path};
 
-use clap::{ArgGroup, Args};
+use clap::Args;
 use cli_kit::{
     errln,
     exit::{Exit, Failure},
@@ -42,16 +42,16 @@ use crate::{
 /// The flags of `workshop verify`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
+  cargo workshop verify              # the exercise of this folder, or the next
   cargo workshop verify 2            # exit code 0: solved, 1: not yet
   cargo workshop verify 2 --quick    # no live run; 0: its checks passed
   cargo workshop verify --all --json")]
-#[command(group = ArgGroup::new("which").required(true).args(["exercise", "all"]))]
 pub struct VerifyArgs {
-    /// The number of the exercise
+    /// The number of the exercise [default: that of the folder you are in, else the next one]
     #[arg(value_name = "N")]
     exercise: Option<u8>,
     /// Every exercise, one after another
-    #[arg(long)]
+    #[arg(long, conflicts_with = "exercise")]
     all: bool,
     /// Only check the codec by itself; leave out the live run, which decides whether it is solved
     #[arg(long)]
@@ -81,11 +81,11 @@ pub enum Depth {
 /// When there is no such exercise, or this machine can't judge: no cargo, no server, too busy.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
-    let steps = match args.exercise {
-        Some(number) => vec![Step::exercise(number).map_err(Failure::usage)?],
-        None => Step::EXERCISES.to_vec(),
-    };
     let root = root::require()?;
+    let steps = match args.all {
+        true => Step::EXERCISES.to_vec(),
+        false => vec![course::chosen(args.exercise, &root)?],
+    };
     until_interrupted(
         verify(args, &steps, &root),
         "what was started is stopped, and nothing more is judged",
@@ -97,7 +97,8 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     let text = !args.json;
     let mut reports = Vec::new();
     for step in steps {
-        if text && args.all {
+        // Which one it is, where it was not said.
+        if text && args.exercise.is_none() {
             outln!("{}\n", heading(*step));
         }
         let report = judge(*step, depth, args.seed, root).await?;

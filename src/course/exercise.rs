@@ -1,14 +1,14 @@
 //! The exercises: where their files are, and which one is meant.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
 use cli_kit::exit::Failure;
 use solutions::Step;
 
-use super::progress::Progress;
+use super::{codec as file, progress::Progress};
 
 /// The exercise that comes after this one.
 pub fn after(step: Step) -> Option<Step> {
@@ -25,30 +25,39 @@ pub fn codec(step: Step) -> PathBuf {
     folder(step).join("codec.rs")
 }
 
-/// What the file `current` says on the branch that is nobody's step.
+/// What the file `current` says on a branch that belongs to no step.
 const NEXT: &str = "next";
+/// That file, from the workshop's folder.
+const CURRENT: &str = "exercises/current";
 
-/// The exercise whose folder the current one is, else what `exercises/current` says: one's number, as on
-/// the branches of the steps, or `next`, which is the first that is not solved, and the last when all are.
+/// The exercise of that number; without one, the [`current`] one.
+///
+/// # Errors
+/// When there is no such exercise, or those of [`current`].
+pub fn chosen(number: Option<u8>, root: &Path) -> anyhow::Result<Step> {
+    match number {
+        Some(number) => Ok(Step::exercise(number).map_err(Failure::usage)?),
+        None => current(root),
+    }
+}
+
+/// The exercise whose folder the current one is, else what `exercises/current` says: a number, as on the
+/// branches of the steps, or `next`, which is the first that is not solved, and the last when all are.
 ///
 /// # Errors
 /// When that file does not say it: wrong usage, as one can say which. When it can't be read what is solved.
-pub fn current(root: &Path) -> anyhow::Result<Step> {
-    let room = root.join("exercises");
-    let here = env::current_dir()?;
-    if let Some(step) =
-        Step::EXERCISES.into_iter().find(|step| here.starts_with(room.join(step.folder())))
-    {
+fn current(root: &Path) -> anyhow::Result<Step> {
+    if let Some(step) = of_folder(root)? {
         return Ok(step);
     }
-    let path = room.join("current");
+    let path = root.join(CURRENT);
     let text = fs::read_to_string(&path).unwrap_or_default();
     if text.trim() == NEXT {
         let [.., last] = Step::EXERCISES;
-        return Ok(Progress::read(root)?.next().unwrap_or(last));
+        let progress = Progress::read(root)?;
+        return Ok(first_unsolved(root, &progress).unwrap_or(last));
     }
-    let number = text.trim().parse().ok();
-    number.and_then(|number| Step::exercise(number).ok()).ok_or_else(|| {
+    of_branch(root).ok_or_else(|| {
         Failure::usage(format!(
             "{} holds neither the number of an exercise nor `{NEXT}`: say which one you mean",
             path.display()
@@ -57,9 +66,46 @@ pub fn current(root: &Path) -> anyhow::Result<Step> {
     })
 }
 
+/// The exercise whose folder the current one is.
+///
+/// # Errors
+/// When there is no current folder.
+pub fn of_folder(root: &Path) -> io::Result<Option<Step>> {
+    let here = env::current_dir()?;
+    Ok(Step::EXERCISES.into_iter().find(|step| here.starts_with(root.join(folder(*step)))))
+}
+
+/// The exercise of the branch, on the branches of the steps.
+fn of_branch(root: &Path) -> Option<Step> {
+    let text = fs::read_to_string(root.join(CURRENT)).ok()?;
+    Step::exercise(text.trim().parse().ok()?).ok()
+}
+
+/// The exercise to do next: on the branch of a step that one, until it is solved as it is; else the first
+/// that is not solved.
+pub fn next(root: &Path, progress: &Progress) -> Option<Step> {
+    let as_it_is = |step: &Step| {
+        let codec = file::read(&root.join(codec(*step)));
+        progress.of(*step).is_some_and(|solved| codec.is_ok_and(|codec| solved.is(&codec)))
+    };
+    of_branch(root).filter(|step| !as_it_is(step)).or_else(|| first_unsolved(root, progress))
+}
+
+fn first_unsolved(root: &Path, progress: &Progress) -> Option<Step> {
+    Step::EXERCISES.into_iter().find(|step| !is_solved(*step, root, progress))
+}
+
+/// Whether the exercise was solved, and has a codec that is not back at its start.
+pub fn is_solved(step: Step, root: &Path, progress: &Progress) -> bool {
+    progress.of(step).is_some()
+        && file::source(&root.join(codec(step)))
+            .is_ok_and(|content| file::start(root, step).is_ok_and(|start| start != content))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::atomic_file;
 
     #[test]
     fn one_comes_after_the_other() {
@@ -81,12 +127,34 @@ mod tests {
         current(root).unwrap_err();
 
         says("next\n");
-        for step in Step::EXERCISES {
-            assert_eq!(current(root).unwrap(), step);
-            Progress::note(root, step, String::new()).unwrap();
+        let writes = |path: PathBuf, content: &str| {
+            fs::create_dir_all(root.join(&path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), content).unwrap();
+        };
+        for step in Step::ALL {
+            writes(file::reference(step), "the start");
         }
-        assert_eq!(current(root).unwrap(), Step::BeyondAsync, "all are solved");
+        let next = || next(root, &Progress::read(root).unwrap());
+        for step in Step::EXERCISES {
+            writes(codec(step), "mine");
+            assert_eq!((current(root).unwrap(), next()), (step, Some(step)));
+            Progress::note(root, step, atomic_file::sha256(b"mine")).unwrap();
+        }
+        assert_eq!((current(root).unwrap(), next()), (Step::BeyondAsync, None), "all are solved");
         says("2\n");
         assert_eq!(current(root).unwrap(), Step::SpawnBlocking, "a branch has its own");
+        assert_eq!(next(), None, "which is solved");
+        writes(codec(Step::SpawnBlocking), "changed on this branch");
+        assert_eq!(next(), Some(Step::SpawnBlocking));
+
+        // One that is gone, or back at its start, is to be done again.
+        says("next\n");
+        assert_eq!(next(), None);
+        writes(codec(Step::Async), "the start");
+        assert_eq!(next(), Some(Step::Async));
+        fs::remove_file(root.join(codec(Step::SpawnBlocking))).unwrap();
+        assert_eq!(next(), Some(Step::SpawnBlocking));
+        Progress::forget(root, &[Step::Blocking]).unwrap();
+        assert_eq!((current(root).unwrap(), next()), (Step::Blocking, Some(Step::Blocking)));
     }
 }

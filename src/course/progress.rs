@@ -69,11 +69,6 @@ impl Progress {
         self.solved.get(&step.number())
     }
 
-    /// The first exercise that is not noted as solved.
-    pub fn next(&self) -> Option<Step> {
-        Step::EXERCISES.into_iter().find(|step| self.of(*step).is_none())
-    }
-
     /// Notes that the exercise is solved, now and with that codec. Two at once lose nothing.
     ///
     /// # Errors
@@ -83,7 +78,28 @@ impl Progress {
         let mut progress = load_or_set_aside(root)?;
         let at = now();
         progress.solved.insert(step.number(), Solved { codec_sha256, at });
-        serde_json::to_vec_pretty(&progress)
+        progress.write(root)
+    }
+
+    /// Forgets that these exercises are solved: they are to be done again.
+    ///
+    /// # Errors
+    /// When it can't be written; what was noted before is as it was.
+    pub fn forget(root: &Path, steps: &[Step]) -> Result<(), Failure> {
+        let is_noted = |progress: &Self| steps.iter().any(|step| progress.of(*step).is_some());
+        // Where there is nothing to forget, nothing need be written.
+        if !is_noted(&Self::read(root)?) {
+            return Ok(());
+        }
+        let _lock = lock(root)?;
+        let mut progress = load_or_set_aside(root)?;
+        progress.solved.retain(|number, _| steps.iter().all(|step| step.number() != *number));
+        progress.write(root)
+    }
+
+    /// With the lock held.
+    fn write(&self, root: &Path) -> Result<(), Failure> {
+        serde_json::to_vec_pretty(self)
             .map_err(io::Error::from)
             .and_then(|json| atomic_file::replace(&path(root), &json, None))
             .map_err(|error| cant("written", &error))

@@ -1,6 +1,6 @@
-//! `workshop reset`, `solve` and `diff`: an attendee's `codec.rs`, and what it begins and ends with.
+//! `workshop reset`, `solve`, `restore` and `diff`: an attendee's `codec.rs`, and what it starts and ends with.
 //!
-//! What is replaced is kept: a copy of it is on the disk before anything else is written.
+//! What is replaced is saved: a copy of it is on the disk before anything else is written.
 
 use std::{
     fs::{self, Permissions},
@@ -19,27 +19,56 @@ use console::style;
 use similar::{ChangeTag, TextDiff};
 use solutions::Step;
 
-use crate::{atomic_file, course};
+use crate::{
+    atomic_file,
+    course::{self, Progress},
+};
+
+/// Where what is replaced is saved, from the workshop's folder.
+const KEPT: &str = ".workshop/kept";
 
 /// The flags of `workshop reset`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop reset 2    # begin exercise 2 anew; what you wrote is kept")]
+  cargo workshop reset 2        # back to its start; your codec is saved
+  cargo workshop reset          # the exercise of this folder, or the next
+  cargo workshop reset --all    # start over")]
 pub struct ResetArgs {
-    /// The number of the exercise
+    /// The number of the exercise [default: that of the folder you are in, else the next one]
     #[arg(value_name = "N")]
-    exercise: u8,
+    exercise: Option<u8>,
+    /// Every exercise
+    #[arg(long, conflicts_with = "exercise")]
+    all: bool,
+}
+
+/// The flags of `workshop restore`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop restore 2           # the codec that was saved last
+  cargo workshop restore 2 --list    # all that are saved, the latest first
+  cargo workshop restore 2 --file .workshop/kept/02-spawn-blocking-….rs")]
+pub struct RestoreArgs {
+    /// The number of the exercise [default: that of the folder you are in, else the next one]
+    #[arg(value_name = "N")]
+    exercise: Option<u8>,
+    /// List the saved codecs, the latest first, and change nothing
+    #[arg(long)]
+    list: bool,
+    /// Put this saved codec back, not the latest
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    file: Option<PathBuf>,
 }
 
 /// The flags of `workshop solve`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop solve 2          # asks first; what you wrote is kept
+  cargo workshop solve 2          # asks first; your codec is saved
   cargo workshop solve 2 --yes    # does not ask")]
 pub struct SolveArgs {
-    /// The number of the exercise
+    /// The number of the exercise [default: that of the folder you are in, else the next one]
     #[arg(value_name = "N")]
-    exercise: u8,
+    exercise: Option<u8>,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -51,29 +80,79 @@ pub struct SolveArgs {
   cargo workshop diff 2               # what you have changed so far
   cargo workshop diff 2 --solution    # what is left from yours to the solution")]
 pub struct DiffArgs {
-    /// The number of the exercise
+    /// The number of the exercise [default: that of the folder you are in, else the next one]
     #[arg(value_name = "N")]
-    exercise: u8,
+    exercise: Option<u8>,
     /// From yours to the solution, instead of from the start to yours
     #[arg(long)]
     solution: bool,
 }
 
-/// Puts the start of an exercise back.
+/// Puts the start of an exercise back, or of all, and forgets that it was solved: it is to be done again.
 ///
 /// # Errors
 /// When there is no such exercise, or a file can't be read or written.
 pub fn reset(args: &ResetArgs) -> anyhow::Result<Exit> {
+    let root = root::require()?;
+    let steps = match args.all {
+        true => Step::EXERCISES.to_vec(),
+        false => vec![course::chosen(args.exercise, &root)?],
+    };
+    for step in &steps {
+        CodecFile { root: root.clone(), step: *step }.reset()?;
+    }
+    Progress::forget(&root, &steps)?;
+    if args.all {
+        print("Start over:         cargo workshop next\n");
+    }
+    Ok(Exit::Done)
+}
+
+/// Puts a saved codec back, the latest unless another is named.
+///
+/// # Errors
+/// When there is no such exercise, nothing is saved, or a file can't be read or written.
+pub fn restore(args: &RestoreArgs) -> anyhow::Result<Exit> {
     let file = CodecFile::of(args.exercise)?;
-    let start = file.reference(file.step.start())?;
-    let own = file.own()?;
-    if own.as_ref().is_some_and(|own| own.content == start.content) {
-        print(format!("{} is the start already: nothing to do.\n", file.shown()));
+    let saved = file.saved()?;
+    if args.list {
+        print(saved.iter().map(|path| format!("{}\n", path.display())).collect::<String>());
         return Ok(Exit::Done);
     }
-    let kept = file.replace(own.as_ref(), &start)?;
-    print(format!("{} is the start of its exercise again.\n", file.shown()));
-    file.tell_of(kept.as_deref())
+    let own = file.own()?;
+    let chosen = match &args.file {
+        // As it is typed, in whatever folder; or as a message has it, from the workshop's.
+        Some(given) if given.is_file() => Some(given.clone()),
+        Some(given) => Some(file.root.join(given)),
+        None => saved.first().map(|path| file.root.join(path)),
+    };
+    let number = file.step.number();
+    let Some(chosen) = chosen else {
+        return Err(Failure::usage(format!(
+            "no codec of exercise {number} is saved in {KEPT}/: `reset`, `solve` and `restore` save what \
+             they replace, and none has replaced this one"
+        ))
+        .into());
+    };
+    let shown = chosen.strip_prefix(&file.root).unwrap_or(&chosen).display().to_string();
+    let content = fs::read(&chosen).map_err(|error| {
+        Failure::usage(format!(
+            "{shown} can't be read: {error}. `cargo workshop restore {number} --list` shows the saved \
+             codecs"
+        ))
+    })?;
+    if own.as_ref().is_some_and(|own| own.content == content) {
+        print(format!("{} is {shown} already: nothing to do.\n", file.shown()));
+        return Ok(Exit::Done);
+    }
+    let permissions = file.reference(file.step)?.permissions;
+    let kept = file.replace(own.as_ref(), &Content { content, permissions })?;
+    print(format!("{} is the saved codec again:\n  {shown}\n", file.shown()));
+    if let Some(kept) = kept {
+        print(format!("What it replaced is saved:\n  {}\n", kept.display()));
+    }
+    print(format!("To check it:        cargo workshop verify {number}\n"));
+    Ok(Exit::Done)
 }
 
 /// Puts the solution in place.
@@ -95,13 +174,13 @@ pub fn solve(args: &SolveArgs) -> anyhow::Result<Exit> {
     let kept = file.replace(Some(&own), &solution)?;
     let number = file.step.number();
     print(format!(
-        "{} is the solution now.\nWhy it is so:      solutions/{}/README.md\n",
+        "{} is the solution now.\nWhy it works:       solutions/{}/README.md\n",
         file.shown(),
         file.step.folder()
     ));
-    let exit = file.tell_of(kept.as_deref())?;
-    print(format!("To see it judged:  cargo workshop verify {number}\n"));
-    Ok(exit)
+    file.tell_of(kept.as_deref());
+    print(format!("To check it:        cargo workshop verify {number}\n"));
+    Ok(Exit::Done)
 }
 
 /// Shows what differs.
@@ -180,9 +259,50 @@ struct CodecFile {
 }
 
 impl CodecFile {
-    fn of(number: u8) -> anyhow::Result<Self> {
-        let step = Step::exercise(number).map_err(Failure::usage)?;
-        Ok(Self { root: root::require()?, step })
+    fn of(number: Option<u8>) -> anyhow::Result<Self> {
+        let root = root::require()?;
+        let step = course::chosen(number, &root)?;
+        Ok(Self { root, step })
+    }
+
+    /// Puts the start back, and says so.
+    fn reset(&self) -> anyhow::Result<()> {
+        let start = self.reference(self.step.start())?;
+        let own = self.own()?;
+        if own.as_ref().is_some_and(|own| own.content == start.content) {
+            print(format!("{} is the start already.\n", self.shown()));
+            return Ok(());
+        }
+        let kept = self.replace(own.as_ref(), &start)?;
+        print(format!("{} is back at its start.\n", self.shown()));
+        self.tell_of(kept.as_deref());
+        Ok(())
+    }
+
+    /// The codecs of this exercise that are saved, from the workshop's folder; the latest first.
+    fn saved(&self) -> Result<Vec<PathBuf>, Failure> {
+        let folder = Path::new(KEPT);
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(Failure::environment(format!("{KEPT} can't be read: {error}")));
+            }
+            Ok(entries) => entries,
+        };
+        let prefix = format!("{}-", self.step.folder());
+        let mut saved: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                // The time, and a number where two have the same.
+                let when = name.strip_prefix(&prefix)?.strip_suffix(".rs")?;
+                let (time, count) = when.split_once('-').unwrap_or((when, "1"));
+                let is_time = time.starts_with(|first: char| first.is_ascii_digit());
+                is_time.then_some((time.to_owned(), count.parse::<u32>().ok()?, folder.join(&name)))
+            })
+            .collect();
+        saved.sort();
+        Ok(saved.into_iter().rev().map(|(_, _, path)| path).collect())
     }
 
     fn path(&self) -> PathBuf {
@@ -286,9 +406,17 @@ impl CodecFile {
         Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
     }
 
-    /// Keeps `own`, and puts `new` in its place. Returns where it is kept, from the workshop's folder.
+    /// Whether it is the start or the solution, which need not be saved.
+    fn is_reference(&self, own: &Content) -> bool {
+        let steps = [self.step.start(), self.step];
+        let mut references = steps.into_iter().filter_map(|step| self.reference(step).ok());
+        references.any(|reference| reference.content == own.content)
+    }
+
+    /// Saves `own`, and puts `new` in its place. Returns where it is saved, from the workshop's folder.
     fn replace(&self, own: Option<&Content>, new: &Content) -> Result<Option<PathBuf>, Failure> {
-        let kept = own.map(|own| self.keep(own)).transpose()?;
+        let kept =
+            own.filter(|own| !self.is_reference(own)).map(|own| self.keep(own)).transpose()?;
         // An editor may have saved since it was read, and while somebody was asked.
         let now = self.own()?;
         if now.as_ref().map(|now| &now.content) != own.map(|own| &own.content) {
@@ -312,29 +440,26 @@ impl CodecFile {
     }
 
     fn keep(&self, own: &Content) -> Result<PathBuf, Failure> {
-        let folder = Path::new(root::OURS).join("kept");
-        let there = self.root.join(&folder);
+        let there = self.root.join(KEPT);
         let kept = fs::create_dir_all(&there)
             .and_then(|()| atomic_file::create(&there, self.step.folder(), "rs", &own.content));
         let kept = kept.map_err(|error| {
             Failure::environment(format!(
-                "your codec can't be kept in {}: {error}. So nothing was changed. See who may write \
-                 there, and whether the disk is full",
-                folder.display()
+                "your codec can't be kept in {KEPT}: {error}. So nothing was changed. See who may \
+                 write there, and whether the disk is full"
             ))
         })?;
         Ok(kept.strip_prefix(&self.root).unwrap_or(&kept).to_owned())
     }
 
-    fn tell_of(&self, kept: Option<&Path>) -> anyhow::Result<Exit> {
+    fn tell_of(&self, kept: Option<&Path>) {
         if let Some(kept) = kept {
-            let (kept, codec) = (kept.display(), self.shown());
             print(format!(
-                "Yours is kept:     {kept}\n\
-                 To have it back:   cp {kept} \\\n                   {codec}\n"
+                "Yours is saved in:  {}\nTo get it back:     cargo workshop restore {}\n",
+                kept.display(),
+                self.step.number()
             ));
         }
-        Ok(Exit::Done)
     }
 }
 

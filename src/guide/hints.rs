@@ -15,12 +15,12 @@ use crate::course;
 /// The flags of `workshop hint`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop hint 1      # a nudge
+  cargo workshop hint        # a nudge, for the exercise of this folder
   cargo workshop hint 1 2    # the next one goes further")]
 pub struct HintArgs {
-    /// The number of the exercise
+    /// The number of the exercise [default: that of the folder you are in, else the next one]
     #[arg(value_name = "N")]
-    exercise: u8,
+    exercise: Option<u8>,
     /// Which hint: 1 is the smallest
     #[arg(default_value_t = 1)]
     level: usize,
@@ -31,8 +31,9 @@ pub struct HintArgs {
 /// # Errors
 /// When there is no such exercise or hint, or its file can't be read.
 pub fn run(args: &HintArgs) -> anyhow::Result<Exit> {
-    let step = Step::exercise(args.exercise).map_err(Failure::usage)?;
-    let hints = Hints::of(step, &root::require()?)?;
+    let root = root::require()?;
+    let step = course::chosen(args.exercise, &root)?;
+    let hints = Hints::of(step, &root)?;
     let next = format!("cargo workshop hint {} {}", step.number(), args.level.saturating_add(1));
     print(format!("{}\n", hints.level(args.level, &next)?));
     Ok(Exit::Done)

@@ -1,6 +1,6 @@
 //! `workshop`, `workshop status`, `workshop next`: where an attendee is, and what to do.
 
-use std::{env, fs, path::Path};
+use std::{fs, path::Path};
 
 use clap::Args;
 use cli_kit::{
@@ -32,7 +32,7 @@ enum ExerciseState {
     SolvedAndChanged,
     Begun,
     NotBegun,
-    /// There is no codec that could be read; and it was never solved.
+    /// There is no codec that could be read, whatever was solved before.
     Broken,
 }
 
@@ -63,7 +63,8 @@ impl Status {
             Err(fault) => (None, Some(fault)),
         };
         let is_start = content.as_deref() == Some(&course::start(root, step)?[..]);
-        let solved = progress.of(step);
+        // Where the codec is gone or back at its start, it is to be done again.
+        let solved = progress.of(step).filter(|_| course::is_solved(step, root, progress));
         let as_solved =
             |solved: &Solved| content.as_deref().is_some_and(|content| solved.is(content));
         let state = match solved {
@@ -104,10 +105,7 @@ impl Status {
         let at = at.as_deref().map_or("", |at| at.get(..16).unwrap_or(at));
         match (self.state, &self.fault) {
             (ExerciseState::Solved, _) => format!("solved {at} UTC"),
-            (ExerciseState::SolvedAndChanged, None) => "solved, and changed since".to_owned(),
-            (ExerciseState::SolvedAndChanged, Some(fault)) => {
-                format!("solved; its codec.rs {fault}")
-            }
+            (ExerciseState::SolvedAndChanged, _) => "solved, and changed since".to_owned(),
             (ExerciseState::Broken, fault) => {
                 format!("its codec.rs {}", fault.as_deref().unwrap_or("can't be read"))
             }
@@ -138,7 +136,7 @@ impl Status {
 #[derive(Debug, Serialize)]
 struct Overview {
     exercises: Vec<Status>,
-    /// The first one that is not solved.
+    /// The first one that is not solved; on the branch of a step, that one.
     next: Option<u8>,
 }
 
@@ -147,7 +145,7 @@ impl Overview {
         let progress = Progress::read(root)?;
         let statuses = Step::EXERCISES.into_iter().map(|step| Status::of(step, root, &progress));
         let exercises = statuses.collect::<Result<Vec<_>, _>>()?;
-        let next = progress.next().map(Step::number);
+        let next = course::next(root, &progress).map(Step::number);
         Ok(Self { exercises, next })
     }
 
@@ -182,10 +180,8 @@ pub fn greet() -> anyhow::Result<Exit> {
         String::new(),
         overview.count(),
     ];
-    // Who stands in an exercise's folder is at that one.
-    let here = env::current_dir()?;
-    let in_folder =
-        overview.exercises.iter().find(|exercise| here.starts_with(root.join(&exercise.folder)));
+    let here = course::of_folder(&root)?;
+    let in_folder = overview.exercises.iter().find(|exercise| Some(exercise.step) == here);
     match in_folder.or(overview.next()) {
         Some(exercise) => {
             lines.push(format!("You are at {}: {}.", exercise.name(), exercise.coloured()));
@@ -238,6 +234,7 @@ fn afterwards() -> Vec<String> {
         (&format!("cargo workshop compare --mine {last}"), "yours beside the reference codecs"),
         ("solutions/NN-…/README.md", "why each is so, and what else would be right"),
         ("README.md, \"Your own worker\"", "the same for a codec of your own"),
+        ("cargo workshop reset --all", "starts over; your codecs are saved"),
     ]));
     lines
 }

@@ -11,11 +11,7 @@ mod saves;
 use std::path::Path;
 
 use clap::Args;
-use cli_kit::{
-    errln,
-    exit::{Exit, Failure},
-    outln, root,
-};
+use cli_kit::{errln, exit::Exit, outln, root};
 use console::style;
 use futures::{
     FutureExt,
@@ -61,10 +57,7 @@ pub struct WatchArgs {
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let root = root::require()?;
-    let step = match args.exercise {
-        Some(number) => Step::exercise(number).map_err(Failure::usage)?,
-        None => course::current(&root)?,
-    };
+    let step = course::chosen(args.exercise, &root)?;
     until_stopped(watch(step, args.seed, &root), "nothing is watched any more")
 }
 

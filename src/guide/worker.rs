@@ -40,11 +40,7 @@ pub fn run(args: &ExerciseWorkerArgs) -> anyhow::Result<Exit> {
         let step = Step::solution(number).map_err(Failure::usage)?;
         return worker::run(&args.worker, CodecSource::solution(step), |keys| step.codec(keys));
     }
-    let step = match args.exercise {
-        Some(number) => Step::exercise(number).map_err(Failure::usage)?,
-        None => course::current(&root::require()?)?,
-    };
-    become_worker(step)
+    become_worker(course::chosen(args.exercise, &root::require()?)?)
 }
 
 fn become_worker(step: Step) -> anyhow::Result<Exit> {

@@ -41,10 +41,7 @@ pub fn of_no_program(step: Step, fault: Option<String>) -> Vec<String> {
     };
     vec![
         format!("Not solved yet: {codec} {fault}, so there is nothing to judge yet."),
-        format!(
-            "Next:  it starts as solutions/{}/codec.rs: copy that there.",
-            step.start().folder()
-        ),
+        format!("Next:  `cargo workshop reset {}` brings its start back.", step.number()),
     ]
 }
 

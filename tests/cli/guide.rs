@@ -29,6 +29,7 @@ impl Desk {
         let desk = Self(tempfile::tempdir().unwrap());
         let original = Path::new(env!("CARGO_MANIFEST_DIR"));
         desk.writes("stack/process-compose.yaml", "");
+        desk.writes("exercises/current", "next\n");
         for step in Step::ALL {
             desk.writes(reference(step), solution(step));
         }
@@ -171,10 +172,126 @@ fn status_and_next_follow_what_was_noted_and_the_files() {
     assert!(desk.prints(&["status"]).contains("its codec.rs is not there"));
     assert!(desk.prints(&["next"]).contains("cargo workshop reset 2"));
     for step in Step::EXERCISES {
+        desk.writes(codec(step), solution(step) + "\n");
         noted(step, "");
     }
     assert_eq!(json(&desk.run(&["status", "--json"]))["next"], serde_json::Value::Null);
     assert!(desk.prints(&["next"]).contains("All 4 exercises are solved."));
+}
+
+#[test]
+fn one_can_start_over() {
+    let desk = Desk::new();
+    let next = || json(&desk.run(&["status", "--json"]))["next"].clone();
+    let solve_all = || {
+        let mut solved = serde_json::Map::new();
+        for step in Step::EXERCISES {
+            let mine = format!("// {step:?}, mine.\n");
+            let digest = digest(&SHA256, mine.as_bytes());
+            let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            let note = json!({ "codec_sha256": digest, "at": "2026-11-24T10:19:01Z" });
+            solved.insert(step.number().to_string(), note);
+            desk.writes(codec(step), mine);
+        }
+        desk.writes(".workshop/progress.json", json!({ "solved": solved }).to_string());
+        assert_eq!((desk.states(), next()), (vec!["solved".to_owned(); 4], json!(null)));
+    };
+    solve_all();
+    assert!(desk.prints(&["next"]).contains("cargo workshop reset --all"));
+    desk.prints(&["reset", "2"]);
+    assert_eq!((desk.states()[1].as_str(), next()), ("not_begun", json!(2)));
+    assert!(desk.prints(&["status"]).contains("3 of 4 exercises are solved."));
+    // What is written next is begun, and not "solved, and changed since".
+    desk.writes(codec(SECOND), "// Once more.\n");
+    assert_eq!((desk.states()[1].as_str(), next()), ("begun", json!(2)));
+    desk.prints(&["reset", "--all"]);
+    assert_eq!((desk.states(), next()), (vec!["not_begun".to_owned(); 4], json!(1)));
+    for step in Step::EXERCISES {
+        assert_eq!(desk.reads(codec(step)), start(step));
+    }
+    // Each as it was, the one of exercise 2 in both its forms.
+    assert_eq!(desk.kept().len(), 5);
+    desk.fails(&["reset", "1", "--all"], 2, "cannot be used with");
+
+    // Gone, and put back at its start by something else: neither is solved.
+    solve_all();
+    fs::remove_file(desk.path(codec(SECOND))).unwrap();
+    assert_eq!((desk.states()[1].as_str(), next()), ("broken", json!(2)));
+    assert!(desk.prints(&["status"]).contains("its codec.rs is not there"));
+    solve_all();
+    desk.writes(codec(SECOND), start(SECOND));
+    assert_eq!((desk.states()[1].as_str(), next()), ("not_begun", json!(2)));
+
+    // On the branch of a step, that one is next until it is solved there.
+    solve_all();
+    desk.writes("exercises/current", "2\n");
+    desk.writes(codec(SECOND), "// Of this branch.\n");
+    assert_eq!((desk.states()[1].as_str(), next()), ("solved_and_changed", json!(2)));
+    assert!(desk.prints(&[]).contains("You are at exercise 2"));
+    assert!(desk.prints(&["next"]).contains("Next is exercise 2"));
+}
+
+#[test]
+fn a_saved_codec_is_restored_from_any_folder() {
+    let desk = Desk::new();
+    let here = desk.path(folder(SECOND));
+    let run = |words: &[&str]| {
+        let output = desk.command(words).current_dir(&here).output().unwrap();
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    let (code, said) = run(&["restore"]);
+    assert!(code == Some(2) && said.contains("no codec of exercise 2 is saved"), "{said}");
+    for mine in ["// One.\n", "// Two.\n"] {
+        desk.writes(codec(SECOND), mine);
+        let (code, said) = run(&["reset"]);
+        assert!(code == Some(0) && said.contains("cargo workshop restore 2"), "{said}");
+        assert!(!said.contains("cp "), "{said}");
+    }
+    // Of another exercise, and of nobody.
+    desk.writes(".workshop/kept/01-blocking-codec-29990101T000000Z.rs", "// Of another.\n");
+    desk.writes(".workshop/kept/02-spawn-blocking-notes.rs", "// Of nobody.\n");
+    assert_eq!(run(&["restore"]).0, Some(0));
+    assert_eq!(desk.reads(codec(SECOND)), "// Two.\n");
+    assert!(run(&["restore", "2"]).1.contains("nothing to do"));
+    let (_, list) = run(&["restore", "--list"]);
+    let list: Vec<_> = list.lines().collect();
+    let contents: Vec<_> = list.iter().map(|path| desk.reads(path)).collect();
+    assert_eq!(contents, ["// Two.\n", "// One.\n"]);
+    // As the list has it, from the workshop's folder; what it replaces is saved, too.
+    desk.writes(codec(SECOND), "// Three.\n");
+    let (code, said) = run(&["restore", "--file", list[1]]);
+    assert!(code == Some(0) && said.contains("What it replaced is saved"), "{said}");
+    assert_eq!(desk.reads(codec(SECOND)), "// One.\n");
+    assert_eq!(run(&["restore", "2"]).0, Some(0));
+    assert_eq!(desk.reads(codec(SECOND)), "// Three.\n");
+    // What was replaced last comes back, where the codec was deleted as well.
+    fs::remove_file(desk.path(codec(SECOND))).unwrap();
+    assert_eq!(run(&["restore", "2"]).0, Some(0));
+    assert_eq!(desk.reads(codec(SECOND)), "// One.\n");
+    let (code, said) = run(&["restore", "--file", "no-such.rs"]);
+    assert!(code == Some(2) && said.contains("no-such.rs can't be read"), "{said}");
+}
+
+#[test]
+fn each_command_finds_the_exercise_of_the_folder_one_is_in() {
+    let desk = Desk::new();
+    desk.writes(folder(SECOND).join("hints.md"), "## 1\n\nThe second's.\n");
+    desk.writes(codec(SECOND), "// Mine.\n");
+    let here = desk.path(folder(SECOND));
+    for (words, said) in [
+        (&["hint"][..], "Hint 1 of 1 for exercise 2"),
+        (&["diff"], "+++ exercises/02-spawn-blocking/codec.rs"),
+        (&["solve", "--yes"], "exercises/02-spawn-blocking/codec.rs is the solution now"),
+        (&["reset"], "exercises/02-spawn-blocking/codec.rs is back at its start"),
+        (&["restore"], "exercises/02-spawn-blocking/codec.rs is the saved codec"),
+    ] {
+        let output = desk.command(words).current_dir(&here).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
+        assert!(stdout(&output).contains(said), "{words:?}: {}", stdout(&output));
+    }
+    // Elsewhere, the next one.
+    desk.writes(codec(FIRST), "// Mine.\n");
+    assert!(desk.prints(&["diff"]).contains("+++ exercises/01-blocking-codec/codec.rs"));
 }
 
 /// On a real codec: only a whole verification counts.
@@ -190,13 +307,12 @@ fn reset_and_solve_keep_all_that_was_written() {
             fs::set_permissions(&codec, Permissions::from_mode(0o640)).unwrap();
             written.push(own);
             let said = desk.prints(words);
-            // Where it says, in the words of a shell.
-            let copy = said.split("have it back:").nth(1).unwrap().replace("\\\n", "");
-            let copy = copy.lines().next().unwrap().trim().to_owned();
+            // As it says.
+            assert!(said.contains("To get it back:     cargo workshop restore 2\n"), "{said}");
             let expected = if words[0] == "reset" { start(SECOND) } else { solution(SECOND) };
             assert_eq!(fs::read_to_string(&codec).unwrap(), expected);
             assert_eq!(fs::metadata(&codec).unwrap().permissions().mode() & 0o777, 0o640);
-            assert!(desk.shell("sh", &copy).status.success(), "{copy}");
+            desk.prints(&["restore", "2"]);
             assert_eq!(&fs::read(&codec).unwrap(), written.last().unwrap());
         }
     }
@@ -324,7 +440,6 @@ fn what_is_no_file_is_refused_and_what_is_missing_comes_back() {
     desk.fails(&["status"], 3, "solutions/00-start/codec.rs can't be read");
     for command in ["reset", "solve", "diff"] {
         desk.fails(&[command, "9"], 2, "there is no exercise 9: they are 1 to 4");
-        desk.fails(&[command], 2, "Usage: cargo workshop");
     }
 }
 

@@ -6,8 +6,8 @@ use solutions::Step;
 
 use crate::support::{
     WORKSHOP,
-    checkout::{Checkout, solution},
-    json, program, stderr, stdout,
+    checkout::{Checkout, solution, start},
+    json, program, stderr, stdout, wait_for,
 };
 
 fn verify(flags: &[&str]) -> std::process::Command {
@@ -16,15 +16,24 @@ fn verify(flags: &[&str]) -> std::process::Command {
     command
 }
 
-/// One number, or all: neither both nor nothing.
 #[test]
-fn a_number_or_all_is_required() {
-    for (flags, said) in [(&["1", "--all"][..], "cannot be used with"), (&["--quick"], "required")]
-    {
-        let output = verify(flags).output().unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        assert!(stderr(&output).contains(said), "{}", stderr(&output));
-    }
+fn a_number_and_all_exclude_each_other() {
+    let output = verify(&["1", "--all"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot be used with"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_a_number_it_is_the_exercise_of_the_folder() {
+    let checkout = Checkout::take();
+    checkout.writes(Step::SpawnBlocking, "");
+    let mut command = checkout.program(WORKSHOP);
+    command.current_dir(checkout.root.join("exercises/02-spawn-blocking"));
+    let output = command.args(["verify", "--quick"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(said.starts_with("Exercise 2, exercises/02-spawn-blocking/codec.rs\n"), "{said}");
+    assert!(said.contains("codec.rs is empty"), "{said}");
 }
 
 /// Whatever the attendee has made of them: list, verdict and exit code agree.
@@ -146,8 +155,10 @@ fn verify_notes_what_a_whole_verification_solved() {
     assert!(!said.to_lowercase().contains("solved"), "{said}");
     assert_eq!(states(), ["solved", "begun"]);
 
-    // It stays noted when it is not solved any more.
-    assert_eq!(run(&["reset", "1"]).status.code(), Some(0));
+    // It stays noted when it is changed, until one starts over.
+    checkout.writes(Step::Blocking, start(Step::Blocking) + "\n");
     judged(&["verify", "1"], 1);
     assert_eq!(states(), ["solved_and_changed", "begun"]);
 }
+    assert_eq!(run(&["reset", "1"]).status.code(), Some(0));
+    assert_eq!(states(), ["not_begun", "begun"]);

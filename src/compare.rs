@@ -25,9 +25,11 @@ use cli_kit::{
     term::{note, print, wrap},
 };
 use greeting::{args::Given, connection::ServerArgs, logging::LogArgs};
+use solutions::Step;
 
 use self::results::Comparison;
 use crate::{
+    course::{self, Progress},
     experiment::{
         Contender, Experiment, Measured, Reference, RunProgress, Scenario, ScenarioName, Target,
     },
@@ -39,13 +41,15 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   cargo workshop compare                    # three reference codecs
-  cargo workshop compare --mine 2           # your codec of exercise 2, too
+  cargo workshop compare --mine 2           # your exercise 2 codec, too
+  cargo workshop compare --mine 4           # where caching keys pays off
   cargo workshop compare --scenario pool    # where spawn_blocking ends
   cargo workshop compare --codec async --codec blocking --json -")]
 pub struct CompareArgs {
-    /// What each codec is put through
-    #[arg(long, value_enum, default_value_t)]
-    scenario: ScenarioName,
+    /// What each codec is put through [default: with --mine, what shows that exercise's effect; else
+    /// quick]
+    #[arg(long, value_enum)]
+    scenario: Option<ScenarioName>,
     /// A codec to compare; may be given several times [default: the scenario's]
     #[arg(long, value_enum, value_name = "CODEC")]
     codec: Vec<Reference>,
@@ -74,6 +78,21 @@ pub struct CompareArgs {
     numbers: Given<Scenario>,
     #[command(flatten)]
     log: LogArgs,
+}
+
+impl CompareArgs {
+    /// The scenario that was chosen, else the one of the last exercise whose codec is compared.
+    fn scenario(&self) -> ScenarioName {
+        let last = self.mine.iter().max().and_then(|number| Step::exercise(*number).ok());
+        self.scenario.unwrap_or_else(|| last.map_or_else(ScenarioName::default, ScenarioName::of))
+    }
+}
+
+/// Whether every exercise is solved: then other advice helps.
+fn has_finished() -> bool {
+    let is_finished =
+        |root: PathBuf| Some(course::next(&root, &Progress::read(&root).ok()?).is_none());
+    root::find().and_then(is_finished).unwrap_or(false)
 }
 
 /// Measures the codecs one after another, and reports.
@@ -114,7 +133,7 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
         }),
     };
 
-    let scenario = args.numbers.over(args.scenario.scenario())?;
+    let scenario = args.numbers.over(args.scenario().scenario())?;
     let experiment = Experiment {
         scenario: &scenario,
         target: &target,
@@ -139,14 +158,15 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
         Target::DevServer(cli) => Some(cli),
         Target::Existing(_) => None,
     };
-    let all = Comparison::new(runs, scenario, cli);
+    let mut all = Comparison::new(runs, scenario, cli);
+    all.finished = has_finished();
     publish(&all, args, &report)?;
     Ok(if all.is_complete() { Exit::Done } else { Exit::NotSolved })
 }
 
 async fn contenders(args: &CompareArgs) -> anyhow::Result<Vec<Contender>> {
     let chosen = match &args.codec[..] {
-        [] => args.scenario.codecs(),
+        [] => args.scenario().codecs(),
         chosen => chosen,
     };
     let reference = |chosen: &Reference| Contender::reference(*chosen);
@@ -185,7 +205,7 @@ fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Resul
 
 /// Table and verdict.
 fn text(all: &Comparison) -> String {
-    let mut text = format!("{}\n\n", table::table(all));
+    let mut text: String = table::tables(all).iter().map(|table| format!("{table}\n\n")).collect();
     for sentence in verdict::verdict(all) {
         text += &format!("{}\n", wrap(&sentence, 0));
     }

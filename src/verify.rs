@@ -21,7 +21,7 @@ use cli_kit::{
     errln,
     exit::{Exit, Failure},
     outln, root,
-    term::note,
+    term::{note, wrap},
 };
 use console::style;
 use greeting::logging::LogArgs;
@@ -106,7 +106,9 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
             report.print(*step, "left out (--quick)");
             if report.solved && !args.all {
                 let folder = step.folder();
-                outln!("Why it works, and what else would: solutions/{folder}/README.md");
+                let why =
+                    format!("Why it works, and what else would: solutions/{folder}/README.md");
+                outln!("{}", wrap(&why, 0));
                 outln!("Next:  cargo workshop next");
             } else if report.passed && !args.all {
                 outln!("Next:  cargo workshop verify {}", step.number());

@@ -20,7 +20,10 @@ const QUOTED_LINES: usize = 8;
 /// Wraps a line between words where the terminal ends, with each line after the first `indent` columns
 /// in. Elsewhere it stays one line, for whoever searches it.
 pub fn wrap(line: &str, indent: usize) -> String {
-    let terminal = Term::stdout();
+    wrap_for(&Term::stdout(), line, indent)
+}
+
+fn wrap_for(terminal: &Term, line: &str, indent: usize) -> String {
     if !terminal.is_term() {
         return line.to_owned();
     }
@@ -71,9 +74,14 @@ pub fn unwritten() -> Option<&'static io::Error> {
     UNWRITTEN.get()
 }
 
-/// One line on stderr: progress, and what is worth knowing beside the results. Where it can't be written,
-/// there is nowhere to say so.
+/// Lines on stderr: progress, and what is worth knowing beside the results. Each is wrapped where the
+/// terminal ends. Where it can't be written, there is nowhere to say so.
 pub fn note(text: impl AsRef<str>) {
+    pass_on(wrap_for(&Term::stderr(), text.as_ref(), 0));
+}
+
+/// Lines of another program on stderr, as they are.
+pub fn pass_on(text: impl AsRef<str>) {
     writeln!(io::stderr(), "{}", text.as_ref()).ok();
 }
 
@@ -115,6 +123,8 @@ mod tests {
     fn a_line_is_wrapped_between_words() {
         assert_eq!(at(12, "Seen:  one two three", 7), "Seen:  one\n       two\n       three");
         assert_eq!(at(80, "Seen:  one two three", 7), "Seen:  one two three");
+        // What was in several lines stays so, with what each begins with.
+        assert_eq!(at(12, "one two three\n  log\n", 0), "one two\nthree\n  log\n");
         let address = "https://docs.rs/process-compose";
         assert_eq!(at(12, &format!("get it: {address}"), 0), format!("get it:\n{address}"));
     }

@@ -85,7 +85,7 @@ mod tests {
         let command = command(&Comparison::new(runs.into(), scenario.clone(), None));
         let words = command.strip_prefix("cargo workshop ").unwrap().split(' ');
         let Typed { args } = Typed::try_parse_from(words).unwrap();
-        assert_eq!(args.numbers.over(args.scenario.scenario()).unwrap(), scenario);
+        assert_eq!(args.numbers.over(args.scenario().scenario()).unwrap(), scenario);
         assert_eq!((&args.mine[..], args.codec.len()), (&[4][..], 1));
     }
 }

@@ -38,6 +38,9 @@ pub struct Comparison {
     pub seed: u64,
     /// What ran.
     pub versions: Versions,
+    /// Whether the reader has solved every exercise: the advice at the end depends on it.
+    #[serde(skip)]
+    pub finished: bool,
 }
 
 /// What ran.
@@ -66,6 +69,7 @@ impl Comparison {
             runs,
             seed: scenario.keys.seed,
             scenario,
+            finished: false,
             versions: Versions {
                 workshop: env!("CARGO_PKG_VERSION"),
                 temporal: cli.map(|cli| cli.version.clone()),

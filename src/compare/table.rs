@@ -1,12 +1,21 @@
 //! The table on stdout, and its rows for the report.
 
-use std::iter;
+use std::{iter, ops::Range};
 
 use comfy_table::{CellAlignment, Table, presets};
+use console::measure_text_width;
 use greeting::quantiles::Quantiles;
 
 use super::results::Comparison;
 use crate::experiment::Run;
+
+/// Columns of a terminal, as a rule.
+const WIDTH: usize = 80;
+/// What a column of the table takes beside its text.
+const BORDERS: usize = 3;
+/// The least that the figures' names take, on several lines: their longest part that can't be broken is
+/// shorter.
+const NAMES: usize = 24;
 
 /// A figure of the table: what it is called, and how a run tells it.
 type Row = (&'static str, fn(&Run) -> String);
@@ -48,20 +57,43 @@ pub fn rows(all: &Comparison) -> Vec<(&'static str, Vec<String>)> {
     rows
 }
 
-/// The table, one column a codec.
-pub fn table(all: &Comparison) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(
-        iter::once(String::new()).chain(all.runs.iter().map(|run| run.codec.to_string())),
-    );
-    for (name, cells) in rows(all) {
-        table.add_row(iter::once(name.to_owned()).chain(cells));
+/// The table, one column a codec. Where it would be wider than [`WIDTH`], the figures' names are on several
+/// lines; where that is not enough, there are several tables.
+pub fn tables(all: &Comparison) -> Vec<Table> {
+    let codecs: Vec<_> = all.runs.iter().map(|run| run.codec.to_string()).collect();
+    let rows = rows(all);
+    let width_of = |at: usize| {
+        let cells = rows.iter().map(|(_, cells)| measure_text_width(&cells[at]));
+        cells.chain([codecs[at].len()]).max().unwrap_or(0) + BORDERS
+    };
+    // How much of the width the codecs of a table take.
+    let mut groups: Vec<(Range<usize>, usize)> = Vec::new();
+    for at in 0..codecs.len() {
+        let width = width_of(at);
+        match groups.last_mut() {
+            Some((group, taken)) if *taken + width + NAMES + BORDERS < WIDTH => {
+                group.end = at + 1;
+                *taken += width;
+            }
+            _ => groups.push((at..at + 1, width)),
+        }
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+    let table = |(group, taken): (Range<usize>, usize)| {
+        // One border more than there are columns.
+        let names = WIDTH.saturating_sub(taken + BORDERS + 1).max(NAMES);
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header(iter::once("").chain(codecs[group.clone()].iter().map(String::as_str)));
+        for (name, cells) in &rows {
+            let name = textwrap::fill(name, names);
+            table.add_row(iter::once(name).chain(cells[group.clone()].iter().cloned()));
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
+    };
+    groups.into_iter().map(table).collect()
 }
 
 /// A run's end-to-end p95 against that of async.
@@ -103,4 +135,36 @@ pub fn seconds(seconds: f64) -> String {
 
 fn number(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+    use solutions::Step;
+
+    use super::*;
+    use crate::experiment::{Codec, Reference, ScenarioName};
+
+    #[test]
+    fn no_table_is_wider_than_a_terminal() {
+        let references = Reference::value_variants().iter().map(|known| Codec::Reference(*known));
+        let all: Vec<_> = references
+            .chain(Step::EXERCISES.into_iter().map(Codec::Mine))
+            .map(Run::empty)
+            .collect();
+        for count in 1..=all.len() {
+            for runs in all.windows(count) {
+                let all = Comparison::new(runs.to_vec(), ScenarioName::Quick.scenario(), None);
+                let tables = tables(&all);
+                let text: String = tables.iter().map(|table| format!("{table}\n")).collect();
+                assert!(text.lines().all(|line| measure_text_width(line) <= WIDTH), "{text}");
+                for run in runs {
+                    assert_eq!(text.matches(&format!(" {} |", run.codec)).count(), 1, "{text}");
+                }
+                // What fits is one table, each figure on one line where there is room for it.
+                assert!(count > 4 || tables.len() == 1, "{text}");
+                assert!(count > 2 || text.contains("| workflow task schedule-to-start, p95 "));
+            }
+        }
+    }
 }

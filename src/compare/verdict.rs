@@ -46,6 +46,13 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
             run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
         )
     }));
+    if all.finished {
+        words.push(
+            "Next: you have solved every exercise. Look for such a wait in your own worker: README.md, \
+             \"Your own worker\", says how."
+                .to_owned(),
+        );
+    }
     words
 }
 
@@ -128,7 +135,7 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
         "async waits without a thread: end-to-end p95 {}{against}{longest}.",
         seconds(end_to_end.p95),
     )];
-    if all.runs.iter().any(|run| blocked(all, run)) {
+    if !all.finished && all.runs.iter().any(|run| blocked(all, run)) {
         words.push(
             "Next: find the wait in your own codec and make it async; where its client can only \
              block, put that call into spawn_blocking and await it. `cargo workshop` leads through \
@@ -168,12 +175,24 @@ fn mine(all: &Comparison, run: &Run, step: Step) -> String {
         Some(poll) => format!("held a thread for at most {}", seconds(poll)),
     };
     let against = match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
-        Some(ratio) => {
-            format!("; its end-to-end p95 is {}{} that of async", at_least(run), times(ratio))
-        }
+        Some(ratio) => format!(" Its end-to-end p95 is {}.", against_async(ratio, run)),
         None => String::new(),
     };
-    format!("{}, your codec of exercise {}, {seen}{against}.", run.codec, step.number())
+    format!("Your exercise {} codec {seen}.{against}", step.number())
+}
+
+fn against_async(ratio: f64, run: &Run) -> String {
+    let at_least = at_least(run);
+    match ratio {
+        ratio if ratio > 1.1 => format!("{at_least}{ratio:.1} times as long as async's"),
+        ratio if ratio >= 0.9 => "about that of async".to_owned(),
+        ratio if ratio > 0.5 => format!("{:.0}% below async's", (1.0 - ratio) * 100.0),
+        ratio => format!(
+            "{:.0}% below async's, which took {:.1} times as long",
+            (1.0 - ratio) * 100.0,
+            1.0 / ratio
+        ),
+    }
 }
 
 fn at_least(run: &Run) -> &'static str {
@@ -255,6 +274,32 @@ mod tests {
         let mine =
             Run { longest_poll_seconds: None, ..run(Codec::Mine(Step::Blocking), 60.0, 0.0) };
         let said = words(vec![mine, run(ASYNC, 3.0, 0.01)]);
-        assert!(said.contains("wrap it in Observed") && said.contains("20.00 times"), "{said}");
+        assert!(said.contains("wrap it in Observed") && said.contains("20.0 times"), "{said}");
+    }
+
+    #[test]
+    fn a_codec_of_mine_that_caches_keys_is_set_beside_async_and_the_advice_fits_the_reader() {
+        let said = |p95: f64, finished: bool| {
+            let runs = vec![
+                run(BLOCKING, 60.0, 0.41),
+                run(ASYNC, 3.0, 0.01),
+                run(Codec::Mine(Step::BeyondAsync), p95, 0.003),
+            ];
+            let all = Comparison::new(runs, ScenarioName::Decode.scenario(), None);
+            verdict(&Comparison { finished, ..all }).join("\n")
+        };
+        let held = "Your exercise 4 codec held a thread for at most 3 ms. Its end-to-end p95 is ";
+        for (p95, against) in [
+            (2.43, "19% below async's."),
+            (0.3, "90% below async's, which took 10.0 times as long."),
+            (3.0, "about that of async."),
+            (6.0, "2.0 times as long as async's."),
+        ] {
+            let said = said(p95, true);
+            assert!(said.contains(&format!("{held}{against}")), "{said}");
+        }
+        let (before, after) = (said(3.0, false), said(3.0, true));
+        assert!(before.contains("four exercises") && !before.contains("every exercise"));
+        assert!(!after.contains("four exercises") && after.contains("Your own worker"), "{after}");
     }
 }

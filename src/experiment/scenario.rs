@@ -88,6 +88,14 @@ impl fmt::Display for ScenarioName {
 }
 
 impl ScenarioName {
+    /// The one that shows what that exercise fixes.
+    pub fn of(step: Step) -> Self {
+        match step {
+            Step::Start | Step::Blocking | Step::SpawnBlocking | Step::Async => Self::Quick,
+            Step::BeyondAsync => Self::Decode,
+        }
+    }
+
     /// The scenario's numbers.
     pub fn scenario(self) -> Scenario {
         // What the original does, and what tokio has by default.

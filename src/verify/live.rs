@@ -228,13 +228,12 @@ impl Outcome {
 /// The step whose weakness that one cures, and the load that shows it. None for exercise 1, which ends with
 /// the codec that blocks.
 fn cures(step: Step) -> Option<(Step, Reference, ScenarioName)> {
-    match step {
-        Step::Start | Step::Blocking => None,
-        Step::SpawnBlocking | Step::Async => {
-            Some((Step::Blocking, Reference::Blocking, ScenarioName::Quick))
-        }
-        Step::BeyondAsync => Some((Step::Async, Reference::Async, ScenarioName::Decode)),
-    }
+    let (before, reference) = match step {
+        Step::Start | Step::Blocking => return None,
+        Step::SpawnBlocking | Step::Async => (Step::Blocking, Reference::Blocking),
+        Step::BeyondAsync => (Step::Async, Reference::Async),
+    };
+    Some((before, reference, ScenarioName::of(step)))
 }
 
 /// Whether there is anything to be seen.

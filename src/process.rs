@@ -8,7 +8,7 @@ use cli_kit::{
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
     runtime,
     signal::unix::{SignalKind, signal},
@@ -60,6 +60,22 @@ impl ProcessGroup {
         if let Some(id) = self.id {
             kill_process_group(id, Signal::KILL).ok();
         }
+    }
+
+    /// Hands on each line of its stdout as it comes, and waits for its end.
+    ///
+    /// # Errors
+    /// When the system can't say.
+    pub async fn lines(mut self, mut each: impl FnMut(&str)) -> io::Result<ExitStatus> {
+        if let Some(stdout) = self.leader.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
+            let mut line = Vec::new();
+            while stdout.read_until(b'\n', &mut line).await? > 0 {
+                each(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        }
+        self.leader.wait().await
     }
 
     /// Waits for its end; with what it wrote to its stdout, if that is a pipe.

@@ -96,21 +96,30 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     let depth = if args.quick { Depth::Quick } else { Depth::Live };
     let text = !args.json;
     let mut reports = Vec::new();
+    let mut no_live_run = None;
     for step in steps {
         // Which one it is, where it was not said.
         if text && args.exercise.is_none() {
             outln!("{}\n", heading(*step));
         }
-        let report = judge(*step, depth, args.seed, root).await?;
+        // Where one can't have its live run, the others can't either.
+        let depth = if no_live_run.is_some() { Depth::Quick } else { depth };
+        let Judgement { report, no_live_run: failed } =
+            judge(*step, depth, args.seed, root).await?;
+        no_live_run = no_live_run.or(failed);
         if text {
-            report.print(*step, "left out (--quick)");
+            let left_out = match no_live_run {
+                Some(_) => "could not run, see the error below",
+                None => "left out (--quick)",
+            };
+            report.print(*step, left_out);
             if report.solved && !args.all {
                 let folder = step.folder();
                 let why =
                     format!("Why it works, and what else would: solutions/{folder}/README.md");
                 outln!("{}", wrap(&why, 0));
                 outln!("Next:  cargo workshop next");
-            } else if report.passed && !args.all {
+            } else if report.passed && !args.all && no_live_run.is_none() {
                 outln!("Next:  cargo workshop verify {}", step.number());
             }
         }
@@ -131,6 +140,9 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
         };
         outln!("{}", json?);
     }
+    if let Some(error) = no_live_run {
+        return Err(error);
+    }
     let passed = reports.iter().all(|report| report.passed);
     Ok(if passed { Exit::Done } else { Exit::NotSolved })
 }
@@ -141,12 +153,26 @@ pub fn heading(step: Step) -> String {
     style(heading).bold().to_string()
 }
 
-/// Builds the worker with the codec of that step, and judges it. Whoever drops this gives it up:
-/// what it started is killed.
+/// What came of a judgement.
+pub struct Judgement {
+    /// What was checked.
+    pub report: Report,
+    /// Why there was no live run, although one was asked for.
+    pub no_live_run: Option<anyhow::Error>,
+}
+
+impl From<Report> for Judgement {
+    fn from(report: Report) -> Self {
+        Self { report, no_live_run: None }
+    }
+}
+
+/// Builds the worker with the codec of that step, and judges it. Dropping this cancels it: what it started is
+/// killed.
 ///
 /// # Errors
-/// When this machine can't judge: no cargo, no server, too busy.
-pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::Result<Report> {
+/// When this machine can't judge: no cargo, too busy.
+pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::Result<Judgement> {
     let ours = root.join(root::OURS);
     let folder = ours.join("verify");
     fs::create_dir_all(&folder)?;
@@ -162,10 +188,10 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     let codec = root.join(course::codec(step));
     let before = match course::source(&codec) {
         Ok(content) => content,
-        Err(fault) => return Ok(Report::of_no_program(step, Some(fault))),
+        Err(fault) => return Ok(Report::of_no_program(step, Some(fault)).into()),
     };
     let Some(program) = course::build_worker(step).await? else {
-        return Ok(Report::of_no_program(step, None));
+        return Ok(Report::of_no_program(step, None).into());
     };
     // The same before and after the build: this is what was built.
     let judged =
@@ -178,17 +204,23 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
         .into());
     }
     // A codec that is wrong by itself has nothing to show on a server.
-    let live = if examined.is_well() && depth == Depth::Live && has_live_run(step) {
-        let cli = TemporalCli::find_or_install(&ours).await?;
-        Some(live::run(step, program, cli, seed, root, &folder).await?)
+    let (live, no_live_run) = if examined.is_well() && depth == Depth::Live && has_live_run(step) {
+        let live = async {
+            let cli = TemporalCli::find_or_install(&ours).await?;
+            live::run(step, program, cli, seed, root, &folder).await
+        };
+        match live.await {
+            Ok(live) => (Some(live), None),
+            Err(error) => (None, Some(error)),
+        }
     } else {
-        None
+        (None, None)
     };
     let report = Report::new(step, examined, live);
     if report.solved {
         note_solved(step, judged, root);
     }
-    Ok(report)
+    Ok(Judgement { report, no_live_run })
 }
 
 /// Notes that the codec of that digest solves the exercise. Where that can't be, the verdict stands.

@@ -29,7 +29,7 @@ use super::hints::Hints;
 use crate::{
     course,
     process::until_stopped,
-    verify::{self, Depth, Report},
+    verify::{self, Depth, Judgement, Report},
 };
 
 /// The flags of `workshop watch`.
@@ -61,7 +61,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     until_stopped(watch(step, args.seed, &root), "nothing is watched any more")
 }
 
-type Judgement<'a> = LocalBoxFuture<'a, anyhow::Result<Report>>;
+type Judging<'a> = LocalBoxFuture<'a, anyhow::Result<Judgement>>;
 
 async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
     let mut saves = Saves::of(root)?;
@@ -79,8 +79,15 @@ async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
         errln!("Not a terminal, so keys are off. Press Ctrl-C to stop.");
     }
 
-    let mut watch =
-        Watch { root, seed, step, keys: keys.is_some(), hint: 0, verdict: Verdict::No, judging: None };
+    let mut watch = Watch {
+        root,
+        seed,
+        step,
+        keys: keys.is_some(),
+        hint: 0,
+        verdict: Verdict::No,
+        judging: None,
+    };
     let mut judgement = watch.judge(Depth::Quick);
     loop {
         let next = tokio::select! {
@@ -137,7 +144,7 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Begins a judgement; whoever drops it gives it up.
-    fn judge(&mut self, depth: Depth) -> Judgement<'a> {
+    fn judge(&mut self, depth: Depth) -> Judging<'a> {
         self.judging = Some(depth);
         outln!("\n{}", verify::heading(self.step));
         errln!("building and judging it\n");
@@ -145,22 +152,26 @@ impl<'a> Watch<'a> {
     }
 
     /// Tells how a judgement ended.
-    fn tell(&mut self, judged: anyhow::Result<Report>) {
+    fn tell(&mut self, judged: anyhow::Result<Judgement>) {
         self.judging = None;
         match judged {
-            Ok(report) => {
+            Ok(Judgement { report, no_live_run }) => {
                 self.verdict = match &report {
                     Report { solved: true, .. } => Verdict::Solved,
                     Report { passed: true, .. } => Verdict::Passed,
                     _ => Verdict::No,
                 };
-                let left_out = match self.keys {
-                    true => "not run yet; press l to run it".to_owned(),
-                    false => {
+                let left_out = match (&no_live_run, self.keys) {
+                    (Some(_), _) => "could not run, see the error below".to_owned(),
+                    (None, true) => "not run yet; press l to run it".to_owned(),
+                    (None, false) => {
                         format!("not run; `cargo workshop verify {}` runs it", self.step.number())
                     }
                 };
                 report.print(self.step, &left_out);
+                if let Some(error) = no_live_run {
+                    errln!("error: {error:#}");
+                }
             }
             // The next save may find a machine that is less busy.
             Err(error) => errln!("error: {error:#}"),

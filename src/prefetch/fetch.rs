@@ -134,12 +134,19 @@ async fn build_all(root: &Path) -> anyhow::Result<Built> {
     for step in Step::EXERCISES {
         note(format!("building exercise {}'s worker", step.number()));
         // An attendee's codec may be half-written: that is no failure. All dependencies are built.
-        if course::build_worker(step).await?.is_some() {
-            let target = course::worker_target(step);
-            succeeded.push(iter::once("build".to_owned()).chain(target).collect());
-        } else {
-            let codec = course::codec(step);
-            note(format!("{} does not compile yet: it need not today", codec.display()));
+        match course::build_worker(step).await {
+            Ok(Some(_)) => {
+                let target = course::worker_target(step);
+                succeeded.push(iter::once("build".to_owned()).chain(target).collect());
+            }
+            Ok(None) => {
+                let codec = course::codec(step);
+                note(format!("{} does not compile yet: it need not today", codec.display()));
+            }
+            Err(error) => {
+                note(wrap(&format!("{error:#}"), 0));
+                built.failed.push(format!("exercise {}'s worker", step.number()));
+            }
         }
     }
     for (what, flags) in BUILDS {

@@ -82,23 +82,64 @@ fn a_number_that_is_no_exercise_is_wrong_usage() {
     }
 }
 
+/// A machine that can't build is not the codec's fault.
 #[test]
-fn the_compilers_words_are_shown_as_they_are() {
-    // A compiler that fails for sure, and says why.
-    let mut command = verify(&["1"]);
-    let output = command.env("CARGO_BUILD_RUSTC_WRAPPER", "/no/such/wrapper").output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("/no/such/wrapper"), "{}", stderr(&output));
-    assert!(stdout(&output).contains("does not compile"), "{}", stdout(&output));
+fn what_is_wrong_with_the_machine_is_named_and_not_blamed_on_the_codec() {
+    let checkout = Checkout::take();
+    // Not what was built before.
+    let unseen = format!("{}\n// {:?}\n", start(Step::Blocking), std::time::SystemTime::now());
+    checkout.writes(Step::Blocking, unseen);
+    let verify = |variable: &str, value: &std::path::Path| {
+        let mut command = checkout.program(WORKSHOP);
+        let output =
+            command.args(["verify", "1", "--quick"]).env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}{}", stdout(&output), stderr(&output));
+        assert!(!stdout(&output).contains("does not compile"), "{}", stdout(&output));
+        assert!(stderr(&output).contains("your codec is not the reason"), "{}", stderr(&output));
+        stderr(&output)
+    };
+    // Rust's own programs are there, and no `cc`.
+    let toolchain = std::path::Path::new(env!("CARGO")).parent().unwrap();
+    let said = verify("PATH", toolchain);
+    assert!(said.contains("no C compiler (`cc`)"), "{said}");
+    // A compiler that fails for sure, and says why: that is shown.
+    let said = verify("CARGO_BUILD_RUSTC_WRAPPER", "/no/such/wrapper".as_ref());
+    assert!(said.contains("/no/such/wrapper"), "{said}");
+}
 
-    // The same of all: each is tried.
-    let mut command = verify(&["--all", "--quick"]);
-    let output = command.env("CARGO_BUILD_RUSTC_WRAPPER", "/no/such/wrapper").output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    for step in Step::EXERCISES {
-        let summary = format!("exercise {}: does not compile\n", step.number());
-        assert!(stdout(&output).contains(&summary), "{}", stdout(&output));
-    }
+/// What was checked before the live run is not lost when there can be none.
+#[test]
+fn without_a_server_the_checks_are_printed_before_the_error() {
+    let checkout = Checkout::take();
+    checkout.writes(Step::SpawnBlocking, solution(Step::SpawnBlocking));
+    let path = std::env::var_os("PATH").unwrap();
+    let has_no_cli = |folder: &std::path::PathBuf| !folder.join("temporal").exists();
+    let path = std::env::join_paths(std::env::split_paths(&path).filter(has_no_cli)).unwrap();
+    let run = |flags: &[&str]| {
+        wait_for("a verdict", || {
+            let mut command = checkout.program(WORKSHOP);
+            command.args(["verify", "2"]).args(flags).env("PATH", &path);
+            // Nothing can be fetched.
+            for proxy in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+                command.env(proxy, "http://127.0.0.1:9");
+            }
+            command.env("PIP_INDEX_URL", "http://127.0.0.1:9").env("PIP_RETRIES", "0");
+            command.env("PIP_CONFIG_FILE", "/dev/null").env_remove("PIP_EXTRA_INDEX_URL");
+            let output = command.output().unwrap();
+            (!stderr(&output).contains("too busy to judge")).then_some(output)
+        })
+    };
+    let output = run(&[]);
+    let (printed, said) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(3), "{printed}{said}");
+    assert!(printed.matches("ok   ").count() > 3, "{printed}");
+    assert!(printed.contains("could not run, see the error below"), "{printed}");
+    assert!(printed.contains("quick checks passed; the live run decides"), "{printed}");
+    assert!(said.contains("error: there is no Temporal CLI on PATH"), "{said}");
+    let output = run(&["--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let report = json(&output);
+    assert_eq!((&report["passed"], &report["solved"]), (&true.into(), &false.into()));
 }
 
 #[test]
@@ -159,6 +200,6 @@ fn verify_notes_what_a_whole_verification_solved() {
     checkout.writes(Step::Blocking, start(Step::Blocking) + "\n");
     judged(&["verify", "1"], 1);
     assert_eq!(states(), ["solved_and_changed", "begun"]);
-}
     assert_eq!(run(&["reset", "1"]).status.code(), Some(0));
     assert_eq!(states(), ["not_begun", "begun"]);
+}

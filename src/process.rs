@@ -6,6 +6,7 @@ use cli_kit::{
     exit::{Exit, Failure},
     term::note,
 };
+use codec_kit::{ACTIVE_KEY_VARIABLE, KEY_FILE_VARIABLE, KEYS_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -94,6 +95,26 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Variables of the user's shell that would change what is measured, or what a worker shows: how much it logs,
+/// how many threads a runtime has, which keys it uses. `RUST_BACKTRACE` stays: it explains a panic.
+const OF_THE_USER: [&str; 5] =
+    ["RUST_LOG", "TOKIO_WORKER_THREADS", KEYS_VARIABLE, KEY_FILE_VARIABLE, ACTIVE_KEY_VARIABLE];
+
+/// Runs a program that is measured without the user's settings, the same in every shell.
+pub fn without_users_settings(measured: &mut Command) {
+    for name in OF_THE_USER {
+        measured.env_remove(name);
+    }
+}
+
+/// The same for a worker of the user's own server: that one's keys are needed there.
+pub fn without_users_settings_but_keys(measured: &mut Command) {
+    let is_key = |name: &str| name.starts_with("CODEC_");
+    for name in OF_THE_USER.into_iter().filter(|name| !is_key(name)) {
+        measured.env_remove(name);
     }
 }
 

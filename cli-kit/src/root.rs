@@ -13,13 +13,11 @@ const MARK: &str = "stack/process-compose.yaml";
 /// The folder for all that the workshop makes for itself, in its own.
 pub const OURS: &str = ".workshop";
 
-/// The workshop's folder, as an absolute path: the nearest one above the current folder, else the one
-/// that this program was built in.
+/// The workshop's folder, as an absolute path: the current folder, or the nearest above it. Never the one that
+/// this program was built in: somebody else's clone, or another one of yours, would be changed unseen.
 pub fn find() -> Option<PathBuf> {
-    let here = env::current_dir().ok();
-    let above = here.iter().flat_map(|here| here.ancestors());
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    above.chain(built_in).find(|folder| folder.join(MARK).is_file()).map(Path::to_owned)
+    let here = env::current_dir().ok()?;
+    here.ancestors().find(|folder| folder.join(MARK).is_file()).map(Path::to_owned)
 }
 
 /// The workshop's folder, as an absolute path.
@@ -29,8 +27,8 @@ pub fn find() -> Option<PathBuf> {
 pub fn require() -> Result<PathBuf, Failure> {
     find().ok_or_else(|| {
         Failure::usage(format!(
-            "this is not the workshop's folder, nor a folder in it: no {MARK} here or above. Change \
-             to where you cloned the workshop"
+            "this is not a folder of the workshop: there is no {MARK} here or above. Change to the \
+             folder into which you cloned it, and try again"
         ))
     })
 }

@@ -14,6 +14,11 @@ use crate::workflows::{ACTIVITIES, ACTIVITY_SECONDS};
 /// The most threads of tokio's blocking pool, unless it is told otherwise: tokio's own default.
 const BLOCKING_THREADS: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
 
+/// More than the largest machines have processors for.
+const MOST_THREADS: usize = 512;
+/// More than any load here needs.
+const MOST_BLOCKING_THREADS: usize = 8192;
+
 /// The workflows that are started. The defaults are the original's.
 #[derive(Clone, Debug, PartialEq, Args, Serialize)]
 pub struct LoadArgs {
@@ -35,10 +40,10 @@ pub struct LoadArgs {
 #[derive(Clone, Debug, PartialEq, Args, Serialize)]
 pub struct RuntimeArgs {
     /// Threads of the worker's runtime; 0: tokio's current_thread, which runs all tasks on one
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = threads)]
     pub threads: usize,
     /// The most threads that tokio's blocking pool may have
-    #[arg(long, default_value_t = BLOCKING_THREADS)]
+    #[arg(long, default_value_t = BLOCKING_THREADS, value_parser = blocking_threads)]
     pub blocking_threads: NonZeroUsize,
 }
 
@@ -91,6 +96,24 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
     Ok(seconds)
+}
+
+/// Threads of a runtime on the command line.
+fn threads(text: &str) -> Result<usize, String> {
+    let threads: usize = text.parse().map_err(|_| "not a number of threads".to_owned())?;
+    match threads {
+        0..=MOST_THREADS => Ok(threads),
+        _ => Err(format!("at most {MOST_THREADS}: all of them start at once")),
+    }
+}
+
+/// Threads of a blocking pool on the command line.
+fn blocking_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads: NonZeroUsize = text.parse().map_err(|_| "not a number of 1 or more".to_owned())?;
+    match threads.get() {
+        ..=MOST_BLOCKING_THREADS => Ok(threads),
+        _ => Err(format!("at most {MOST_BLOCKING_THREADS}: each takes memory while it waits")),
+    }
 }
 
 /// A share, 0 to 1, on the command line.
@@ -252,6 +275,9 @@ mod tests {
             ["--stall-probability", "1.1"],
             ["--failure-rate", "x"],
             ["--blocking-threads", "0"],
+            ["--blocking-threads", "99999"],
+            ["--threads", "9999"],
+            ["--threads", "-1"],
             ["--workflows", "0"],
         ] {
             let program = ["program"].into_iter().chain(flags);

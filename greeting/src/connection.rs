@@ -61,18 +61,25 @@ impl Server {
         let profile = load_profile(args).map_err(|error| {
             Failure::usage(format!("the Temporal settings can't be read: {error}"))
         })?;
-        Self::with_profile(args, profile)
+        let keyring = Keyring::from_env()
+            .map_err(|error| Failure::usage(format!("the data keys can't be used: {error}")))?;
+        Self::with_profile(args, profile, keyring.unwrap_or_else(Keyring::test_key))
     }
 
-    /// A server of our own on this machine: neither `TEMPORAL_*` nor `temporal.toml` is asked.
+    /// A server of our own on this machine, with the test key: neither `TEMPORAL_*` nor `temporal.toml` nor
+    /// `CODEC_*` is read.
     ///
     /// # Errors
     /// As [`choose`](Self::choose).
     pub fn local(args: &ServerArgs) -> anyhow::Result<Self> {
-        Self::with_profile(args, ClientConfigProfile::default())
+        Self::with_profile(args, ClientConfigProfile::default(), Keyring::test_key())
     }
 
-    fn with_profile(args: &ServerArgs, mut profile: ClientConfigProfile) -> anyhow::Result<Self> {
+    fn with_profile(
+        args: &ServerArgs,
+        mut profile: ClientConfigProfile,
+        keyring: Keyring,
+    ) -> anyhow::Result<Self> {
         if args.address.is_some() {
             profile.address.clone_from(&args.address);
         }
@@ -91,9 +98,6 @@ impl Server {
         })?;
         options.connect_timeout = Some(CONNECT_TIMEOUT);
 
-        let keyring = Keyring::from_env()
-            .map_err(|error| Failure::usage(format!("the data keys can't be used: {error}")))?
-            .unwrap_or_else(Keyring::test_key);
         if keyring.is_test_key() && !is_loopback(&options.target) {
             return Err(Failure::usage(format!(
                 "the server {} is not on this machine, and the key is the Temporal samples' test \

@@ -28,7 +28,10 @@ use super::{
     scenario::Scenario,
     worker_process::WorkerProcess,
 };
-use crate::temporal::{DevServer, TemporalCli};
+use crate::{
+    process::{without_users_settings, without_users_settings_but_keys},
+    temporal::{DevServer, TemporalCli},
+};
 
 /// A worker that has not run its first workflow by then is measured all the same.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(20);
@@ -164,6 +167,10 @@ impl Experiment<'_> {
         }
         let mut command = contender.command();
         command.args(to_flags(&keys)).args(to_flags(&self.scenario.runtime));
+        match self.target {
+            Target::DevServer(_) => without_users_settings(&mut command),
+            Target::Existing(_) => without_users_settings_but_keys(&mut command),
+        }
         if let Some(keys) = &self.keys {
             keys.give_to(&mut command);
         }

@@ -30,7 +30,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::process::ProcessGroup;
+use crate::process::{ProcessGroup, without_users_settings};
 
 /// The slowest right codec, one that retries for as long as it may, needs half of it.
 pub const TIME_LIMIT: Duration = Duration::from_secs(45);
@@ -109,6 +109,7 @@ impl Examination {
             .stdout(output.try_clone()?)
             .stderr(output);
         let mut process =
+        without_users_settings(&mut command);
             ProcessGroup::start(&mut command).context("the worker can't be started")?;
         // Ours would keep the pipe open.
         drop(command);

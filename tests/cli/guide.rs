@@ -621,3 +621,27 @@ fn every_example_in_every_help_has_valid_flags() {
     }
     assert!(tried >= 25, "{tried}");
 }
+
+/// Not even in the folder that the program was built in.
+#[test]
+fn outside_of_any_clone_nothing_is_changed_and_it_is_said() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for words in [
+        &[][..],
+        &["status"],
+        &["next"],
+        &["hint", "1"],
+        &["diff", "1"],
+        &["reset", "1"],
+        &["solve", "1", "--yes"],
+        &["restore", "1"],
+        &["verify", "1", "--quick"],
+        &["watch", "1"],
+        &["server"],
+    ] {
+        let output = program(WORKSHOP).args(words).current_dir(elsewhere.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("not a folder of the workshop"), "{}", stderr(&output));
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}

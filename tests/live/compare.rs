@@ -143,6 +143,26 @@ fn my_codec_is_set_beside_them_on_a_server_that_exists() {
     assert!(all["versions"]["temporal"].is_null());
 }
 
+/// The same in every shell, whatever is set there.
+#[test]
+fn what_the_users_shell_sets_does_not_reach_what_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = compare(&["--codec", "spawn_blocking"]);
+    // No clone is here: what it makes goes into this folder.
+    command.current_dir(folder.path());
+    command.envs([
+        ("RUST_LOG", "trace"),
+        ("CODEC_KEYS", "no=key"),
+        ("CODEC_KEY_FILE", "/no/such/file"),
+        ("TOKIO_WORKER_THREADS", "nonsense"),
+    ]);
+    let output = command.stderr(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", stdout(&output));
+    let log = folder.path().join(".workshop/compare/spawn_blocking.worker.log");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains(" INFO ") && !log.contains(" TRACE "), "{log}");
+}
+
 #[test]
 fn wrong_usage_is_a_sentence_and_exit_code_2() {
     for (flags, says) in [
@@ -151,6 +171,7 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
         (&["compare", "--json", "/no/such/folder/x"], "/no/such/folder/x can't be written"),
         (&["compare", "--codec", "fast"], "invalid value 'fast'"),
         (&["compare", "--stall-probability", "2"], "not between 0 and 1"),
+        (&["compare", "--threads", "9999"], "at most 512"),
     ] {
         let output = program(WORKSHOP).args(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", stderr(&output));

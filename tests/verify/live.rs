@@ -85,3 +85,16 @@ fn why_no_workflow_completes_is_in_the_workers_log() {
     assert!(said.starts_with("Not solved yet: the worker exits with this codec."), "{said}");
     assert!(said.contains("the worker exited (exit status: 7)"), "{said}");
 }
+
+#[test]
+#[ignore = "takes some minutes: loads on a real server"]
+fn a_codec_that_prints_is_judged_as_one_that_does_not() {
+    let checkout = Checkout::take();
+    let prints = "println!(\"{}\", \"sealed \".repeat(1 << 10)); eprintln!(\"sealed\");";
+    checkout.writes(Step::Async, codec(prints));
+    let output = checkout.judged(&["verify", "3", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let log = checkout.root.join(".workshop/verify/mine_3.worker.log");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("sealed sealed ") && log.contains("\nsealed\n"), "{log}");
+}

@@ -14,7 +14,10 @@ mod live;
 mod report;
 mod subprocess;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use cli_kit::{
@@ -167,6 +170,29 @@ impl From<Report> for Judgement {
     }
 }
 
+/// Its lock: one at a time.
+const LOCK: &str = "lock";
+
+/// The folder for the files of a judgement.
+///
+/// # Errors
+/// When nothing can be written there.
+pub fn workplace(root: &Path) -> Result<PathBuf, Failure> {
+    let shown = Path::new(root::OURS).join("verify");
+    let folder = root.join(&shown);
+    let writable = fs::create_dir_all(&folder).and_then(|()| {
+        fs::File::options().create(true).append(true).open(folder.join(LOCK)).map(drop)
+    });
+    writable.map_err(|error| {
+        Failure::environment(format!(
+            "{}/ can't be written: {error}. `verify` and `watch` keep the codec's output there. Clone the \
+             workshop into a folder of your own, or see who may write in this one",
+            shown.display()
+        ))
+    })?;
+    Ok(folder)
+}
+
 /// Builds the worker with the codec of that step, and judges it. Dropping this cancels it: what it started is
 /// killed.
 ///
@@ -174,11 +200,10 @@ impl From<Report> for Judgement {
 /// When this machine can't judge: no cargo, too busy.
 pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::Result<Judgement> {
     let ours = root.join(root::OURS);
-    let folder = ours.join("verify");
-    fs::create_dir_all(&folder)?;
+    let folder = workplace(root)?;
     // Two at a time, say a `verify` beside a `watch`, would write into each other's files, and each would
     // be measured while the other uses the machine.
-    let lock = folder.join("lock");
+    let lock = folder.join(LOCK);
     let _alone = task::spawn_blocking(move || {
         atomic_file::lock(&lock, || {
             note("another `verify` or `watch` is judging here: waiting until it is done");

@@ -64,20 +64,12 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
 type Judging<'a> = LocalBoxFuture<'a, anyhow::Result<Judgement>>;
 
 async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
-    let mut saves = Saves::of(root)?;
+    verify::workplace(root)?;
+    let mut saves = Saves::of(root);
     let (saved, mut changed) = unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(steps) = saves.next().await {
-            if saved.send(steps).is_err() {
-                break;
-            }
-        }
-    });
+    tokio::spawn(async move { while saved.send(saves.next().await).is_ok() {} });
     let (pressed, mut presses) = unbounded_channel();
-    let keys = Keys::listen(pressed);
-    if keys.is_none() {
-        errln!("Not a terminal, so keys are off. Press Ctrl-C to stop.");
-    }
+    let keys = Keys::listen(pressed).map_err(|why| errln!("{why}")).ok();
 
     let mut watch = Watch {
         root,
@@ -181,6 +173,7 @@ impl<'a> Watch<'a> {
 
     fn pressed(&mut self, key: Key) -> Next {
         match key {
+            Key::Check => self.check(),
             Key::Live => self.live(),
             Key::Hint => self.hint(),
             Key::Next => self.next(),
@@ -199,6 +192,14 @@ impl<'a> Watch<'a> {
             _ => self.verdict = Verdict::No,
         }
         Next::Judge(Depth::Quick)
+    }
+
+    fn check(&self) -> Next {
+        match self.judging {
+            // It is being checked.
+            Some(_) => Next::Wait,
+            None => Next::Judge(Depth::Quick),
+        }
     }
 
     fn live(&mut self) -> Next {
@@ -269,9 +270,9 @@ impl<'a> Watch<'a> {
     fn bar(&self) {
         let keys = match self.keys {
             true if verify::has_live_run(self.step) => {
-                "[l] live run  [h] hint  [n] next exercise  [q] quit"
+                "[c] check now  [l] live run  [h] hint  [n] next  [q] quit"
             }
-            true => "[h] hint  [n] next exercise  [q] quit",
+            true => "[c] check now  [h] hint  [n] next  [q] quit",
             false => "",
         };
         let bar = format!("watching exercise {}  {keys}", self.step.number());

@@ -95,7 +95,8 @@ impl Examination {
     /// When it can't be started, or its file can't be read.
     pub async fn of(program: &Path, seed: u64, folder: &Path) -> anyhow::Result<Self> {
         let words = folder.join("output.log");
-        let output = File::create(&words)?;
+        let output = File::create(&words)
+            .with_context(|| format!("{} can't be written", words.display()))?;
         // Its own, so that what the codec leaves there is seen, and goes.
         let own = TempDir::new()?;
         // The worker writes into this pipe as its standard input: standard output is the codec's.
@@ -108,8 +109,8 @@ impl Examination {
             .stdin(writer)
             .stdout(output.try_clone()?)
             .stderr(output);
-        let mut process =
         without_users_settings(&mut command);
+        let mut process =
             ProcessGroup::start(&mut command).context("the worker can't be started")?;
         // Ours would keep the pipe open.
         drop(command);

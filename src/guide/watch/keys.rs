@@ -3,11 +3,15 @@
 use std::{
     io::{self, IsTerminal, Read},
     thread,
+    time::Duration,
 };
 
 use rustix::{
-    process::Signal,
-    termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
+    io::ioctl_fionread,
+    process::{Signal, getpgrp},
+    termios::{
+        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+    },
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -17,6 +21,8 @@ use tokio::{
 /// A key that means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
+    /// `c`
+    Check,
     /// `l`
     Live,
     /// `h`
@@ -30,6 +36,7 @@ pub enum Key {
 impl Key {
     fn of(byte: u8) -> Option<Self> {
         match byte.to_ascii_lowercase() {
+            b'c' => Some(Self::Check),
             b'l' => Some(Self::Live),
             b'h' => Some(Self::Hint),
             b'n' => Some(Self::Next),
@@ -37,6 +44,15 @@ impl Key {
             _ => None,
         }
     }
+}
+
+/// How often it is looked whether a key was pressed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(30);
+
+/// Whether the terminal is this program's, and not that of the shell, which started it with `&`. Where there
+/// is no job control, nobody else wants it.
+fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).map_or(true, |foreground| foreground == getpgrp())
 }
 
 /// A terminal that gives each key as it is pressed, and shows none. Dropping it puts the terminal back
@@ -48,12 +64,23 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Sends what is pressed. `None` where there is no terminal to press it at.
-    pub fn listen(pressed: UnboundedSender<Key>) -> Option<Self> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() {
-            return None;
+    /// Sends what is pressed.
+    ///
+    /// # Errors
+    /// Why nothing can be pressed: there is no terminal, or it belongs to another program now.
+    pub fn listen(pressed: UnboundedSender<Key>) -> Result<Self, &'static str> {
+        if !io::stdin().is_terminal() {
+            return Err("Not a terminal, so keys are off. Press Ctrl-C to stop.");
         }
+        // The system would stop it, should it read or change the terminal.
+        if !is_in_foreground() {
+            return Err("Running in the background, so keys are off. `fg` and Ctrl-C stop it.");
+        }
+        Self::of_terminal(pressed).ok_or("This terminal gives no keys. Press Ctrl-C to stop.")
+    }
+
+    fn of_terminal(pressed: UnboundedSender<Key>) -> Option<Self> {
+        let stdin = io::stdin();
         let before = tcgetattr(&stdin).ok()?;
         let mut modes = before.clone();
         modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
@@ -64,13 +91,28 @@ impl Keys {
         let mut goes_on = signal(SignalKind::from_raw(Signal::CONT.as_raw())).ok()?;
         tokio::spawn(async move {
             while goes_on.recv().await.is_some() {
-                tcsetattr(io::stdin(), OptionalActions::Now, &modes).ok();
+                // Not with `bg`.
+                if is_in_foreground() {
+                    tcsetattr(io::stdin(), OptionalActions::Now, &modes).ok();
+                }
             }
         });
-        // A thread, as a read of a terminal can't be given up. It ends with the program.
+        // A thread, as a read of a terminal can't be cancelled. It ends with the program. In the background
+        // a read would stop the program, so it reads only what is there.
         thread::spawn(move || {
-            for byte in stdin.lock().bytes().map_while(Result::ok) {
-                if let Some(key) = Key::of(byte)
+            let mut byte = [0];
+            loop {
+                let there = ioctl_fionread(io::stdin());
+                match there.map(|there| there > 0 && is_in_foreground()) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        thread::sleep(LOOK_INTERVAL);
+                        continue;
+                    }
+                    Err(_) => break,
+                }
+                let Ok(1) = io::stdin().read(&mut byte) else { break };
+                if let Some(key) = Key::of(byte[0])
                     && pressed.send(key).is_err()
                 {
                     break;
@@ -83,6 +125,8 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        tcsetattr(io::stdin(), OptionalActions::Now, &self.before).ok();
+        if is_in_foreground() {
+            tcsetattr(io::stdin(), OptionalActions::Now, &self.before).ok();
+        }
     }
 }

@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use cli_kit::exit::Failure;
+use cli_kit::term::note;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use solutions::Step;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    time::timeout,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{sleep, timeout},
 };
 
 use crate::course;
@@ -19,13 +19,32 @@ use crate::course;
 /// long after the last step it is done.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How often the codecs are read in any case: the system reports nothing of a file behind a symbolic link,
+/// and on some mounts nothing of any. They are small.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The codecs of all exercises, under watch.
 pub struct Saves {
     /// Something happened in the exercises' folders.
     stirs: UnboundedReceiver<()>,
     codecs: Vec<Codec>,
-    /// Ends when dropped.
-    _watcher: RecommendedWatcher,
+    /// Ends when dropped. None where the system has none to give.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+/// Reports that something happened in that folder.
+fn watcher(room: &Path, stirred: UnboundedSender<()>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // That a file was read is reported, too: by the compiler, and by us. An error may mean that
+        // something was missed.
+        if event.map_or(true, |event| !event.kind.is_access()) {
+            stirred.send(()).ok();
+        }
+    })?;
+    // The folder, as a file that takes another's name is a new one; with all below, as `git switch` may do
+    // that with folders.
+    watcher.watch(room, RecursiveMode::Recursive)?;
+    Ok(watcher)
 }
 
 struct Codec {
@@ -36,45 +55,49 @@ struct Codec {
 }
 
 impl Saves {
-    /// Of the exercises in this folder of the workshop.
-    ///
-    /// # Errors
-    /// When the system can't watch it.
-    pub fn of(root: &Path) -> Result<Self, Failure> {
-        let room = root.join("exercises");
-        let cant =
-            |error| Failure::environment(format!("{} can't be watched: {error}", room.display()));
+    /// Of the exercises in this folder of the workshop. Where the system can't report changes, that is said on
+    /// stderr, and they are found by reading.
+    pub fn of(root: &Path) -> Self {
         let (stirred, stirs) = unbounded_channel();
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // That a file was read is told, too: by the compiler, and by us just below. An error may
-                // mean that something was missed.
-                if event.map_or(true, |event| !event.kind.is_access()) {
-                    stirred.send(()).ok();
-                }
-            })
-            .map_err(cant)?;
-        // The folder, as a file that takes another's name is a new one; with all below, as `git
-        // switch` may do that with folders.
-        watcher.watch(&room, RecursiveMode::Recursive).map_err(cant)?;
+        let watcher = watcher(&root.join("exercises"), stirred).map_err(|error| {
+            note(format!(
+                "The system can't report changes here ({error}): codec.rs is read every second instead."
+            ));
+        });
+        Self::with(root, watcher.ok(), stirs)
+    }
+
+    fn with(
+        root: &Path,
+        watcher: Option<RecommendedWatcher>,
+        stirs: UnboundedReceiver<()>,
+    ) -> Self {
         // Read only now: what is saved from here on is told.
         let codecs = Step::EXERCISES.into_iter().map(|step| {
             let file = root.join(course::codec(step));
             Codec { step, content: course::read(&file).ok(), file }
         });
-        Ok(Self { stirs, codecs: codecs.collect(), _watcher: watcher })
+        Self { stirs, codecs: codecs.collect(), _watcher: watcher }
     }
 
-    /// Waits for the next save that changes something. `None`: nothing will be told any more.
-    pub async fn next(&mut self) -> Option<Vec<Step>> {
+    /// Waits for the next save that changes something.
+    pub async fn next(&mut self) -> Vec<Step> {
         loop {
-            self.stirs.recv().await?;
-            while timeout(QUIET, self.stirs.recv()).await.is_ok_and(|stir| stir.is_some()) {}
+            match timeout(POLL_INTERVAL, self.stirs.recv()).await {
+                Ok(Some(())) => self.wait_until_quiet().await,
+                // Nothing is reported: where there is no watcher, at once.
+                Ok(None) => sleep(POLL_INTERVAL).await,
+                Err(_) => {}
+            }
             let changed = self.changed();
             if !changed.is_empty() {
-                return Some(changed);
+                return changed;
             }
         }
+    }
+
+    async fn wait_until_quiet(&mut self) {
+        while timeout(QUIET, self.stirs.recv()).await.is_ok_and(|stir| stir.is_some()) {}
     }
 
     fn changed(&mut self) -> Vec<Step> {
@@ -110,7 +133,7 @@ mod tests {
         let mut told = Vec::new();
         while told.last().is_none_or(|steps: &Vec<Step>| !steps.contains(&Step::Async)) {
             let patience = Duration::from_secs(20);
-            told.push(timeout(patience, saves.next()).await.unwrap().unwrap());
+            told.push(timeout(patience, saves.next()).await.unwrap());
         }
         told
     }
@@ -118,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn every_way_to_save_is_told_once() {
         let root = room();
-        let mut saves = Saves::of(root.path()).unwrap();
+        let mut saves = Saves::of(root.path());
         let codec = root.path().join(course::codec(Step::Blocking));
         let ways: [fn(&Path); 3] = [
             // Emptied, written in two parts.
@@ -141,7 +164,7 @@ mod tests {
         ];
         for way in ways {
             way(&codec);
-            let steps = timeout(Duration::from_secs(20), saves.next()).await.unwrap().unwrap();
+            let steps = timeout(Duration::from_secs(20), saves.next()).await.unwrap();
             assert_eq!(steps, [Step::Blocking]);
         }
         fs::write(root.path().join(course::codec(Step::Async)), "changed").unwrap();
@@ -151,11 +174,40 @@ mod tests {
     #[tokio::test]
     async fn what_changes_nothing_is_not_told() {
         let root = room();
-        let mut saves = Saves::of(root.path()).unwrap();
+        let mut saves = Saves::of(root.path());
         let folder = root.path().join(course::folder(Step::Blocking));
         fs::write(folder.join("codec.rs"), "as it was").unwrap();
         fs::write(folder.join("notes.md"), "of somebody").unwrap();
         fs::read(folder.join("codec.rs")).unwrap();
+        fs::write(root.path().join(course::codec(Step::Async)), "changed").unwrap();
+        assert_eq!(told(&mut saves).await, [[Step::Async]]);
+    }
+
+    /// The system reports nothing of a file elsewhere.
+    #[tokio::test]
+    async fn a_save_behind_a_symbolic_link_is_found() {
+        let (root, elsewhere) = (room(), tempfile::tempdir().unwrap());
+        let mine = elsewhere.path().join("mine.rs");
+        fs::write(&mine, "as it was").unwrap();
+        let codec = root.path().join(course::codec(Step::Async));
+        fs::remove_file(&codec).unwrap();
+        std::os::unix::fs::symlink(&mine, &codec).unwrap();
+        let mut saves = Saves::of(root.path());
+        fs::write(&mine, "changed").unwrap();
+        assert_eq!(told(&mut saves).await, [[Step::Async]]);
+        // And in one step, as editors do.
+        fs::write(mine.with_extension("new"), "renamed").unwrap();
+        fs::rename(mine.with_extension("new"), &mine).unwrap();
+        assert_eq!(told(&mut saves).await, [[Step::Async]]);
+    }
+
+    /// As on a machine that has no inotify instances left.
+    #[tokio::test]
+    async fn without_the_systems_reports_a_save_is_found_by_reading() {
+        let root = room();
+        let (gone, stirs) = unbounded_channel();
+        drop(gone);
+        let mut saves = Saves::with(root.path(), None, stirs);
         fs::write(root.path().join(course::codec(Step::Async)), "changed").unwrap();
         assert_eq!(told(&mut saves).await, [[Step::Async]]);
     }

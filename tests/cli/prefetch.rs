@@ -279,7 +279,7 @@ fn an_attempt_to_reach_the_network_is_counted() {
 #[ignore = "needs the network first, and then a network namespace"]
 fn after_prefetch_the_day_needs_no_network() {
     let said = succeeds(&mut shell("cargo workshop prefetch --no-nix", Path::new(ROOT)));
-    for line in ["crates ", "built ", "Temporal CLI ", "All of it is here"] {
+    for line in ["crates ", "built ", "Temporal CLI ", "Everything is ready"] {
         assert!(said.contains(line), "{line}: {said}");
     }
     println!("{said}");
@@ -363,4 +363,39 @@ fn a_laptop_with_rust_alone_builds_from_the_stick() {
     let again = format!("{variables}; cargo check --locked --package stack");
     let said = stderr(&does_without_network(&again, &path("clone")));
     assert!(!said.contains("Compiling") && !said.contains("Checking"), "{said}");
+}
+
+/// Nix's part is asked for where there is a Nix, and missed where it did not come.
+#[test]
+fn what_nix_could_not_fetch_is_missing() {
+    let small = Small::new();
+    let programs = small.path("programs");
+    fs::create_dir(&programs).unwrap();
+    for (name, code) in [("nix", 1), ("cargo", 0)] {
+        let path = programs.join(name);
+        fs::write(&path, format!("#!/bin/sh\nexit {code}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    // One that says what the CLI says: none is fetched.
+    let temporal = programs.join("temporal");
+    fs::write(&temporal, "#!/bin/sh\necho temporal version 1.9.1\n").unwrap();
+    fs::set_permissions(temporal, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = env::var_os("PATH").unwrap();
+    let path =
+        env::join_paths([programs.clone()].into_iter().chain(env::split_paths(&path))).unwrap();
+    let prefetch = |flags: &[&str]| {
+        let mut command = program(WORKSHOP);
+        command.args(["prefetch", "--no-build"]).args(flags).current_dir(small.path("clone"));
+        command.env("PATH", &path).env("CARGO", programs.join("cargo"));
+        command.env_remove("IN_NIX_SHELL").output().unwrap()
+    };
+    let output = prefetch(&[]);
+    let printed = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{printed}{}", stderr(&output));
+    assert!(!printed.contains("Everything"), "{printed}");
+    assert!(printed.contains("What is missing:\n  Nix's shell and stack\n"), "{printed}");
+    assert!(printed.contains("--no-nix"), "{printed}");
+    let output = prefetch(&["--no-nix"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Everything is fetched."), "{}", stdout(&output));
 }

@@ -22,10 +22,10 @@ use crate::support::{
 };
 
 /// A folder that passes for the workshop's, as far as nothing is built in it.
-struct Desk(TempDir);
+pub struct Desk(TempDir);
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let desk = Self(tempfile::tempdir().unwrap());
         let original = Path::new(env!("CARGO_MANIFEST_DIR"));
         desk.writes("stack/process-compose.yaml", "");
@@ -41,11 +41,11 @@ impl Desk {
         desk
     }
 
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn writes(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    pub fn writes(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -55,7 +55,7 @@ impl Desk {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = program(WORKSHOP);
         command.args(words).current_dir(self.0.path());
         command
@@ -103,7 +103,7 @@ fn folder(step: Step) -> PathBuf {
     Path::new("exercises").join(step.folder())
 }
 
-fn codec(step: Step) -> PathBuf {
+pub fn codec(step: Step) -> PathBuf {
     folder(step).join("codec.rs")
 }
 
@@ -500,6 +500,8 @@ fn a_tree_that_cant_be_written_loses_nothing() {
     let outputs = [
         somebody(&["reset", "1"]),
         somebody(&["solve", "1", "--yes"]),
+        somebody(&["verify", "1", "--quick"]),
+        somebody(&["watch", "1"]),
         somebody(&["status"]),
         somebody(&["diff", "1"]),
         somebody(&[]),
@@ -513,8 +515,13 @@ fn a_tree_that_cant_be_written_loses_nothing() {
         assert_eq!(*code, Some(3), "{said}");
         assert!(said.contains("can't be kept") && said.contains("nothing was changed"), "{said}");
     }
+    // The file is named, and nothing is watched that can't be judged.
+    for (code, said) in &codes[2..4] {
+        assert_eq!(*code, Some(3), "{said}");
+        assert!(said.contains("error: .workshop/verify/ can't be written"), "{said}");
+    }
     // Who only looks need not write.
-    for (code, said) in &codes[2..] {
+    for (code, said) in &codes[4..] {
         assert_eq!(*code, Some(0), "{said}");
     }
     assert_eq!(desk.reads(codec(FIRST)), mine);
@@ -644,4 +651,30 @@ fn outside_of_any_clone_nothing_is_changed_and_it_is_said() {
         assert!(stderr(&output).contains("not a folder of the workshop"), "{}", stderr(&output));
     }
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+/// A shell's job: the system stops a program that touches the terminal from the background.
+#[test]
+fn watch_runs_in_the_background() {
+    if !which("setsid") {
+        println!("left out: this machine has no setsid");
+        return;
+    }
+    let desk = Desk::new();
+    desk.writes(codec(FIRST), "");
+    let job = format!(
+        "set -m; '{WORKSHOP}' watch 1 & job=$!; read line; kill -INT $job; wait $job; echo code $?"
+    );
+    let mut command = program("setsid");
+    command.args(["--ctty", "--wait", "sh", "-c", &job]).current_dir(desk.path(""));
+    let mut terminal = Terminal::start(command);
+    terminal.screen.expect("Running in the background, so keys are off");
+    terminal.screen.expect("watching exercise 1");
+    // It still looks.
+    desk.writes(codec(FIRST), " ");
+    terminal.screen.expect("watching exercise 1");
+    terminal.press("\r");
+    terminal.screen.expect("Stopped.");
+    terminal.screen.expect("code 0");
+    terminal.end();
 }

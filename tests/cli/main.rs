@@ -10,5 +10,6 @@ mod branches;
 mod guide;
 mod hints;
 mod house;
+mod pipes;
 mod prefetch;
 mod texts;

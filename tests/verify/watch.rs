@@ -36,7 +36,7 @@ impl Terminal {
     /// Waits until the program waits itself, for a key or a save.
     fn expect_bar(&mut self, step: Step) -> String {
         let live = if step == Step::Blocking { "" } else { "[l] live run  " };
-        let bar = format!("watching exercise {}  {live}[h] hint", step.number());
+        let bar = format!("watching exercise {}  [c] check now  {live}[h] hint", step.number());
         let before = self.screen.expect(&bar);
         self.screen.expect("[q] quit");
         before
@@ -101,6 +101,9 @@ fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
     assert!(verdict.contains("Solved: exercise 1."), "{verdict}");
     terminal.press("l");
     terminal.screen.expect("Exercise 1 has no run on a real server");
+    terminal.press("c");
+    terminal.expect_heading(first);
+    terminal.expect_bar(first);
     terminal.press("n");
     let said = terminal.expect_heading(second);
     assert!(!said.contains("not solved yet"), "{said}");

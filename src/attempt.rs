@@ -65,10 +65,7 @@ pub struct TryArgs {
 pub fn run(args: &TryArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let root = root::require()?;
-    let step = match args.exercise {
-        Some(number) => Step::exercise(number).map_err(Failure::usage)?,
-        None => course::current(&root)?,
-    };
+    let step = course::chosen(args.exercise, &root)?;
     let scenario = Scenario::of_exercise(step);
     let guess = match args.predict {
         None => ask(step, &scenario)?,

@@ -14,7 +14,7 @@ const MARK: &str = "stack/process-compose.yaml";
 pub const OURS: &str = ".workshop";
 
 /// The workshop's folder, as an absolute path: the current folder, or the nearest above it. Never the one that
-/// this program was built in: somebody else's clone, or another one of yours, would be changed unseen.
+/// this program was built in: another clone would be changed without a word.
 pub fn find() -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
     here.ancestors().find(|folder| folder.join(MARK).is_file()).map(Path::to_owned)

@@ -247,9 +247,9 @@ fn a_saved_codec_is_restored_from_any_folder() {
         assert!(code == Some(0) && said.contains("cargo workshop restore 2"), "{said}");
         assert!(!said.contains("cp "), "{said}");
     }
-    // Of another exercise, and of nobody.
+    // Of another exercise, and none at all.
     desk.writes(".workshop/kept/01-blocking-codec-29990101T000000Z.rs", "// Of another.\n");
-    desk.writes(".workshop/kept/02-spawn-blocking-notes.rs", "// Of nobody.\n");
+    desk.writes(".workshop/kept/02-spawn-blocking-notes.rs", "// Notes.\n");
     assert_eq!(run(&["restore"]).0, Some(0));
     assert_eq!(desk.reads(codec(SECOND)), "// Two.\n");
     assert!(run(&["restore", "2"]).1.contains("nothing to do"));

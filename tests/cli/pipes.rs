@@ -13,7 +13,7 @@ use crate::{
     support::{STARTER, WORKSHOP, program},
 };
 
-/// How the program ended whose stdout nobody reads any more, and what it wrote to stderr.
+/// How a program ended whose stdout was closed, and what it wrote to stderr.
 fn ended(mut command: Command) -> (Option<i32>, String) {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -32,7 +32,7 @@ fn no_command_panics_at_a_closed_pipe() {
         assert!(git.status().unwrap().success());
     }
     desk.writes(codec(Step::Blocking), "// Mine.\n");
-    // Nothing for a compiler to see: each of these is told at once.
+    // Nothing for a compiler to see: each of these is reported at once.
     for step in [Step::SpawnBlocking, Step::Async, Step::BeyondAsync] {
         desk.writes(codec(step), "");
     }

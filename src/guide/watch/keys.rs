@@ -50,7 +50,7 @@ impl Key {
 const LOOK_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Whether the terminal is this program's, and not that of the shell, which started it with `&`. Where there
-/// is no job control, nobody else wants it.
+/// is no job control, no other program wants it.
 fn is_in_foreground() -> bool {
     tcgetpgrp(io::stdin()).map_or(true, |foreground| foreground == getpgrp())
 }

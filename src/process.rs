@@ -1,6 +1,6 @@
 //! Processes: one with all that it starts, and work that a signal ends.
 
-use std::{io, process::ExitStatus};
+use std::{io, num::NonZeroUsize, process::ExitStatus, thread};
 
 use cli_kit::{
     exit::{Exit, Failure},
@@ -151,7 +151,11 @@ fn until_signal(
     work: impl Future<Output = anyhow::Result<Exit>>,
     stopped: impl FnOnce(&'static str) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    // As many threads as there are processors, whatever TOKIO_WORKER_THREADS says: it is meant for other
+    // programs, and tokio panics at a value that is not a number.
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runtime =
+        runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
             result = work => result,

@@ -94,6 +94,7 @@ struct FailureReport<'a> {
 pub fn run(args: &StarterArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let server = Server::choose(&args.server)?;
+    server.warn_of_test_key();
     let metrics = StarterMetrics::register()?;
     let address = Settings::given_or_address(args.metrics_address, settings::STARTER_METRICS_PORT)?;
     let _telemetry = serve_metrics(address);

@@ -187,6 +187,7 @@ pub fn run(
         "worker runs this codec"
     );
     let server = Server::choose(&args.server)?;
+    server.warn_of_test_key();
     let metrics = Settings::given_or_address(args.metrics_address, settings::WORKER_METRICS_PORT)?;
     let telemetry = Telemetry::start(metrics, source.labels())?;
     export_start_time()?;

@@ -12,7 +12,7 @@ use cli_kit::{
     settings::{self, Settings},
 };
 use codec_kit::{
-    ACTIVE_KEY_VARIABLE, AnyCodec, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring,
+    ACTIVE_KEY_VARIABLE, AnyCodec, EncodedFailures, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring,
 };
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions,
@@ -21,7 +21,7 @@ use temporalio_client::{
     tonic::Code,
 };
 use temporalio_common::{
-    data_converters::{DataConverter, DefaultFailureConverter, PayloadConverter},
+    data_converters::{DataConverter, PayloadConverter},
     envconfig::load_client_config_profile,
     telemetry::metrics::TemporalMeter,
 };
@@ -158,11 +158,8 @@ impl Server {
                 Ok(Err(error)) => return Err(self.refusal(&error).into()),
                 Err(_) => return Err(self.nobody_answers("it did not answer in time").into()),
             };
-        let converter = DataConverter::new(
-            PayloadConverter::default(),
-            DefaultFailureConverter::default(),
-            codec,
-        );
+        let failures = EncodedFailures::default();
+        let converter = DataConverter::new(PayloadConverter::default(), failures, codec);
         let options = ClientOptions::new(self.namespace.as_str()).data_converter(converter).build();
         Client::new(connection, options).context("the Temporal client could not be made")
     }

@@ -103,11 +103,13 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let asker = Asker::default();
 
     let mut checks = vec![program(programs::RUSTC, root), program(programs::CARGO, root)];
+    checks.extend([program(programs::CC, root), git(root)]);
     if args.no_stack {
         checks.push(temporal_or_none(root));
     } else {
         let services = Service::all_but(&args.without);
-        checks.push(program(programs::PROCESS_COMPOSE, root));
+        checks
+            .extend([programs::BASH, programs::PROCESS_COMPOSE].map(|known| program(known, root)));
         checks.extend(services.iter().map(|service| program(service.program(), root)));
         checks.extend(stack_ports(&services, &checkout, &asker));
     }
@@ -138,7 +140,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
             }
         }
         let is_wrong = |name| checks.iter().any(|c| c.what == name && c.state == CheckState::Wrong);
-        let of_the_stack = [programs::PROCESS_COMPOSE, programs::PROMETHEUS, programs::GRAFANA];
+        let of_the_stack =
+            [programs::BASH, programs::PROCESS_COMPOSE, programs::PROMETHEUS, programs::GRAFANA];
         if of_the_stack.into_iter().any(|program| is_wrong(program.name)) {
             let without = "The exercises can be done without the stack: `cargo workshop server` is a \
                            server, and `cargo workshop doctor --no-stack` looks only at what it needs.";
@@ -155,6 +158,17 @@ fn program(program: Program, root: &Path) -> DoctorCheck {
             DoctorCheck::ok(program.name, format!("{} ({})", found.version, found.path.display()))
         }
         Err(unfit) => DoctorCheck::wrong(program.name, unfit.seen, unfit.what_to_do),
+    }
+}
+
+/// Git is needed for a few commands only.
+fn git(root: &Path) -> DoctorCheck {
+    match programs::GIT.find(root) {
+        Ok(_) => program(programs::GIT, root),
+        Err(unfit) => DoctorCheck::note(
+            programs::GIT.name,
+            format!("{}; `cargo workshop branches` and `prefetch --bundle` need it", unfit.seen),
+        ),
     }
 }
 
@@ -175,14 +189,32 @@ fn stack_ports(services: &[Service], checkout: &Checkout, asker: &Asker) -> Vec<
         return services.iter().map(|service| running(*service, checkout, asker)).collect();
     }
     let settings = &checkout.settings;
-    let variables: Vec<_> = services.iter().flat_map(|service| service.ports()).collect();
+    let server = services
+        .contains(&Service::Temporal)
+        .then(|| asker.running_server(settings))
+        .flatten()
+        .map(|address| {
+            DoctorCheck::note(
+                "ports",
+                format!(
+                    "a Temporal server runs already, at {address}: use it, or stop it before you \
+                     start the stack"
+                ),
+            )
+        });
+    let others =
+        services.iter().filter(|service| server.is_none() || **service != Service::Temporal);
+    let variables: Vec<_> = others.flat_map(|service| service.ports()).collect();
     let taken: Vec<_> =
         variables.iter().filter_map(|variable| port_taken(settings, variable)).collect();
-    if !taken.is_empty() {
-        return taken;
+    let mut checks: Vec<_> = server.into_iter().collect();
+    if taken.is_empty() && !variables.is_empty() {
+        let ports: Vec<_> = variables.iter().map(|name| settings.port(name).to_string()).collect();
+        checks
+            .push(DoctorCheck::ok("ports", format!("{} are free for the stack", ports.join(", "))));
     }
-    let ports: Vec<_> = variables.iter().map(|name| settings.port(name).to_string()).collect();
-    vec![DoctorCheck::ok("ports", format!("{} are free for the stack", ports.join(", ")))]
+    checks.extend(taken);
+    checks
 }
 
 fn running(service: Service, checkout: &Checkout, asker: &Asker) -> DoctorCheck {

@@ -1,8 +1,10 @@
-//! Any Temporal worker, from the metrics that every SDK exports, in their default units.
+//! A Temporal worker, from the standard metrics of the SDKs that are built on Temporal's Core (Rust,
+//! Python, TypeScript, .NET, Ruby) in their default form.
 //!
 //! Nothing here belongs to the workshop: the dashboard can be imported into any Grafana whose
 //! Prometheus datasource has the uid `prometheus`, for workers whose metrics are in milliseconds and
-//! have no suffix for unit or kind.
+//! have no suffix for unit or kind. For all others, panels show "No data": no query falls back to a
+//! number, because a metric under another name would look like one that counted nothing.
 
 use crate::panel::{Dashboard, Panel, Row, Variable, View, query};
 
@@ -13,6 +15,9 @@ const CHOSEN_NAMESPACE: &str = r#"namespace=~"$namespace""#;
 /// A gauge that every worker has at all times.
 const SLOTS: &str = "temporal_worker_task_slots_available";
 
+/// The bounds of buckets below 1, as SDKs write them: `0.1`, `0.05`, `5e-05`.
+const BELOW_ONE: &str = "0[.].*[1-9].*|.+e-.+";
+
 /// Less than a millisecond to ten minutes.
 const MILLISECONDS: View = View::Log { min: 0.1, max: 600_000.0 };
 
@@ -20,8 +25,10 @@ pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "temporal-worker",
         title: "Temporal worker",
-        description: "What the operator of a Temporal worker wants to know, from the standard \
-            metrics of Temporal's SDKs in their default units.",
+        description: "What the operator of a Temporal worker wants to know. It supports the SDKs \
+            for Rust, Python, TypeScript, .NET and Ruby with their default metric settings: prefix \
+            temporal_, milliseconds, no suffixes. With durations in seconds or with suffixes, and \
+            for the Go and Java SDKs, panels show \"No data\".",
         refresh: "5s",
         span: "30m",
         variables: vec![
@@ -76,7 +83,7 @@ fn requests() -> Vec<Panel> {
         Panel {
             title: "Failures by operation and code",
             shows: "Failed requests by what they asked for and by gRPC status code.",
-            healthy: "\"none\", at 0.",
+            healthy: "No data, or 0.",
             otherwise: "RespondWorkflowTaskCompleted with NOT_FOUND: the worker answers after the \
                 task's timeout. RESOURCE_EXHAUSTED: a limit of the namespace. UNAVAILABLE: the \
                 server is not reached.",
@@ -123,7 +130,7 @@ fn long_polls() -> Vec<Panel> {
         Panel {
             title: "Failed polls by operation and code",
             shows: "Polls that failed, by kind of task and gRPC status code.",
-            healthy: "\"none\", at 0.",
+            healthy: "No data, or 0.",
             otherwise: "UNAVAILABLE or CANCELLED when the server restarts; PERMISSION_DENIED or \
                 NOT_FOUND: wrong credentials or namespace.",
             unit: "reqps",
@@ -188,7 +195,7 @@ fn workflows() -> Vec<Panel> {
         Panel {
             title: "Failed workflows by type",
             shows: "Workflows that ended in failure, by type.",
-            healthy: "\"none\", at 0, or what the business expects.",
+            healthy: "No data, 0, or what the business expects.",
             otherwise: "The workflow's own code, or an activity that gave up: its history says \
                 which.",
             unit: "ops",
@@ -234,7 +241,7 @@ fn workflow_tasks() -> Vec<Panel> {
         Panel {
             title: "Failed workflow tasks by reason",
             shows: "Workflow tasks that the worker failed, by reason.",
-            healthy: "\"none\", at 0.",
+            healthy: "No data, or 0.",
             otherwise: "NonDeterminismError: the code does not fit the history. WorkflowError: a \
                 panic or an error that fails the task and not the workflow; it is retried until \
                 the code is repaired.",
@@ -311,7 +318,7 @@ fn activities() -> Vec<Panel> {
         Panel {
             title: "Failed activities by type",
             shows: "Attempts of activities that failed, by type.",
-            healthy: "\"none\", at 0, or as many as what they call fails.",
+            healthy: "No data, 0, or as many as what they call fails.",
             otherwise: "What the activity calls, or its code; the policy decides how often it is \
                 tried again.",
             unit: "ops",
@@ -423,7 +430,7 @@ fn sticky_cache() -> Vec<Panel> {
         Panel {
             title: "Forced evictions",
             shows: "Workflows put out of the cache before their end, by task queue.",
-            healthy: "\"none\", at 0.",
+            healthy: "No data, or 0.",
             otherwise: "The cache is too small, or workflow tasks fail or time out: each of those \
                 costs a replay.",
             unit: "ops",
@@ -451,7 +458,7 @@ fn sticky_cache() -> Vec<Panel> {
             title: "Misses",
             shows: "Workflow tasks that did not find their workflow in the cache, by task queue. \
                 The history is fetched and replayed.",
-            healthy: "\"none\", at 0; some after a worker's start.",
+            healthy: "No data, or 0; some after a worker's start.",
             otherwise: "The cache is too small, or sticky polls come too late and tasks move to \
                 other workers.",
             unit: "ops",
@@ -465,31 +472,28 @@ fn sticky_cache() -> Vec<Panel> {
     ]
 }
 
-/// A counter by labels, a second; 0 where there is none. An SDK exports a counter only once it has
-/// counted something, and a panel that says that nothing happened tells more than one without data.
+/// A counter by labels, a second. An SDK exports a counter only once it has counted something.
 fn rate(by: &str, metric: &str, chosen: &str) -> String {
-    or_none(by, "0", &format!("sum by ({by}) (rate({metric}{{{chosen}}}[$__rate_interval]))"))
+    format!("sum by ({by}) (rate({metric}{{{chosen}}}[$__rate_interval]))")
 }
 
 /// The same without labels.
 fn total(metric: &str, chosen: &str) -> String {
-    format!("sum(rate({metric}{{{chosen}}}[$__rate_interval])) or vector(0)")
+    format!("sum(rate({metric}{{{chosen}}}[$__rate_interval]))")
 }
 
-/// A histogram's 95th percentile by a label; not a number, which draws nothing, where there is none.
+/// A histogram's 95th percentile by a label, of workers that measure in milliseconds. Some SDKs export
+/// seconds under the same names, which would be a thousand times off: their buckets have bounds below 1,
+/// and no SDK has buckets for less than a millisecond.
 fn p95(by: &str, metric: &str, chosen: &str) -> String {
-    let buckets =
-        format!("sum by (le, {by}) (rate({metric}_bucket{{{chosen}}}[$__rate_interval]))");
-    or_none(by, "NaN", &format!("histogram_quantile(0.95, {buckets})"))
+    format!(
+        "histogram_quantile(0.95, sum by (le, {by}) (\
+         rate({metric}_bucket{{{chosen}}}[$__rate_interval]) \
+         unless on (job, instance) {metric}_bucket{{{chosen}, le=~\"{BELOW_ONE}\"}}))"
+    )
 }
 
 /// A gauge, all workers together, by a label.
 fn gauge(by: &str, metric: &str) -> String {
     format!("sum by ({by}) ({metric}{{{CHOSEN}}})")
-}
-
-/// `expr`, or where it has no value at all one series of `value`, whose first label is "none".
-fn or_none(by: &str, value: &str, expr: &str) -> String {
-    let label = by.split(',').next().unwrap_or(by);
-    format!("{expr} or on() label_replace(vector({value}), \"{label}\", \"none\", \"\", \"\")")
 }

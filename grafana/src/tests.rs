@@ -205,3 +205,29 @@ fn the_dashboard_for_any_worker_has_nothing_of_the_workshop() {
         }
     }
 }
+
+/// A metric of another name would look like one that counted nothing, or like one that is healthy.
+#[test]
+fn the_dashboard_for_any_worker_shows_no_number_for_what_is_missing() {
+    let (_, worker) = &committed()[1];
+    for expr in all(worker, "expr") {
+        let expr = expr.as_str().unwrap();
+        for fallback in ["vector(", " or ", "absent", "NaN"] {
+            assert!(!expr.contains(fallback), "{expr}");
+        }
+    }
+    for panel in with_queries(worker) {
+        assert!(all(panel, "noValue").is_empty(), "{}", title(panel));
+    }
+}
+
+#[test]
+fn the_dashboard_for_any_worker_says_what_it_supports() {
+    let (_, worker) = &committed()[1];
+    let description = worker["description"].as_str().unwrap();
+    for part in
+        ["Rust", "Python", "TypeScript", ".NET", "Ruby", "Go and Java", "milliseconds", "No data"]
+    {
+        assert!(description.contains(part), "{part} is not in {description}");
+    }
+}

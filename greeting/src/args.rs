@@ -13,11 +13,12 @@ use crate::workflows::{ACTIVITIES, ACTIVITY_SECONDS};
 
 /// The most threads of tokio's blocking pool, unless it is told otherwise: tokio's own default.
 const BLOCKING_THREADS: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
-
-/// More than the largest machines have processors for.
-const MOST_THREADS: usize = 512;
-/// More than any load here needs.
-const MOST_BLOCKING_THREADS: usize = 8192;
+/// More than any machine of the workshop has cores.
+const MOST_THREADS: usize = 256;
+/// A pool of this size takes some gigabytes once every thread of it waits.
+const MOST_BLOCKING_THREADS: usize = 4096;
+/// A day, in seconds: longer than any run here, and short enough for the server to accept as a timeout.
+const LONGEST: f64 = 86_400.0;
 
 /// The workflows that are started. The defaults are the original's.
 #[derive(Clone, Debug, PartialEq, Args, Serialize)]
@@ -32,7 +33,7 @@ pub struct LoadArgs {
     #[arg(long, default_value_t = ACTIVITY_SECONDS, value_parser = seconds)]
     pub activity_seconds: f64,
     /// How long a worker may take for a workflow task, in seconds
-    #[arg(long = "workflow-task-timeout", default_value_t = 10.0, value_parser = seconds)]
+    #[arg(long = "workflow-task-timeout", default_value_t = 10.0, value_parser = some_seconds)]
     pub workflow_task_timeout_seconds: f64,
 }
 
@@ -40,7 +41,7 @@ pub struct LoadArgs {
 #[derive(Clone, Debug, PartialEq, Args, Serialize)]
 pub struct RuntimeArgs {
     /// Threads of the worker's runtime; 0: tokio's current_thread, which runs all tasks on one
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<0, MOST_THREADS>)]
     pub threads: usize,
     /// The most threads that tokio's blocking pool may have
     #[arg(long, default_value_t = BLOCKING_THREADS, value_parser = blocking_threads)]
@@ -63,7 +64,7 @@ pub struct KeyServiceArgs {
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub failure_rate: f64,
     /// How long a key may be used after it was given, in seconds
-    #[arg(long, default_value_t = 60.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 60.0, value_parser = some_seconds)]
     pub key_lifetime_seconds: f64,
     /// The same seed deals the same stalls
     #[arg(long, default_value_t = 1, action = ArgAction::Set)]
@@ -88,32 +89,48 @@ impl KeyServiceArgs {
     }
 }
 
-/// A number of seconds on the command line: one that is a [`Duration`].
+/// A number of seconds on the command line: 0 to a day.
 ///
 /// # Errors
-/// Why it is none.
+/// Why the text is not such a number.
 pub fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
-    Ok(seconds)
+    if seconds < 0.0 {
+        return Err("a duration can't be negative".to_owned());
+    }
+    // NaN is in no range.
+    (0.0..=LONGEST)
+        .contains(&seconds)
+        .then_some(seconds)
+        .ok_or_else(|| format!("not between 0 and {LONGEST} seconds, which is a day"))
 }
 
-/// Threads of a runtime on the command line.
-fn threads(text: &str) -> Result<usize, String> {
-    let threads: usize = text.parse().map_err(|_| "not a number of threads".to_owned())?;
-    match threads {
-        0..=MOST_THREADS => Ok(threads),
-        _ => Err(format!("at most {MOST_THREADS}: all of them start at once")),
+/// A number of seconds on the command line where 0 makes no sense.
+///
+/// # Errors
+/// Why the text is not such a number.
+pub fn some_seconds(text: &str) -> Result<f64, String> {
+    match seconds(text)? {
+        // Of a nanosecond, nothing would be left.
+        seconds if Duration::from_secs_f64(seconds).is_zero() => {
+            Err("0 makes no sense here: give a number of seconds above 0".to_owned())
+        }
+        seconds => Ok(seconds),
     }
 }
 
-/// Threads of a blocking pool on the command line.
+/// A whole number on the command line, within a range.
+///
+/// # Errors
+/// Names the range.
+pub(crate) fn whole<const FROM: usize, const TO: usize>(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (FROM..=TO).contains(number));
+    number.ok_or_else(|| format!("not a whole number from {FROM} to {TO}"))
+}
+
 fn blocking_threads(text: &str) -> Result<NonZeroUsize, String> {
-    let threads: NonZeroUsize = text.parse().map_err(|_| "not a number of 1 or more".to_owned())?;
-    match threads.get() {
-        ..=MOST_BLOCKING_THREADS => Ok(threads),
-        _ => Err(format!("at most {MOST_BLOCKING_THREADS}: each takes memory while it waits")),
-    }
+    let threads = whole::<1, MOST_BLOCKING_THREADS>(text)?;
+    NonZeroUsize::new(threads).ok_or_else(|| "0 threads".to_owned())
 }
 
 /// A share, 0 to 1, on the command line.
@@ -272,16 +289,25 @@ mod tests {
         for flags in [
             ["--stall-seconds", "-1"],
             ["--stall-seconds", "NaN"],
+            ["--stall-seconds", "86401"],
+            ["--activity-seconds", "-0.5"],
+            ["--activity-seconds", "inf"],
+            ["--workflow-task-timeout", "0"],
+            ["--key-lifetime-seconds", "0"],
+            ["--key-lifetime-seconds", "1e-12"],
             ["--stall-probability", "1.1"],
             ["--failure-rate", "x"],
-            ["--blocking-threads", "0"],
-            ["--blocking-threads", "99999"],
             ["--threads", "9999"],
             ["--threads", "-1"],
+            ["--blocking-threads", "0"],
+            ["--blocking-threads", "100000"],
             ["--workflows", "0"],
         ] {
-            let program = ["program"].into_iter().chain(flags);
-            assert!(All::try_parse_from(program).is_err(), "{flags:?}");
+            // As `--flag=-1`: without the `=`, clap would take the number for a flag.
+            let error = All::try_parse_from(["program".to_owned(), flags.join("=")]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{flags:?}");
+            let message = error.to_string();
+            assert!(message.contains(flags[0]) && message.contains(flags[1]), "{message}");
         }
     }
 }

@@ -11,7 +11,9 @@ use cli_kit::{
     exit::Failure,
     settings::{self, Settings},
 };
-use codec_kit::{ACTIVE_KEY_VARIABLE, AnyCodec, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring};
+use codec_kit::{
+    ACTIVE_KEY_VARIABLE, AnyCodec, EncodedFailures, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring,
+};
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions,
     envconfig::{ClientConfigProfile, LoadClientConfigProfileOptions},
@@ -19,7 +21,7 @@ use temporalio_client::{
     tonic::Code,
 };
 use temporalio_common::{
-    data_converters::{DataConverter, DefaultFailureConverter, PayloadConverter},
+    data_converters::{DataConverter, PayloadConverter},
     envconfig::load_client_config_profile,
     telemetry::metrics::TemporalMeter,
 };
@@ -116,6 +118,18 @@ impl Server {
         Self { keyring, ..self }
     }
 
+    /// One line in the log if the key is public. It is accepted for every address on this machine, and
+    /// what is forwarded from here to another server has such an address, too.
+    pub fn warn_of_test_key(&self) {
+        if self.keyring.is_test_key() {
+            tracing::warn!(
+                address = self.address(),
+                "the key is the Temporal samples' public test key: anyone can decrypt the payloads. If \
+                 this address forwards to a server elsewhere, set {KEYS_VARIABLE} or {KEY_FILE_VARIABLE}"
+            );
+        }
+    }
+
     /// The keys to encrypt with.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
@@ -148,11 +162,8 @@ impl Server {
                 Ok(Err(error)) => return Err(self.refusal(&error).into()),
                 Err(_) => return Err(self.nobody_answers("it did not answer in time").into()),
             };
-        let converter = DataConverter::new(
-            PayloadConverter::default(),
-            DefaultFailureConverter::default(),
-            codec,
-        );
+        let failures = EncodedFailures::default();
+        let converter = DataConverter::new(PayloadConverter::default(), failures, codec);
         let options = ClientOptions::new(self.namespace.as_str()).data_converter(converter).build();
         Client::new(connection, options).context("the Temporal client could not be made")
     }
@@ -198,12 +209,21 @@ fn load_profile(args: &ServerArgs) -> Result<ClientConfigProfile, impl Error> {
 fn is_loopback(target: &Url) -> bool {
     match target.host() {
         Some(Host::Domain(name)) => {
-            name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+            // With a dot at its end, a name is complete: no search list is added.
+            name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case("localhost")
+                || name.parse().is_ok_and(is_this_machine)
         }
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv4(address)) => is_this_machine(address.into()),
+        Some(Host::Ipv6(address)) => is_this_machine(address.into()),
         None => false,
     }
+}
+
+/// 127.0.0.0/8 and ::1; 0.0.0.0 and ::, to which a client connects as to these; and IPv4 addresses
+/// among them that are written as IPv6.
+fn is_this_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified()
 }
 
 fn display(target: &Url) -> String {
@@ -234,6 +254,13 @@ mod tests {
             ("http://127.0.0.1:7233", true),
             ("http://127.8.9.1:7233", true),
             ("http://[::1]:7233", true),
+            ("http://localhost.:7233", true),
+            ("http://LOCALHOST:7233", true),
+            ("http://0.0.0.0:7233", true),
+            ("http://[::]:7233", true),
+            ("http://[::ffff:127.0.0.1]:7233", true),
+            ("http://[::ffff:10.0.0.1]:7233", false),
+            ("http://localhost.example.com.:7233", false),
             ("http://10.0.0.1:7233", false),
             ("http://localhost.example.com:7233", false),
             ("https://ns.tmprl.cloud:7233", false),

@@ -6,6 +6,7 @@
 //! | [`workflows`] | GreetingWorkflow and its activity, as the original has them |
 //! | [`worker`] | the worker: one runtime for the SDK, stopped by a signal |
 //! | [`starter`] | the program `starter`: a load, its progress, its latency table |
+//! | [`stuck`] | why a load makes no progress |
 //! | [`load`] | starts workflows, waits for them, records how long each took |
 //! | [`args`] | the numbers of a load, a key service and a runtime: flags that several programs share |
 //! | [`connection`] | which server, which namespace, which keys; "no server there" in one sentence |
@@ -21,6 +22,7 @@ pub mod load;
 pub mod logging;
 pub mod quantiles;
 pub mod starter;
+pub mod stuck;
 pub mod telemetry;
 pub mod totals;
 pub mod trace;

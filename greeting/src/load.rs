@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    iter,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use temporalio_client::{
     Client, WorkflowGetResultOptions, WorkflowStartOptions,
     errors::{WorkflowGetResultError, WorkflowStartError},
 };
+use temporalio_common::error::IncomingError;
 
 use crate::{
     args::LoadArgs,
@@ -240,8 +242,20 @@ fn not_completed(error: WorkflowGetResultError) -> String {
             status.message(),
             status.code()
         ),
+        WorkflowGetResultError::Failed(error) => {
+            format!("the workflow failed: {}", messages(&error))
+        }
         error => format!("{:#}", anyhow::Error::from(error)),
     }
+}
+
+/// The messages of a failure and of its causes.
+pub(crate) fn messages(error: &IncomingError) -> String {
+    let chain = iter::successors(Some(error), |error| error.cause());
+    let mut messages: Vec<_> = chain.map(|error| error.failure().message.as_str()).collect();
+    messages.retain(|message| !message.is_empty());
+    messages.dedup();
+    messages.join(": ")
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The program `starter`: starts a load with a codec that never stalls, shows its progress, and
 //! prints what became of it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{cell::Cell, future, net::SocketAddr, time::Duration};
 
 use clap::Parser;
 use cli_kit::{
     exit::{Exit, Failure},
     settings::{self, Settings},
-    term::print,
+    term::{note, print},
 };
 use codec_kit::KeyService;
 use comfy_table::{CellAlignment, Table, presets};
@@ -15,14 +15,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 use serde::Serialize;
 use solutions::Step;
-use tokio::runtime;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
-    args::LoadArgs,
+    args::{LoadArgs, some_seconds},
     connection::{Server, ServerArgs},
     load::{self, Event, Load, LoadOutcome},
     logging::LogArgs,
     quantiles::Quantiles,
+    stuck::{self, Progress},
     telemetry::{Labels, Telemetry},
     workflows::TASK_QUEUE,
 };
@@ -33,6 +37,8 @@ const END_TO_END_BUCKETS: [f64; 15] =
 
 /// How many ids a message names before it only counts.
 const NAMED: usize = 5;
+/// How many open workflows the text lists; the JSON has all of them.
+const LISTED: usize = 20;
 
 /// Starts GreetingWorkflows, waits for them, and prints how long they took.
 #[derive(Debug, Parser)]
@@ -53,6 +59,10 @@ pub struct StarterArgs {
     /// Whom to greet
     #[arg(long, default_value = "World")]
     name: String,
+    /// Stop after this long, list the workflows that are still open, and exit with 1 [default: wait
+    /// for all of them]
+    #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
+    timeout: Option<f64>,
     /// Where to serve /metrics while it runs; port 0: a free one [default: 127.0.0.1 with port
     /// STACK_STARTER_METRICS_PORT, or 8087]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -94,6 +104,7 @@ struct FailureReport<'a> {
 pub fn run(args: &StarterArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let server = Server::choose(&args.server)?;
+    server.warn_of_test_key();
     let metrics = StarterMetrics::register()?;
     let address = Settings::given_or_address(args.metrics_address, settings::STARTER_METRICS_PORT)?;
     let _telemetry = serve_metrics(address);
@@ -121,32 +132,74 @@ async fn start(
             .progress_chars("=> "),
     );
     bar.enable_steady_tick(Duration::from_millis(200));
+    let open = Progress::new(load.inputs().map(|(id, _)| id));
     let progress = |event: Event<'_>| {
         metrics.count(event);
+        open.note(event);
         if event.is_last() {
             bar.inc(1);
         }
     };
-    let interrupted = std::cell::Cell::new(false);
-    let stop = async {
-        // Without a signal handler there is no stop, and Ctrl-C ends the process as it does anyway.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        interrupted.set(true);
+    let stopped = Cell::new(None);
+    let stop = async { stopped.set(Some(stop(args.timeout).await)) };
+    // Above the bar, and in its place where there is none.
+    let report = |text| bar.suspend(|| note(text));
+    let outcome = tokio::select! {
+        outcome = load::run(&client, &load, stop, progress) => outcome,
+        never = stuck::watch(&client, &args.task_queue, &open, report) => match never {},
     };
-    let outcome = load::run(&client, &load, stop, progress).await;
     bar.finish_and_clear();
 
     if args.json {
-        print(serde_json::to_string_pretty(&report(&outcome))? + "\n");
+        print(serde_json::to_string_pretty(&report_of(&outcome))? + "\n");
     } else {
         print(text(&outcome));
     }
-    if interrupted.get() {
-        return Err(Failure::interrupted(what_is_left(args, &outcome)).into());
+    match stopped.get() {
+        Some(Stop::Signal(name)) => {
+            Err(Failure::interrupted(format!("{name}: {}", what_is_left(args, &outcome))).into())
+        }
+        Some(Stop::Timeout(seconds)) => {
+            note(format!(
+                "stopped after {seconds} s (--timeout): {}",
+                what_is_left(args, &outcome)
+            ));
+            Ok(Exit::NotSolved)
+        }
+        None if outcome.is_complete() => Ok(Exit::Done),
+        None => Ok(Exit::NotSolved),
     }
-    Ok(if outcome.is_complete() { Exit::Done } else { Exit::NotSolved })
+}
+
+/// Why a load was stopped before its end.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    Signal(&'static str),
+    Timeout(f64),
+}
+
+/// Waits for SIGINT, SIGTERM or SIGHUP, or for the end of the time. Where the system lets no program
+/// listen for a signal, that signal ends the process as it does anyway.
+async fn stop(timeout: Option<f64>) -> Stop {
+    let one = async |kind| match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => future::pending().await,
+    };
+    let time = async {
+        match timeout {
+            Some(seconds) => {
+                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                seconds
+            }
+            None => future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = one(SignalKind::interrupt()) => Stop::Signal("interrupted"),
+        () = one(SignalKind::terminate()) => Stop::Signal("terminated (SIGTERM)"),
+        () = one(SignalKind::hangup()) => Stop::Signal("the terminal is gone (SIGHUP)"),
+        seconds = time => Stop::Timeout(seconds),
+    }
 }
 
 /// Metrics of a starter tell of a load while it runs; none are no reason not to run it, so a port
@@ -201,7 +254,7 @@ impl StarterMetrics {
     }
 }
 
-fn report(outcome: &LoadOutcome) -> StarterReport<'_> {
+fn report_of(outcome: &LoadOutcome) -> StarterReport<'_> {
     StarterReport {
         workflows: Counts {
             started: outcome.started,
@@ -246,14 +299,20 @@ fn text(outcome: &LoadOutcome) -> String {
     for failed in &outcome.failed {
         text += &format!("{} failed: {}\n", failed.id, failed.reason);
     }
+    for (id, so_far) in outcome.unfinished.iter().take(LISTED) {
+        text += &format!("{id} is open, for {:.1} s so far\n", so_far.as_secs_f64());
+    }
+    if let Some(more @ 1..) = outcome.unfinished.len().checked_sub(LISTED) {
+        text += &format!("and {more} more are open (--json lists all)\n");
+    }
     text
 }
 
-/// What goes on without this program.
+/// What continues without this program.
 fn what_is_left(args: &StarterArgs, outcome: &LoadOutcome) -> String {
     let mut left = format!(
-        "interrupted: {} of {} workflows were started, and {} of these were not awaited{}; they go \
-         on as long as a worker polls {}",
+        "{} of {} workflows were started, and {} of these are still open{}. They continue as long as a \
+         worker polls {}",
         outcome.started,
         args.load.workflows,
         outcome.unfinished.len(),
@@ -262,7 +321,7 @@ fn what_is_left(args: &StarterArgs, outcome: &LoadOutcome) -> String {
     );
     if !outcome.unanswered.is_empty() {
         left += &format!(
-            "; {} more were being started and may go on as well{}",
+            ". The server had not answered for {} more, and may have started them{}",
             outcome.unanswered.len(),
             named(outcome.unanswered.iter().map(String::as_str))
         );

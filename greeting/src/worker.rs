@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use crate::{
-    args::{KeyServiceArgs, RuntimeArgs},
+    args::{KeyServiceArgs, RuntimeArgs, whole},
     connection::{Server, ServerArgs},
     logging::LogArgs,
     telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
@@ -43,6 +43,10 @@ use crate::{
 const LOG_FILTER: &str = "info";
 /// The SDK's default.
 const WORKFLOW_TASK_SLOTS: usize = 100;
+/// A slot is a place in memory for one task.
+const MOST_SLOTS: usize = 100_000;
+/// A poller is a request that waits at the server.
+const MOST_POLLERS: usize = 1_000;
 
 /// The worker's flags. The defaults are the original's.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,20 +71,50 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Activities at once
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 400, value_parser = whole::<1, MOST_SLOTS>)]
     activity_slots: usize,
-    /// Workflow tasks at once
-    #[arg(long, default_value_t = WORKFLOW_TASK_SLOTS)]
+    /// Workflow tasks at once; at least 2
+    #[arg(long, default_value_t = WORKFLOW_TASK_SLOTS, value_parser = workflow_task_slots)]
     workflow_task_slots: usize,
-    /// Polls for workflow tasks at once
-    #[arg(long, default_value_t = 50)]
+    /// Polls for workflow tasks at once; at least 2
+    #[arg(long, default_value_t = 50, value_parser = workflow_task_pollers)]
     workflow_task_pollers: usize,
     /// Polls for activities at once
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = whole::<1, MOST_POLLERS>)]
     activity_pollers: usize,
-    /// Share of the workflow task polls that go to the task queue, not to the worker's sticky one
-    #[arg(long, default_value_t = 0.5)]
+    /// Share of the workflow task polls that go to the task queue, not to the worker's sticky one:
+    /// above 0, up to 1
+    #[arg(long, default_value_t = 0.5, value_parser = nonsticky_ratio)]
     nonsticky_ratio: f32,
+}
+
+/// The SDK polls two queues for workflow tasks. With a single slot, a poll of one of them takes the only
+/// place, and workflow tasks in the other one time out. The SDK refuses that, but not where slots come
+/// from a tuner, as here.
+fn workflow_task_slots(text: &str) -> Result<usize, String> {
+    two_queues::<MOST_SLOTS>(text)
+}
+
+fn workflow_task_pollers(text: &str) -> Result<usize, String> {
+    two_queues::<MOST_POLLERS>(text)
+}
+
+fn two_queues<const MOST: usize>(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0_usize | 1) => {
+            Err("the SDK needs at least 2: one for the task queue, and one for the \
+                                worker's own (sticky) queue"
+                .to_owned())
+        }
+        _ => whole::<2, MOST>(text),
+    }
+}
+
+fn nonsticky_ratio(text: &str) -> Result<f32, String> {
+    let ratio: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    (ratio > 0.0 && ratio <= 1.0)
+        .then_some(ratio)
+        .ok_or_else(|| "not above 0 and up to 1".to_owned())
 }
 
 impl WorkerArgs {
@@ -153,6 +187,7 @@ pub fn run(
         "worker runs this codec"
     );
     let server = Server::choose(&args.server)?;
+    server.warn_of_test_key();
     let metrics = Settings::given_or_address(args.metrics_address, settings::WORKER_METRICS_PORT)?;
     let telemetry = Telemetry::start(metrics, source.labels())?;
     export_start_time()?;
@@ -286,5 +321,43 @@ fn explain(error: WorkerRunError, server: &Server) -> anyhow::Error {
         ))
         .into(),
         error => anyhow::Error::from(error).context("the worker gave up"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        worker: WorkerArgs,
+    }
+
+    #[test]
+    fn what_the_sdk_cannot_serve_is_refused() {
+        for (flag, refused, accepted) in [
+            ("--workflow-task-slots", &["0", "1", "100001"][..], &["2", "100000"][..]),
+            ("--activity-slots", &["0", "100001"], &["1"]),
+            ("--workflow-task-pollers", &["0", "1", "1001"], &["2"]),
+            ("--activity-pollers", &["0", "1001"], &["1"]),
+            ("--nonsticky-ratio", &["0", "-0.5", "1.5", "NaN"], &["0.1", "1"]),
+            ("--threads", &["9999"], &["0", "256"]),
+        ] {
+            let parse =
+                |value: &&str| Program::try_parse_from(["worker", &format!("{flag}={value}")]);
+            for value in refused {
+                let error = parse(value).expect_err(&format!("{flag} {value}"));
+                assert_eq!(error.exit_code(), 2, "{flag} {value}");
+                assert!(error.to_string().contains(flag), "{error}");
+            }
+            for value in accepted {
+                parse(value).unwrap();
+            }
+        }
+        let error = Program::try_parse_from(["worker", "--workflow-task-slots=1"]).unwrap_err();
+        assert!(error.to_string().contains("at least 2"), "{error}");
     }
 }

@@ -24,11 +24,13 @@ pub const ACTIVITIES: u32 = 10;
 /// How long an activity works, in seconds, unless its input says otherwise.
 pub const ACTIVITY_SECONDS: f64 = 0.5;
 
-/// The message of an activity that fails because its input says so. It holds no data: the server stores
-/// messages as they are, and only the details beside them are encrypted.
+/// The message of an activity that fails because its input says so.
 pub const FAILS_ON_PURPOSE: &str = "the activity failed on purpose";
 
+/// For an activity of up to half this length. A longer one gets more time, or it could never finish.
 const START_TO_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A longer activity is refused: its timeout would be longer than the server accepts.
+const LONGEST_ACTIVITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How soon an activity that failed on purpose is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// An activity works in this many equal parts, as the original's does.
@@ -94,6 +96,23 @@ impl GreetingInput {
         format!("Greeted {} {} times", self.name, self.activities())
     }
 
+    /// How long an attempt of its activities may take; `None` if no activity can work as long as this
+    /// input says. It comes from the starter, which may be a program in another language.
+    fn start_to_close(&self) -> Option<Duration> {
+        let work = Duration::try_from_secs_f64(self.activity().seconds()).ok()?;
+        (work <= LONGEST_ACTIVITY).then(|| START_TO_CLOSE_TIMEOUT.max(2 * work))
+    }
+
+    /// Why the workflow fails in that case. A retry would not help.
+    fn no_such_work(&self) -> ApplicationFailure {
+        let message = format!(
+            "an activity can't work for {} seconds: give activity_seconds from 0 to {}",
+            self.activity().seconds(),
+            LONGEST_ACTIVITY.as_secs()
+        );
+        ApplicationFailure::builder(message).non_retryable(true).build()
+    }
+
     fn activities(&self) -> u32 {
         self.activities.unwrap_or(ACTIVITIES)
     }
@@ -139,11 +158,12 @@ impl GreetingWorkflow {
         ctx: &mut WorkflowContext<Self>,
         input: GreetingInput,
     ) -> WorkflowResult<String> {
+        let timeout = input.start_to_close().ok_or_else(|| input.no_such_work())?;
         for _ in 0..input.activities() {
             ctx.execute_activity(
                 GreetingActivities::compose_greeting,
                 input.activity(),
-                ActivityOptions::start_to_close_timeout(START_TO_CLOSE_TIMEOUT),
+                ActivityOptions::start_to_close_timeout(timeout),
             )
             .await?;
         }
@@ -189,6 +209,22 @@ mod tests {
             serde_json::to_string(&input.activity()).unwrap(),
             r#"{"greeting":"Hello","name":"World"}"#
         );
+    }
+
+    #[test]
+    fn the_timeout_of_an_activity_follows_its_work() {
+        let timeout = |seconds| {
+            let activity_seconds = Some(seconds);
+            GreetingInput { activity_seconds, ..Default::default() }.start_to_close()
+        };
+        for (seconds, expected) in
+            [(0.0, 20), (ACTIVITY_SECONDS, 20), (20.0, 40), (86_400.0, 172_800)]
+        {
+            assert_eq!(timeout(seconds), Some(Duration::from_secs(expected)));
+        }
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e6] {
+            assert_eq!(timeout(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

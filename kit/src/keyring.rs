@@ -18,6 +18,9 @@ pub const ACTIVE_KEY_VARIABLE: &str = "CODEC_ACTIVE_KEY";
 
 const KEY_LENGTH: usize = 32;
 
+/// What some editors write before a file's first line.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// One data key and its id. Cloning shares it; the bytes are wiped when the last clone is dropped.
 #[derive(Clone)]
 pub struct DataKey(Arc<Inner>);
@@ -60,6 +63,17 @@ pub enum KeyringError {
     NotAnEntry {
         /// Which entry, counted from 1.
         entry: usize,
+    },
+    /// An entry has a character that nobody sees. Files from editors and web pages have some.
+    #[error(
+        "entry {entry} has an invisible character, U+{:04X}: delete it, or type the entry again",
+        u32::from(*character)
+    )]
+    Invisible {
+        /// Which entry, counted from 1.
+        entry: usize,
+        /// The character. No key has one, so it is no part of the secret.
+        character: char,
     },
     /// An entry's key is not base64.
     #[error("entry {entry}, key id {id:?}: what follows the first = is not valid base64")]
@@ -104,6 +118,12 @@ pub enum KeyringError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// The key file is UTF-16, as some programs on Windows write it.
+    #[error("the key file {} is UTF-16: save it as UTF-8", path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
     },
     /// Keys are given twice.
     #[error("both {KEYS_VARIABLE} and {KEY_FILE_VARIABLE} are set: unset one of them")]
@@ -171,14 +191,18 @@ impl Keyring {
     }
 
     /// Reads `id=base64` entries, separated by commas or white space. The first is active unless
-    /// `active` names another.
+    /// `active` names another. Byte-order marks are skipped.
     ///
     /// # Errors
     /// See [`KeyringError`].
     pub fn parse(text: &str, active: Option<&str>) -> Result<Self, KeyringError> {
         let mut keys = DataKeys::default();
         let mut first = None;
-        let entries = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|e| !e.is_empty());
+        let entries = text
+            .split(|c: char| c == ',' || c.is_whitespace())
+            // At the start of a file, and in the middle of two that were put together.
+            .map(|entry| entry.trim_start_matches(BYTE_ORDER_MARK))
+            .filter(|entry| !entry.is_empty());
         for (entry, text) in (1..).zip(entries) {
             let key = parse_entry(entry, text)?;
             first.get_or_insert_with(|| key.clone());
@@ -240,6 +264,9 @@ impl fmt::Debug for Keyring {
 }
 
 fn parse_entry(entry: usize, text: &str) -> Result<DataKey, KeyringError> {
+    if let Some(character) = text.chars().find(|character| is_invisible(*character)) {
+        return Err(KeyringError::Invisible { entry, character });
+    }
     let (id, key) = text
         .split_once('=')
         .filter(|(id, _)| !id.is_empty())
@@ -259,10 +286,34 @@ fn parse_entry(entry: usize, text: &str) -> Result<DataKey, KeyringError> {
     Ok(DataKey(Arc::new(Inner { id, bytes })))
 }
 
+/// Control characters, and those that Unicode lets a program show as nothing ("default ignorable").
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 fn read_key_file(path: PathBuf) -> Result<Zeroizing<String>, KeyringError> {
-    let text = fs::read_to_string(&path)
-        .map(Zeroizing::new)
-        .map_err(|source| KeyringError::File { path, source })?;
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(source) => return Err(KeyringError::File { path, source }),
+    };
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(KeyringError::Utf16 { path });
+    }
+    let text = match str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            return Err(KeyringError::File { path, source });
+        }
+    };
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     Ok(Zeroizing::new(lines.collect::<Vec<_>>().join("\n")))
 }

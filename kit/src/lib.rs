@@ -8,6 +8,7 @@
 //! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
 //! | [`watchdog`](Watchdog) | [`Watchdog`]: names the call that blocks a thread, while it does |
 //! | [`timeline`](LongPoll) | [`LongPoll`]: the latest polls of 1 ms and longer |
+//! | [`failures`](EncodedFailures) | [`EncodedFailures`]: messages and stack traces of failures, encrypted like payloads |
 //! | [`codec`](codec_future) | what a codec's few lines need: [`CodecFuture`], [`AnyCodec`], [`Error`] |
 //! | [`vectors`] | payloads made by another implementation, to test a codec against |
 //!
@@ -17,13 +18,11 @@
 //!
 //! ```
 //! use codec_kit::{
-//!     CodecFuture, DataKeys, KeyService, Keyring, Observed, Payload, PayloadCodec,
+//!     CodecFuture, DataKeys, EncodedFailures, KeyService, Keyring, Observed, Payload, PayloadCodec,
 //!     SerializationContextData, codec_future, key_ids, open_all, seal_all,
 //! };
 //! use temporalio_client::ClientOptions;
-//! use temporalio_common::data_converters::{
-//!     DataConverter, DefaultFailureConverter, PayloadConverter,
-//! };
+//! use temporalio_common::data_converters::{DataConverter, PayloadConverter};
 //!
 //! struct Encryption {
 //!     keys: KeyService,
@@ -55,11 +54,9 @@
 //! let keyring = Keyring::parse("2026=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", None)?;
 //! let codec = Observed::new(Encryption { keys: KeyService::new(keyring) });
 //! let figures = codec.figures();
-//! let converter = DataConverter::new(
-//!     PayloadConverter::default(),
-//!     DefaultFailureConverter::default(),
-//!     codec,
-//! );
+//! // Messages and stack traces of failures are encrypted as well.
+//! let failures = EncodedFailures::default();
+//! let converter = DataConverter::new(PayloadConverter::default(), failures, codec);
 //!
 //! // A worker takes its data converter from its client.
 //! let options = ClientOptions::new("default").data_converter(converter.clone()).build();
@@ -76,6 +73,7 @@
 //! ```
 
 mod codec;
+mod failures;
 mod key_service;
 mod keyring;
 mod observed;
@@ -85,6 +83,7 @@ pub mod vectors;
 mod watchdog;
 
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
+pub use failures::EncodedFailures;
 pub use key_service::{Calls, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls};
 pub use keyring::{
     ACTIVE_KEY_VARIABLE, DataKey, DataKeys, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring, KeyringError,

@@ -57,6 +57,36 @@ fn a_bad_entry_is_an_error_that_says_which_and_why() {
 }
 
 #[test]
+fn a_byte_order_mark_is_skipped_and_an_invisible_character_is_named() {
+    for text in [
+        format!("\u{feff}a={KEY}"),
+        format!("\u{feff}\r\na={KEY}\r\n\u{feff}b={OTHER}\r\n"),
+        format!("\u{feff},a={KEY}"),
+    ] {
+        let keyring = Keyring::parse(&text, Some("a")).unwrap();
+        assert_eq!(keyring.active().id(), "a", "{text:?}");
+        assert!(keyring.keys().ids().all(|id| id.is_ascii()), "{keyring:?}");
+    }
+    let (start, end) = KEY.split_at(10);
+    for (text, says) in [
+        (format!("\u{200b}a={KEY}"), "entry 1 has an invisible character, U+200B"),
+        (format!("a={KEY},b\u{2060}={OTHER}"), "entry 2 has an invisible character, U+2060"),
+        (format!("a={KEY}\u{200e}"), "entry 1 has an invisible character, U+200E"),
+        (format!("a={start}\u{ad}{end}"), "entry 1 has an invisible character, U+00AD"),
+        (format!("a={start}\u{feff}{end}"), "entry 1 has an invisible character, U+FEFF"),
+        (format!("a\0={KEY}"), "entry 1 has an invisible character, U+0000"),
+    ] {
+        let message = Keyring::parse(&text, None).unwrap_err().to_string();
+        assert!(message.starts_with(says), "{message}");
+    }
+    // One that is seen is no fault of an id.
+    assert_eq!(
+        Keyring::parse(&format!("schlüssel={KEY}"), None).unwrap().active().id(),
+        "schlüssel"
+    );
+}
+
+#[test]
 fn debug_shows_ids_and_no_keys() {
     let shown = format!("{:?}", Keyring::parse(&format!("a={KEY},b={OTHER}"), None).unwrap());
     assert_eq!(shown, r#"Keyring { ids: ["a", "b"], active: "a", .. }"#);
@@ -82,6 +112,16 @@ fn the_environment_or_a_file_gives_the_keys() {
     let file = folder.path().join("keys");
     fs::write(&file, format!("# ours\na={KEY}\n\nb={OTHER} # since May\n")).unwrap();
     let file = file.to_str().unwrap();
+    let written = |name: &str, bytes: &[u8]| {
+        let file = folder.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let marked = written("marked", format!("\u{feff}# ours\r\na={KEY}\r\n").as_bytes());
+    let utf_16: Vec<u8> =
+        format!("\u{feff}a={KEY}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf_16 = written("utf-16", &utf_16);
+    let latin_1 = written("latin-1", b"schl\xfcssel=AQEB");
     let both = format!("a={KEY},b={OTHER}");
     let missing = format!("{file}-missing");
     for (expected, variables) in [
@@ -90,6 +130,12 @@ fn the_environment_or_a_file_gives_the_keys() {
         ("b", vec![("CODEC_KEYS", &both), ("CODEC_ACTIVE_KEY", "b")]),
         ("a", vec![("CODEC_KEY_FILE", file)]),
         ("b", vec![("CODEC_KEY_FILE", file), ("CODEC_ACTIVE_KEY", "b")]),
+        ("a", vec![("CODEC_KEY_FILE", &marked)]),
+        (&format!("the key file {utf_16} is UTF-16"), vec![("CODEC_KEY_FILE", &utf_16)]),
+        (
+            &format!("can't read the key file {latin_1}: invalid utf-8"),
+            vec![("CODEC_KEY_FILE", &latin_1)],
+        ),
         ("can't read the key file", vec![("CODEC_KEY_FILE", &missing)]),
         (
             "both CODEC_KEYS and CODEC_KEY_FILE are set",

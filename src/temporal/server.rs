@@ -5,11 +5,14 @@ use std::{os::unix::process::CommandExt, process::Command};
 use anyhow::Context;
 use cli_kit::{
     exit::{Exit, Failure},
-    root,
+    outln, root,
     settings::{self, Settings},
     term::print,
 };
-use stack::{ports, services::Service};
+use stack::{
+    ports,
+    services::{Asker, Service},
+};
 
 use super::cli::TemporalCli;
 use crate::process::until_interrupted;
@@ -21,6 +24,10 @@ use crate::process::until_interrupted;
 pub fn run() -> anyhow::Result<Exit> {
     let root = root::require()?;
     let settings = Settings::from_env()?;
+    if let Some(address) = Asker::default().running_server(&settings) {
+        outln!("A Temporal server is already running at {address}. Use it, or stop it first.");
+        return Ok(Exit::Done);
+    }
     let ports = Service::Temporal.ports();
     let taken: Vec<_> = ports.iter().filter_map(|name| ports::unfit(name, &settings)).collect();
     if !taken.is_empty() {

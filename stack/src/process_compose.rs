@@ -24,6 +24,10 @@ use crate::{checkout::Checkout, programs, services::Service};
 const FILE: &str = "stack/process-compose.yaml";
 /// The variable that names the folder of its own settings, such as colours.
 const ITS_SETTINGS: &str = "PROC_COMP_CONFIG";
+/// Variables of the user's shell that start with these would change what is run. `PC_*` are
+/// process-compose's own: what it reads, and where it answers. `GF_*` win over `grafana.ini`: with those
+/// for another Grafana, ours would have its port, its database or its login.
+const FOREIGN: [&str; 2] = ["PC_", "GF_"];
 /// The variable that names another shell than bash for commands.
 const ITS_SHELL: &str = "COMPOSE_SHELL";
 const SERVER: &str = "server";
@@ -137,10 +141,7 @@ impl<'a> ProcessCompose<'a> {
 
     fn command(&self, role: &str) -> Command {
         let mut command = Command::new(&self.program);
-        // Its own variables would change what is run, and where it answers.
-        for (name, _) in
-            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PC_"))
-        {
+        for (name, _) in env::vars_os().filter(|(name, _)| is_foreign(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         // The commands of the file are written for its default shell.
@@ -170,6 +171,11 @@ impl<'a> ProcessCompose<'a> {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// Whether a variable of the user's shell is kept from the stack.
+fn is_foreign(name: &str) -> bool {
+    FOREIGN.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The service that ended first and was not started again, in process-compose's log: the others were

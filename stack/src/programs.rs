@@ -57,6 +57,31 @@ pub const PROCESS_COMPOSE: Program = Program {
     get: "https://f1bonacc1.github.io/process-compose/installation",
 };
 
+/// The shell that process-compose runs each service's command with. Any version will do: macOS has 3.2.
+pub const BASH: Program = Program {
+    name: "bash",
+    version: "--version",
+    oldest: [3, 0, 0],
+    get: "your system's package `bash`",
+};
+
+/// The linker of Rust programs, which is the C compiler.
+pub const CC: Program = Program {
+    name: "cc",
+    version: "--version",
+    oldest: [1, 0, 0],
+    get: "`apt install build-essential`, `dnf install gcc`, `apk add build-base`, or on macOS \
+          `xcode-select --install`",
+};
+
+/// Git.
+pub const GIT: Program = Program {
+    name: "git",
+    version: "--version",
+    oldest: [2, 0, 0],
+    get: "your system's package `git`",
+};
+
 /// Rust's compiler. The oldest is the one that the Temporal SDK needs.
 pub const RUSTC: Program = Program {
     name: "rustc",
@@ -177,6 +202,10 @@ mod tests {
             ("prometheus, version 2.42.0+ds (branch: debian/sid)", "2.42.0"),
             ("Process Compose\nVersion:        v1.122.0\nCommit:  undefined", "1.122.0"),
             ("grafana version 13.0.7", "13.0.7"),
+            ("GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)", "5.2.15"),
+            ("cc (Debian 12.2.0-14+deb12u1) 12.2.0\nCopyright (C) 2022", "12.2.0"),
+            ("Apple clang version 15.0.0 (clang-1500.3.9.4)", "15.0.0"),
+            ("git version 2.39.5 (Apple Git-154)", "2.39.5"),
             ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95.0"),
             ("rustc 1.97.0-nightly (abc 2026-05-01)", "1.97.0"),
         ] {

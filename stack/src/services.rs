@@ -9,6 +9,7 @@ use cli_kit::{
 };
 
 use crate::{
+    ports::{self, Taken},
     programs::{self, Program},
     prometheus,
 };
@@ -129,6 +130,17 @@ impl Asker {
             )?;
         }
         Ok(())
+    }
+
+    /// Where Temporal's dev server runs already, if one does at all the ports of these settings, as
+    /// `cargo workshop server` and the stack start it.
+    pub fn running_server(&self, settings: &Settings) -> Option<String> {
+        let ports = Service::Temporal.ports();
+        let all_taken = ports
+            .iter()
+            .all(|name| matches!(ports::taken(settings.address(name)), Some(Taken::By(_))));
+        (all_taken && self.is_healthy(Service::Temporal, settings))
+            .then(|| Service::Temporal.where_it_is(settings))
     }
 
     /// Whether the service is healthy.

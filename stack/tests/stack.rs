@@ -11,7 +11,10 @@ mod waiting;
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    os::unix::{fs::symlink, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -220,6 +223,34 @@ fn a_folder_that_prometheus_does_not_take_is_said_before_anything_starts() {
     let said = stderr(&output);
     assert!(said.contains("a*b has a *") && said.contains("rename the folder"), "{said}");
     assert!(!checkout.root.join(".workshop").exists(), "something was begun");
+}
+
+#[test]
+fn variables_of_the_users_shell_do_not_reach_the_services() {
+    let checkout = TestCheckout::new();
+    let programs = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let path = programs.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let seen = programs.path().join("seen");
+    // Where the services would be started, it shows what they would get.
+    let shows =
+        format!("[ \"$1\" = version ] && exec echo v1.94.0; env >'{}'; exit 1", seen.display());
+    script("process-compose", &shows);
+    script("temporal", "echo temporal version 1.9.1");
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let foreign = ["GF_SERVER_HTTP_PORT", "GF_DATABASE_URL", "PC_PORT_NUM", "COMPOSE_SHELL"];
+    let mut command =
+        checkout.stack(&["--without", "grafana", "--without", "prometheus", "--detach"]);
+    command.env("PATH", path).envs(foreign.map(|name| (name, "/theirs")));
+    let output = command.output().unwrap();
+    let variables = fs::read_to_string(&seen).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    assert!(variables.contains("STACK_GRAFANA_PORT="), "{variables}");
+    for name in foreign {
+        assert!(!variables.contains(&format!("{name}=")), "{name}: {variables}");
+    }
 }
 
 #[test]

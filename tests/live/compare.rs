@@ -171,7 +171,7 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
         (&["compare", "--json", "/no/such/folder/x"], "/no/such/folder/x can't be written"),
         (&["compare", "--codec", "fast"], "invalid value 'fast'"),
         (&["compare", "--stall-probability", "2"], "not between 0 and 1"),
-        (&["compare", "--threads", "9999"], "at most 512"),
+        (&["compare", "--threads", "9999"], "not a whole number from 0 to 256"),
     ] {
         let output = program(WORKSHOP).args(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", stderr(&output));

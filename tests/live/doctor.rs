@@ -34,9 +34,12 @@ fn each_check_says_what_was_seen_and_what_is_wrong_says_what_to_do() {
         assert_eq!(check["what_to_do"].is_string(), check["state"] == "wrong", "{check}");
     }
     for expected in [
+        "bash",
         "cargo",
+        "cc",
         "clock",
         "disk",
+        "git",
         "grafana",
         "memory",
         "ports",
@@ -58,17 +61,32 @@ fn each_check_says_what_was_seen_and_what_is_wrong_says_what_to_do() {
 
 #[test]
 fn without_the_stack_a_machine_with_cargo_alone_is_well() {
-    // Cargo's folder, and what the compiler needs of the system: no service is on such a PATH.
+    // Cargo's folder, and the linker: no service is on such a PATH.
     let cargo = PathBuf::from(env!("CARGO"));
+    let linker = tempfile::tempdir().unwrap();
+    let cc =
+        stack::programs::on_path("cc", Path::new("/")).expect("a linker, which built this test");
+    std::os::unix::fs::symlink(cc, linker.path().join("cc")).unwrap();
+    let path = std::env::join_paths([cargo.parent().unwrap(), linker.path()]).unwrap();
     let output = doctor(&["--no-stack", "--json"])
-        .env("PATH", cargo.parent().unwrap())
+        .env("PATH", path)
         .env("STACK_WORKER_METRICS_PORT", free_port().to_string())
         .env("STACK_STARTER_METRICS_PORT", free_port().to_string())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let checks = json(&output);
-    assert!(check(&checks, "process-compose").is_empty() && check(&checks, "scrape").is_empty());
+    for of_the_stack in ["bash", "process-compose", "scrape"] {
+        assert!(check(&checks, of_the_stack).is_empty(), "{checks:#}");
+    }
+    assert_eq!(check(&checks, "git")[0]["state"], "note", "{checks:#}");
+
+    // Without a linker nothing can be built.
+    let output = doctor(&["--no-stack", "--json"]).env("PATH", cargo.parent().unwrap()).output();
+    let checks = json(&output.unwrap());
+    let cc = check(&checks, "cc")[0];
+    assert_eq!((&cc["state"], &cc["seen"]), (&"wrong".into(), &"cc is not on PATH".into()));
+    assert!(cc["what_to_do"].as_str().unwrap().contains("build-essential"), "{cc}");
 }
 
 #[test]

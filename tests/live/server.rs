@@ -6,7 +6,9 @@ use cli_kit::settings;
 use rustix::process::Signal;
 use stack::services::{Asker, Service};
 
-use crate::support::{Group, WORKSHOP, free_ports, json, program, stderr, temporal, wait_for};
+use crate::support::{
+    Group, WORKSHOP, free_port, free_ports, json, program, stderr, stdout, temporal, wait_for,
+};
 
 #[test]
 fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
@@ -33,12 +35,28 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
     let found = checks.as_array().unwrap().iter().find(|check| check["what"] == "server").unwrap();
     assert_eq!(found["state"], "ok", "{found}");
 
-    let second = here(workshop).arg("server").output().unwrap();
-    assert_eq!(second.status.code(), Some(3));
+    // Its ports are no faults.
+    let ports: Vec<_> =
+        checks.as_array().unwrap().iter().filter(|check| check["what"] == "ports").collect();
+    assert!(ports.iter().all(|check| check["state"] != "wrong"), "{ports:#?}");
     let port = settings.port(settings::TEMPORAL_PORT);
-    let said = stderr(&second);
+    let seen = format!("a Temporal server runs already, at 127.0.0.1:{port}, Web UI ");
+    let its = ports.iter().find(|check| check["seen"].as_str().unwrap().starts_with(&seen));
+    assert_eq!(its.unwrap_or_else(|| panic!("{ports:#?}"))["state"], "note");
+
+    let second = here(workshop).arg("server").output().unwrap();
+    assert_eq!(second.status.code(), Some(0), "{}", stderr(&second));
+    let said = stdout(&second);
+    assert!(said.contains(&format!("already running at 127.0.0.1:{port}, Web UI ")), "{said}");
+    // Another one that holds only a port of it is a fault, as before.
+    let mut other = here(workshop);
+    let web_ui = free_port();
+    other.arg("server").env("STACK_TEMPORAL_UI_PORT", web_ui.to_string());
+    let other = other.output().unwrap();
+    assert_eq!(other.status.code(), Some(3));
+    let said = stderr(&other);
     assert!(said.contains(&format!("port {port} is taken by temporal")), "{said}");
-    assert!(said.contains("STACK_TEMPORAL_UI_PORT="), "{said}");
+    assert!(said.contains("STACK_TEMPORAL_PORT="), "{said}");
 
     // The normal way to stop it.
     server.signal(Signal::INT);

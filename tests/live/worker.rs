@@ -2,21 +2,25 @@
 //! workflow is lost.
 
 use std::{
+    fs::{self, File},
     net::TcpListener,
-    process::Stdio,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use codec_kit::{
-    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, codec_future,
-    seal_all,
+    AnyCodec, CodecFuture, KeyService, Keyring, Payload, PayloadCodec, SerializationContextData,
+    codec_future, seal_all,
 };
 use greeting::{
+    args::{LoadArgs, defaults},
     connection::{Server, ServerArgs},
-    workflows::{GreetingInput, GreetingWorkflow, TASK_QUEUE},
+    load::{self, Load},
+    workflows::{FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, TASK_QUEUE},
 };
 use rustix::process::Signal;
-use temporalio_client::WorkflowStartOptions;
+use solutions::Step;
+use temporalio_client::{Client, UntypedWorkflow, WorkflowStartOptions};
 
 use crate::support::{Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for};
 
@@ -172,9 +176,15 @@ fn a_worker_that_is_killed_loses_nothing() {
     let stage = Stage::new();
     let first = stage.worker("first", 3, &[]);
     let load = ["--workflows", "10", "--activities", "4", "--activity-seconds", "0.5", "--json"];
-    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    let (starter, said) = starter_with_log(&stage, &load);
     first.wait_for_metric("temporal_activity_task_received", 10.0);
     first.process.signal(Signal::KILL);
+    // Its activities time out, and nobody takes the next attempt.
+    wait_for("the starter to say why it waits", || {
+        said().contains("the activity compose_greeting of ").then_some(())
+    });
+    let seen = "is being retried, attempt 2. The last attempt failed: activity StartToClose timeout\n  fix: ";
+    assert!(said().contains(seen), "{}", said());
 
     let _second = stage.worker("second", 3, &[]);
     let report = json(&starter.wait_with_output().unwrap());
@@ -187,17 +197,99 @@ fn the_wrong_key_and_then_the_right_one_loses_nothing() {
     let stage = Stage::new();
     let mut wrong = stage.worker_with("wrong", 3, &[], &[("CODEC_KEYS", SOME_KEY)]);
     let load = ["--workflows", "3", "--activities", "1", "--activity-seconds", "0.1", "--json"];
-    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    let (starter, said) = starter_with_log(&stage, &load);
     wrong.wait_for_metric("temporal_workflow_task_execution_failed", 3.0);
     let log = wrong.log();
     assert!(log.contains("key id \"test-key-id\", which the key service does not hold"), "{log}");
     assert!(!log.contains("test-key-test-key") && !log.contains("AQEBAQ"), "{log}");
+    // The starter encrypts with the public key, and the worker with one of its own.
+    assert!(!log.contains("public test key"), "{log}");
+    assert_eq!(said().matches("public test key").count(), 1, "{}", said());
+    wait_for("the starter to say why it waits", || {
+        let said = said();
+        let seen = said.contains("is being retried, attempt ") && said.contains("the same keys");
+        (seen && said.contains(", 3 are open: a workflow task of ")).then_some(())
+    });
     wrong.process.signal(Signal::TERM);
     assert_eq!(wrong.process.wait().code(), Some(0));
 
     let _right = stage.worker("right", 3, &[]);
     let report = json(&starter.wait_with_output().unwrap());
     assert_eq!(report["workflows"]["completed"], 3, "{report}");
+}
+
+/// A starter, and what it has written to stderr so far.
+fn starter_with_log(stage: &Stage, flags: &[&str]) -> (Child, impl Fn() -> String) {
+    let log = stage.folder.path().join("starter.log");
+    let mut command = stage.starter(flags);
+    command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+    (command.spawn().unwrap(), move || fs::read_to_string(&log).unwrap())
+}
+
+/// A client of the stage's server, with the starter's codec.
+fn client(stage: &Stage) -> Client {
+    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
+    let server = Server::local(&args).unwrap();
+    let codec = Step::Async.codec(KeyService::new(server.keyring().clone()));
+    stage.runtime.block_on(server.connect(codec, None)).unwrap()
+}
+
+#[test]
+fn failures_are_encrypted_on_the_server_and_their_reason_is_still_shown() {
+    let stage = Stage::new();
+    let _worker = stage.worker("worker", 3, &[]);
+    let client = client(&stage);
+    // The first fails on purpose.
+    let numbers = LoadArgs { workflows: 3, activities: 1, activity_seconds: 0.1, ..defaults() };
+    let [task_queue, id_prefix, name] = [TASK_QUEUE, "failing", "World"].map(str::to_owned);
+    let load = Load { numbers, task_queue, id_prefix, name, failing: 1 };
+    let outcome = load::run(&client, &load, std::future::pending(), |_| {});
+    let outcome = stage.runtime.block_on(outcome);
+    assert_eq!((outcome.completed.len(), outcome.failed.len()), (2, 1), "{outcome:#?}");
+    assert!(outcome.failed[0].reason.contains(FAILS_ON_PURPOSE), "{outcome:#?}");
+
+    // The starter itself refuses this number: another one's workflow fails at once.
+    let numbers = LoadArgs { workflows: 1, activities: 1, activity_seconds: -1.0, ..defaults() };
+    let load = Load { numbers, id_prefix: "negative".to_owned(), failing: 0, ..load };
+    let outcome = load::run(&client, &load, std::future::pending(), |_| {});
+    let outcome = stage.runtime.block_on(outcome);
+    let reason = &outcome.failed[0].reason;
+    assert!(reason.contains("an activity can't work for -1 seconds"), "{reason}");
+
+    for id in ["failing-0", "failing-1", "negative-0"] {
+        let stored = stage.runtime.block_on(async {
+            let handle = client.get_workflow_handle::<UntypedWorkflow>(id);
+            handle.fetch_history(Default::default()).into_events().await.unwrap()
+        });
+        let stored = format!("{stored:?}");
+        // The one that was retried has its first attempt's failure in the event of the second.
+        assert!(stored.contains("Encoded failure"), "{id}: {stored}");
+        for message in [FAILS_ON_PURPOSE, "can't work for"] {
+            assert!(!stored.contains(message), "{id}: {stored}");
+        }
+    }
+}
+
+#[test]
+fn a_starter_without_a_worker_says_so_and_stops_in_time() {
+    let stage = Stage::new();
+    let began = Instant::now();
+    let load = ["--workflows", "2", "--task-queue", "nobody", "--timeout", "8"];
+    let output = stage.starter(&load).output().unwrap();
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(8) && took < Duration::from_secs(30), "{took:?}");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let seen = "2 are open: no worker polls the task queue nobody for workflow tasks\n  fix: start a worker";
+    assert_eq!(said.matches(seen).count(), 1, "{said}");
+    assert!(
+        said.contains("stopped after 8 s (--timeout): 2 of 2 workflows were started"),
+        "{said}"
+    );
+    let listed = stdout(&output);
+    for id in ["hello-activity-workflow-id-0 is open", "hello-activity-workflow-id-1 is open"] {
+        assert!(listed.contains(id), "{listed}");
+    }
 }
 
 /// Seals, and then flips a bit.
@@ -304,8 +396,16 @@ fn the_variables_are_asked_and_a_flag_wins() {
 #[test]
 fn a_starter_that_is_interrupted_says_what_was_not_awaited() {
     let stage = Stage::new();
+    for (number, signal) in [(1, Signal::INT), (2, Signal::TERM)] {
+        is_interrupted(&stage, number, signal);
+    }
+}
+
+fn is_interrupted(stage: &Stage, number: usize, signal: Signal) {
     // Nobody polls this task queue.
-    let mut command = stage.starter(&["--workflows", "7", "--task-queue", "nobody", "--json"]);
+    let load = ["--workflows", "7", "--task-queue", "nobody", "--json"];
+    let mut command = stage.starter(&load);
+    command.args(["--id-prefix", &number.to_string()]);
     let starter =
         Process::new(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
@@ -314,9 +414,9 @@ fn a_starter_that_is_interrupted_says_what_was_not_awaited() {
         stage.runtime.block_on(Server::local(&args).unwrap().connect(codec, None)).unwrap();
     wait_for("all seven to be started", || {
         let count = stage.runtime.block_on(client.count_workflows("", Default::default()));
-        (count.ok()?.count() == 7).then_some(())
+        (count.ok()?.count() == number * 7).then_some(())
     });
-    starter.signal(Signal::INT);
+    starter.signal(signal);
     let output = starter.output();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     let said = stderr(&output);

@@ -225,7 +225,7 @@ fn they_are_one_line_from_head_on_and_each_says_what_it_teaches() {
     assert_eq!(drawn[7], "* Exercise 1: See the codec block");
     for (number, branch) in (2..10).map(|twice| twice / 2).zip(BRANCHES) {
         let message = git(&path, &["log", "-1", "--format=%B", branch]);
-        assert!(message.contains("\n\nAfterwards you can"), "{message}");
+        assert!(message.contains("\n\nYou will learn to "), "{message}");
         assert!(message.contains(&format!("cargo workshop verify {number}\n")), "{message}");
         assert!(message.lines().all(|line| line.len() <= 80), "{message}");
         let trailer =

@@ -356,7 +356,7 @@ fn agrees_about_one_in(share: usize) {
     assert!(disagreements.is_empty(), "\n{disagreements}");
 }
 
-/// The table of docs/variants.md: a row for each variant, or for each step if they differ.
+/// The table of docs/evidence/variants.md: a row for each variant, or for each step if they differ.
 fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &'a String)>) {
     let mut rows: Vec<(&str, String, String)> = Vec::new();
     for ((variant, step, _), said) in said {

@@ -47,7 +47,7 @@ impl Spot {
         });
         let taught = readme
             .split("\n\n")
-            .find(|paragraph| paragraph.starts_with("**Afterwards**"))
+            .find(|paragraph| paragraph.starts_with("**You will learn to**"))
             .map(|paragraph| textwrap::fill(&paragraph.replace("**", "").replace('\n', " "), 72))
             .map(|paragraph| format!("{}\n\n", paragraph.trim()))
             .unwrap_or_default();
@@ -57,13 +57,13 @@ impl Spot {
                 .unwrap_or_default();
             let body = format!(
                 "See:    git diff exercise/{step} solution/{step}\n\
-                 Why so: solutions/{step}/README.md\n\
+                 Why:    solutions/{step}/README.md\n\
                  Check:  cargo workshop verify {number}\n{next}"
             );
             (format!("Solution {number}: {title}"), body)
         } else {
             let body = format!(
-                "Begin:  exercises/{step}/README.md, then cargo run --bin worker\n\
+                "Start:  exercises/{step}/README.md, then cargo workshop try {number}\n\
                  Check:  cargo workshop verify {number}\n\
                  Stuck:  cargo workshop hint {number}\n"
             );
@@ -157,23 +157,23 @@ mod tests {
 
     #[test]
     fn a_message_says_what_the_step_teaches() {
-        let readme = "# 2. Give it away\n\n**Afterwards** you can\ngive it away.\n\nMore.\n";
+        let readme = "# 2. Give it away\n\n**You will learn to**\ngive it away.\n\nMore.\n";
         let exercise = Spot { step: Step::SpawnBlocking, solved: false };
         assert_eq!(
             exercise.message(readme, "abc"),
             "Exercise 2: Give it away\n\n\
-             Afterwards you can give it away.\n\n\
-             Begin:  exercises/02-spawn-blocking/README.md, then cargo run --bin worker\n\
+             You will learn to give it away.\n\n\
+             Start:  exercises/02-spawn-blocking/README.md, then cargo workshop try 2\n\
              Check:  cargo workshop verify 2\n\
              Stuck:  cargo workshop hint 2\n\n\
              Unblock-Base: abc\n"
         );
         let solution = Spot { solved: true, ..exercise };
         let message = solution.message(readme, "abc");
-        assert!(message.starts_with("Solution 2: Give it away\n\nAfterwards you can"), "{message}");
+        assert!(message.starts_with("Solution 2: Give it away\n\nYou will learn to"), "{message}");
         assert!(message.contains("git switch exercise/03-async-codec\n"), "{message}");
         // Without a README there is a subject, still.
         let bare = exercise.message("", "abc");
-        assert!(bare.starts_with("Exercise 2: 02-spawn-blocking\n\nBegin:"), "{bare}");
+        assert!(bare.starts_with("Exercise 2: 02-spawn-blocking\n\nStart:"), "{bare}");
     }
 }

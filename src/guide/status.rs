@@ -233,7 +233,7 @@ fn afterwards() -> Vec<String> {
     lines.extend(table(&[
         (&format!("cargo workshop compare --mine {last}"), "yours beside the reference codecs"),
         ("solutions/NN-…/README.md", "why each is so, and what else would be right"),
-        ("README.md, \"Your own worker\"", "the same for a codec of your own"),
+        ("docs/your-own-worker.md", "the same for a codec of your own"),
         ("cargo workshop reset --all", "starts over; your codecs are saved"),
     ]));
     lines

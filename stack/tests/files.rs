@@ -176,13 +176,13 @@ fn prometheus_finds_its_rules_in_a_folder_of_any_name() {
 }
 
 #[test]
-fn the_readme_tells_every_setting_and_its_default() {
-    let readme = file("README.md");
+fn the_texts_list_every_setting_and_its_default() {
+    let page = file("docs/stack.md");
     let settings = file("cli-kit/settings.env");
     let settings = settings.lines().filter_map(|line| line.split_once('='));
     for (name, default) in settings.filter(|(name, _)| name.starts_with("STACK_")) {
-        let row = readme.lines().find(|line| line.contains(&format!("`{name}`")));
-        let row = row.unwrap_or_else(|| panic!("README.md does not tell of {name}"));
+        let row = page.lines().find(|line| line.contains(&format!("`{name}`")));
+        let row = row.unwrap_or_else(|| panic!("docs/stack.md does not list {name}"));
         assert!(default.is_empty() || row.contains(&format!("`{default}`")), "{default}: {row}");
     }
 }

@@ -221,11 +221,11 @@ fn they_are_one_line_from_head_on_and_each_says_what_it_teaches() {
     let drawn: Vec<_> = graph.lines().collect();
     assert_eq!(drawn.len(), 9, "{graph}");
     assert!(drawn.iter().all(|line| line.starts_with("* ")), "{graph}");
-    assert_eq!(drawn[0], "* Solution 4: Take the wait out of the line");
+    assert_eq!(drawn[0], "* Solution 4: Take the wait out of the queue");
     assert_eq!(drawn[7], "* Exercise 1: See the codec block");
     for (number, branch) in (2..10).map(|twice| twice / 2).zip(BRANCHES) {
         let message = git(&path, &["log", "-1", "--format=%B", branch]);
-        assert!(message.contains("\n\nAfterwards you can"), "{message}");
+        assert!(message.contains("\n\nYou will learn to "), "{message}");
         assert!(message.contains(&format!("cargo workshop verify {number}\n")), "{message}");
         assert!(message.lines().all(|line| line.len() <= 80), "{message}");
         let trailer =

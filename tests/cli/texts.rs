@@ -1,5 +1,6 @@
-//! What the texts say is so. Every link leads to a file and a heading that are there; links to other sites
-//! are not followed, as a test needs no network. Every command has the flags that it is typed with.
+//! The texts: every link leads to a file and a heading that exist, every command has the flags that it is typed
+//! with, and the words of the language guide are kept. Links to other sites are not followed, because a test needs
+//! no network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,7 +51,7 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// All texts of the workshop, but for what is built or hidden.
+/// All texts of the workshop, except what is built or hidden.
 fn texts(folder: &Path, found: &mut BTreeMap<PathBuf, Text>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -121,8 +122,11 @@ fn commands_of_the_texts() -> BTreeSet<String> {
     let exercises =
         Step::ALL.map(|step| root.join("exercises").join(step.folder()).join("README.md"));
     texts.extend(exercises.into_iter().filter(|path| path.exists()));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    texts.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    texts.push(root.join("CONTRIBUTING.md"));
+    for folder in ["docs", "docs/evidence"] {
+        let docs = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        texts.extend(docs.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    }
     let mut commands = BTreeSet::new();
     for text in texts {
         let text = fs::read_to_string(text).unwrap();
@@ -181,4 +185,106 @@ fn every_nix_command_of_the_readme_is_run_by_the_gate() {
         });
         assert!(found, "`{command}` is in a text, and not in .ci/nix");
     }
+}
+
+/// Words that make a sentence read like a riddle, and what to write instead.
+const BANNED: [(&str, &str); 28] = [
+    ("nobody", "no one, none, or say who does not"),
+    ("whoever", "you, or name them"),
+    ("somebody", "someone, or name them"),
+    ("everybody", "everyone"),
+    ("anew", "again"),
+    ("is none", "there is no …"),
+    ("is said", "is reported, or say who reports it"),
+    ("are said", "are reported, or say who reports them"),
+    ("is told", "is reported"),
+    ("gives up", "cancels, abandons, stops retrying"),
+    ("given up", "cancelled"),
+    ("in a line", "one after another"),
+    ("in line", "one after another"),
+    ("at hand", "cached, available"),
+    ("the way of", "like, or how … works"),
+    ("the page for the table", "the handout"),
+    ("last words", "the end of its log"),
+    ("be had", "is available"),
+    ("begin with", "start with"),
+    ("begins with", "starts with"),
+    ("afterwards you can", "you will learn to"),
+    ("in the picture", "in Grafana"),
+    ("cure", "fix"),
+    ("cures", "fixes"),
+    ("cured", "fixed"),
+    ("in vain", "times out"),
+    ("goes on", "continues"),
+    ("the judge", "`verify`, the checks"),
+];
+
+/// Where a text has one of them: the word, and the line. Code is not read: it quotes programs.
+fn banned_words(markdown: &str) -> Vec<(&'static str, String)> {
+    let mut prose = String::new();
+    let mut code = false;
+    for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => code = true,
+            Event::End(TagEnd::CodeBlock) => code = false,
+            Event::Text(words) if !code => prose += &words,
+            // A sentence may be folded between any two of its words.
+            Event::SoftBreak => prose.push(' '),
+            Event::Code(_) => prose.push('`'),
+            Event::End(
+                TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::Item | TagEnd::TableCell,
+            ) => {
+                prose.push('\n');
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for line in prose.lines() {
+        let lower = line.to_lowercase();
+        for (word, _) in BANNED {
+            let is_whole = |at: usize| {
+                let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+                !letter(lower[..at].chars().next_back())
+                    && !letter(lower[at + word.len()..].chars().next())
+            };
+            if lower.match_indices(word).any(|(at, _)| is_whole(at)) {
+                found.push((word, line.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_text_has_a_banned_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = BTreeMap::new();
+    texts(root, &mut all);
+    let mut paths: Vec<_> = all.into_keys().collect();
+    paths.push(root.join("src/prefetch/README.txt"));
+    let mut wrong = String::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        // A table of docs/evidence/variants.md quotes what `verify` printed.
+        let text = text.split("\n## Verdicts\n").next().unwrap();
+        for (word, line) in banned_words(text) {
+            let (_, instead) = BANNED.iter().find(|(banned, _)| *banned == word).unwrap();
+            let path = path.strip_prefix(root).unwrap().display();
+            wrong += &format!("{path}: \"{word}\" (write: {instead}) in: {line}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn a_banned_word_is_found_in_prose_and_not_in_code() {
+    let words = |markdown| banned_words(markdown).into_iter().map(|(word, _)| word).collect();
+    let found: Vec<_> =
+        words("Nobody waits.\n\n| a | b |\n| --- | --- |\n| c | the key is at hand |\n");
+    assert_eq!(found, ["nobody", "at hand"]);
+    let found: Vec<_> = words("The keys are at\nhand.\n");
+    assert_eq!(found, ["at hand"]);
+    let found: Vec<_> = words("It is secure, and `nobody` is code.\n\n```text\nnobody\n```\n");
+    assert!(found.is_empty(), "{found:?}");
 }

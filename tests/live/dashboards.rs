@@ -3,7 +3,7 @@
 //! codec; a load for each. Every expression returns data, and those that show the stall differ.
 //!
 //! It needs Prometheus, which not every machine has, so it is ignored unless it is asked for:
-//! `cargo test --test dashboards -- --ignored --nocapture` prints the table of `docs/dashboards.md`.
+//! `cargo test --test dashboards -- --ignored --nocapture` prints the table of `docs/evidence/dashboards.md`.
 
 use std::{
     collections::BTreeSet,

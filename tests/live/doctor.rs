@@ -128,10 +128,10 @@ fn a_server_that_was_named_must_answer_and_a_worker_is_recognised() {
     assert!(ports.iter().any(|check| check["seen"] == serves), "{checks:#}");
 }
 
-/// The README's commands for the stack, typed as they stand there, through cargo's alias.
+/// The commands of docs/stack.md, typed as they stand there, through cargo's alias.
 #[test]
 #[ignore = "needs process-compose and prometheus"]
-fn the_readmes_commands_start_and_end_the_stack() {
+fn the_commands_of_the_texts_start_and_end_the_stack() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("exercises");
     let ports = free_ports();
     let typed = |command: &str| {
@@ -140,8 +140,8 @@ fn the_readmes_commands_start_and_end_the_stack() {
         command
     };
 
-    let readme = fs::read_to_string(here.join("../README.md")).unwrap();
-    let commands: Vec<_> = readme
+    let page = fs::read_to_string(here.join("../docs/stack.md")).unwrap();
+    let commands: Vec<_> = page
         .lines()
         .filter_map(|line| line.split(" #").next()?.trim().strip_prefix("cargo workshop stack"))
         .map(|flags| format!("cargo workshop stack{flags}"))
@@ -159,7 +159,7 @@ fn the_readmes_commands_start_and_end_the_stack() {
             (up || said.contains("error: ")).then_some(up)
         });
         if !up {
-            // The README tells of machines without one.
+            // The page covers machines without Grafana.
             let why = said();
             assert!(why.contains("the stack can't start: grafana is not on PATH"), "{why}");
             assert_eq!(running.wait_until_gone().code(), Some(3), "{why}");

@@ -1,4 +1,5 @@
-//! What the exercises' READMEs tell people to type is typed here, and prints what they show.
+//! Runs the commands of the exercises' READMEs and of docs/by-hand.md, and compares what they print with what the
+//! READMEs show.
 
 use std::{
     fs::{self, File},
@@ -11,7 +12,7 @@ use solutions::Step;
 
 use crate::support::{Group, Stage, free_ports, stderr, stdout, typed, wait_for};
 
-/// A part of a README, from one heading to the next.
+/// A part of a page, from one heading to the next.
 struct Section {
     heading: String,
     /// The lines of its `sh` blocks.
@@ -22,8 +23,8 @@ struct Section {
     inline: Vec<String>,
 }
 
-fn sections(readme: &Path) -> Vec<Section> {
-    let text = fs::read_to_string(readme).unwrap();
+fn sections(page: &Path) -> Vec<Section> {
+    let text = fs::read_to_string(page).unwrap();
     let parts = text.split("\n## ").skip(1).map(|part| {
         let (heading, body) = part.split_once('\n').unwrap();
         let (mut commands, mut shown, mut prose) = (Vec::new(), Vec::new(), String::new());
@@ -36,7 +37,7 @@ fn sections(readme: &Path) -> Vec<Section> {
             } else if let Some(text) = block.strip_prefix("text\n") {
                 shown.push(text.to_owned());
             } else {
-                panic!("{}: a block that is neither sh nor text", readme.display());
+                panic!("{}: a block that is neither sh nor text", page.display());
             }
         }
         // A command may go on in the next line.
@@ -121,15 +122,28 @@ fn is_worker(command: &str) -> bool {
     command.starts_with("cargo run --bin worker")
 }
 
+/// The commands of an exercise's "By hand", and what the starter prints there.
+fn by_hand(sections: &[Section]) -> (&str, &str, &str) {
+    let section = sections.iter().find(|section| section.heading == "By hand").unwrap();
+    let [worker, starter] = &section.commands[..] else { panic!("{:?}", section.commands) };
+    let [shown] = &section.shown[..] else { panic!("{:?}", section.shown) };
+    (worker, starter, shown)
+}
+
+/// How the metrics are read without Grafana.
+fn curl(root: &Path) -> String {
+    let page = sections(&root.join("docs/by-hand.md"));
+    let mut commands = page.into_iter().flat_map(|section| section.commands);
+    commands.find(|command| command.starts_with("curl ")).unwrap()
+}
+
 /// Types all commands of the exercise's README.
 fn follow(step: Step) {
     let attendee = Attendee::of(step);
     let sections = sections(&attendee.folder.join("README.md"));
-    let now = sections.iter().find(|section| section.heading == "What you see now").unwrap();
-    let [worker, starter] = &now.commands[..] else { panic!("{:?}", now.commands) };
-    let [shown] = &now.shown[..] else { panic!("{:?}", now.shown) };
+    let (worker, starter, shown) = by_hand(&sections);
 
-    // What you see now.
+    // With the codec as it is.
     let mut running = attendee.worker(worker);
     let printed = attendee.starter(starter);
     assert_eq!(numbers_aside(&printed), numbers_aside(shown));
@@ -141,16 +155,16 @@ fn follow(step: Step) {
     let solved = format!("cargo run --bin worker -- --solution {} {flags}", step.number());
     let mut running = attendee.worker(&solved);
     assert_eq!(numbers_aside(&attendee.starter(starter)), numbers_aside(shown));
-    let inline = || sections.iter().flat_map(|section| &section.inline);
-    for command in inline().filter(|command| command.starts_with("curl ")) {
-        let port = attendee.ports.get(settings::WORKER_METRICS_PORT);
-        let printed = attendee.runs(&command.replace("8086", port), &attendee.root, &[0]);
-        assert!(printed.contains("codec_"), "{command}: {printed}");
+    let port = attendee.ports.get(settings::WORKER_METRICS_PORT);
+    let printed = attendee.runs(&curl(&attendee.root).replace("8086", port), &attendee.root, &[0]);
+    for metric in ["codec_longest_poll_seconds", "codec_call_seconds_sum", "codec_poll_seconds_sum"]
+    {
+        assert!(printed.contains(metric), "{metric}: {printed}");
     }
     running.signal(Signal::TERM);
     running.wait_until_gone();
 
-    for command in inline() {
+    for command in sections.iter().flat_map(|section| &section.inline) {
         if is_worker(command) {
             let mut running = attendee.worker(command);
             running.signal(Signal::TERM);
@@ -170,7 +184,9 @@ fn follow(step: Step) {
             let printed = attendee.runs(&small, &attendee.folder, &[0]);
             assert!(printed.contains("mine_") && printed.contains("workflows done"), "{printed}");
         } else if command == "cargo workshop server" {
-            // tests/server.rs
+            // tests/live/server.rs
+        } else if command.starts_with("cargo workshop try ") {
+            // tests/verify/attempt.rs
         } else if command.starts_with("cargo ") || command.starts_with("nix ") {
             panic!("{command}: nobody has told this test how to run it");
         }
@@ -201,26 +217,48 @@ fn exercise_4() {
     follow(Step::BeyondAsync);
 }
 
+/// The headings of every exercise's README, in this order.
+const PARTS: [&str; 7] = [
+    "Think first",
+    "See it run",
+    "Your task",
+    "When you are stuck",
+    "By hand",
+    "In Grafana",
+    "What this does not fix",
+];
+
 #[test]
 fn every_exercise_has_a_readme_with_all_its_parts() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for step in Step::EXERCISES {
         let readme = root.join("exercises").join(step.folder()).join("README.md");
         let text = fs::read_to_string(&readme).unwrap();
-        assert!(text.contains("**Afterwards** you can "), "{}", readme.display());
-        let headings: Vec<_> = sections(&readme).into_iter().map(|part| part.heading).collect();
-        for heading in [
-            "What you see now",
-            "The task",
-            "When you are stuck",
-            "In the picture",
-            "What this does not cure",
-        ] {
-            assert!(headings.iter().any(|h| h == heading), "{heading}: {headings:?}");
+        assert!(text.contains("**You will learn to** "), "{}", readme.display());
+        let sections = sections(&readme);
+        let headings: Vec<_> = sections.iter().map(|part| &part.heading[..]).collect();
+        assert_eq!(headings, PARTS, "{}", readme.display());
+        for command in ["try", "verify"] {
+            let command = format!("cargo workshop {command} {}", step.number());
+            assert!(text.contains(&command), "{}: {command}", readme.display());
         }
-        assert!(headings.iter().any(|h| h.starts_with("First, ")), "{headings:?}");
-        assert!(text.contains(&format!("`cargo workshop verify {}`", step.number())));
         let lines = text.lines().count();
         assert!(lines <= 80, "{}: {lines} lines are more than two screens", readme.display());
+    }
+}
+
+/// docs/by-hand.md repeats the flags of each exercise.
+#[test]
+fn by_hand_has_the_commands_of_every_exercise() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/by-hand.md")).unwrap();
+    for step in Step::EXERCISES {
+        let sections = sections(&root.join("exercises").join(step.folder()).join("README.md"));
+        let (worker, starter, _) = by_hand(&sections);
+        for command in [worker, starter] {
+            let row = page.lines().find(|line| line.ends_with(&format!("| `{command}` |")));
+            let row = row.unwrap_or_else(|| panic!("docs/by-hand.md has no row for {command}"));
+            assert!(row.contains(&step.number().to_string()), "{step:?}: {row}");
+        }
     }
 }

@@ -215,7 +215,8 @@ impl<'a> Facts<'a> {
     pub fn tasks_are_slow(&self) -> bool {
         !self.local_activities_explain()
             && self.tasks.count >= 20.0
-            && (self.tasks.mean() >= 0.1 || self.tasks.share_beyond(0.2).is_some_and(|s| s >= 0.1))
+            && (self.tasks.mean() >= if self.model.family().has_loop() { 0.1 } else { 0.05 }
+                || self.tasks.share_beyond(0.2).is_some_and(|s| s >= 0.1))
     }
 
     /// Whether workflow tasks may be held up: enough to look closely.
@@ -280,8 +281,9 @@ pub fn decide(model: &Model) -> Vec<Finding> {
         held::look,
         too_few_slots::look,
         slow_activities::look,
-        too_few_pollers::look,
+        // A cache that is too small makes more work for the pollers, too.
         sticky_thrash::look,
+        too_few_pollers::look,
         failing_tasks::look,
         slow_not_held::look,
     ]

@@ -18,14 +18,42 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`recording`] | recordings: a folder with a page in each file |
+//! | [`anonymous`] | recordings without names |
+//! | [`fetch`] | reads pages by HTTP, with bounds on their size and time |
+//! | [`prometheus`] | pages of the past, from a Prometheus server |
+//! | [`server`] | the round trip to a Temporal server |
+//! | [`watch`] | watches one worker, with a close-up where it helps |
+//! | [`show`], [`report`], [`plots`] | answers as text, JSON and HTML |
+//! | [`rules`] | alerts for Prometheus |
+//! | [`cli`] | the flags, and what runs for them |
 
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+pub mod anonymous;
+pub mod cli;
 pub mod close_up;
 pub mod dist;
 pub mod exposition;
 pub mod family;
+pub mod fetch;
 pub mod findings;
 pub mod metric;
 pub mod model;
+pub mod plots;
+pub mod prometheus;
 pub mod recording;
+pub mod report;
+pub mod rules;
+pub mod server;
 pub mod settings;
+pub mod show;
 pub mod tracker;
+pub mod watch;
+
+/// The program, for these arguments; the first is its name. Another program that has a command for it calls
+/// this, or [`cli::check`] with flags that it has read itself.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    cli_kit::exit::end(cli::Cli::parse_from(args).run())
+}

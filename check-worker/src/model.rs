@@ -171,7 +171,8 @@ impl Model {
     /// The gain of a counter, over the labels that are asked for.
     pub fn counter_where(&self, metric: Metric, wanted: impl Fn(&Labels) -> bool) -> f64 {
         let of = |((m, labels), _): &(&(Metric, Labels), &f64)| *m == metric && wanted(labels);
-        self.counters.iter().filter(of).map(|(_, gained)| gained).sum()
+        // The sum of nothing is -0.
+        self.counters.iter().filter(of).map(|(_, gained)| gained).sum::<f64>() + 0.0
     }
 
     /// A duration over all labels.

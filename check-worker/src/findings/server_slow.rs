@@ -4,7 +4,7 @@ use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
 use crate::metric::Metric;
 
 /// A mean time of requests above which the server, or the way to it, is slow, in seconds.
-pub const SLOW: f64 = 0.15;
+pub const SLOW: f64 = 0.3;
 /// Statuses with which a server refuses or fails.
 const REFUSED: [&str; 1] = ["RESOURCE_EXHAUSTED"];
 const FAILED: [&str; 2] = ["UNAVAILABLE", "DEADLINE_EXCEEDED"];

@@ -36,7 +36,7 @@ use crate::{
     settings::Sdk,
     show::{self, Answer},
     tracker::{Scrape, Tracker},
-    watch::{Watching, watch},
+    watch::{Source, Watching, watch},
 };
 
 /// How long a page may take.
@@ -361,17 +361,23 @@ fn live(args: &CheckArgs, overrides: Overrides) -> anyhow::Result<Vec<(String, M
     }
     let watching = Watching { length: args.length, every: args.every, overrides, sdk: args.sdk };
     let progress = Progress::new(urls.len(), args.length);
+    let turn = Mutex::new(());
     let results: Vec<anyhow::Result<Model>> = thread::scope(|scope| {
         let started: Vec<_> = urls
             .iter()
             .zip(&recorders)
             .map(|(url, recorder)| {
-                let (fetcher, watching, anonymous) = (&fetcher, &watching, anonymous.as_ref());
-                let (stop, progress) = (&stop, &progress);
+                let source = Source {
+                    url,
+                    fetcher: &fetcher,
+                    recorder: recorder.as_ref(),
+                    anonymous: anonymous.as_ref(),
+                    turn: &turn,
+                };
+                let (watching, stop, progress) = (&watching, &stop, &progress);
                 let run = move || {
                     let show = |model: &Model, elapsed| progress.show(model, elapsed);
-                    let result =
-                        watch(url, fetcher, watching, recorder.as_ref(), anonymous, stop, &show);
+                    let result = watch(source, watching, stop, &show);
                     progress.done();
                     result
                 };

@@ -39,6 +39,30 @@ pub struct Access {
     pub insecure: bool,
 }
 
+/// An answer that is not read yet.
+#[derive(Debug)]
+pub struct Raw {
+    /// When, how long, and the status.
+    pub line: Line,
+    /// The page, or why there is none.
+    pub body: Result<Vec<u8>, Trouble>,
+}
+
+impl Raw {
+    /// Hashes the names in it.
+    pub fn hide(&mut self, anonymous: &Anonymous) {
+        if let Ok(body) = &mut self.body {
+            *body = anonymous.page(body);
+        }
+    }
+
+    /// Reads it.
+    pub fn read(self) -> Scrape {
+        let page = self.body.and_then(|body| Page::parse(&body).map_err(Trouble::from));
+        Scrape { at_ms: self.line.at_ms, took_ms: self.line.took_ms, page }
+    }
+}
+
 /// Reads pages.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
@@ -61,6 +85,9 @@ impl Fetcher {
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(3)
+            // A fleet has many connections, and the usual buffers have 256 KiB each.
+            .input_buffer_size(16 * 1024)
+            .output_buffer_size(4 * 1024)
             // Metrics are read inside a network, where a proxy for the web only stands in the way.
             .proxy(None)
             .tls_config(tls.build())
@@ -98,26 +125,18 @@ impl Fetcher {
         }
     }
 
-    /// A page, with what is to be recorded of it.
-    pub fn scrape(&self, url: &str, anonymous: Option<&Anonymous>) -> (Scrape, Line, Vec<u8>) {
+    /// A page as it came, with when and how long.
+    pub fn raw(&self, url: &str) -> Raw {
         let at_ms = now_ms();
         let since = Instant::now();
         let answer = self.body(url, LONGEST_PAGE as u64);
         let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let line = |status| Line { at_ms, took_ms, status };
-        match answer {
-            Ok((200, body)) => {
-                let body =
-                    anonymous.map_or_else(|| body.clone(), |anonymous| anonymous.page(&body));
-                let page = Page::parse(&body).map_err(Trouble::from);
-                (Scrape { at_ms, took_ms, page }, line(200), body)
-            }
-            Ok((status, _)) => {
-                let page = Err(Trouble::Status(status));
-                (Scrape { at_ms, took_ms, page }, line(status), Vec::new())
-            }
-            Err(trouble) => (Scrape { at_ms, took_ms, page: Err(trouble) }, line(0), Vec::new()),
-        }
+        let status = answer.as_ref().map_or(0, |(status, _)| *status);
+        let body = answer.and_then(|(status, body)| match status {
+            200 => Ok(body),
+            status => Err(Trouble::Status(status)),
+        });
+        Raw { line: Line { at_ms, took_ms, status }, body }
     }
 
     /// Text at an address, such as what Prometheus answers.

@@ -233,7 +233,15 @@ impl<'a> Facts<'a> {
 
     /// Whether the server answers promptly, as far as the worker sees it.
     pub fn server_is_prompt(&self) -> bool {
-        self.requests.mean() < server_slow::SLOW
+        self.requests.mean() < server_slow::SLOW && !self.both_are_slow()
+    }
+
+    /// Whether the worker and the server are slow alike, as on a machine without free CPU time. Nothing
+    /// that is slow says anything then.
+    pub fn both_are_slow(&self) -> bool {
+        self.tasks_are_slow()
+            && self.requests.mean() >= 0.1
+            && self.requests.mean() >= 0.25 * self.tasks.mean()
     }
 
     /// What the close-up shows.

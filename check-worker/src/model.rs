@@ -297,14 +297,15 @@ impl Model {
         shares.last().copied().unwrap_or(0.0)
     }
 
-    /// How many activities completed in the second half of the time.
-    pub fn activities_at_end(&self) -> f64 {
+    /// How many workflow tasks and activities completed in the second half of the time.
+    pub fn completed_at_end(&self) -> (f64, f64) {
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
-            return 0.0;
+            return (0.0, 0.0);
         };
         let middle = i64::midpoint(first.at_ms, last.at_ms);
         let at_middle = self.points.iter().rfind(|point| point.at_ms <= middle).unwrap_or(first);
-        (last.activities.0 - at_middle.activities.0).max(0.0)
+        let since = |part: fn(&Point) -> f64| (part(last) - part(at_middle)).max(0.0);
+        (since(|point| point.tasks.0), since(|point| point.activities.0))
     }
 
     /// Polls in flight for workflow tasks: the fewest and the most, over normal and sticky ones. Go and

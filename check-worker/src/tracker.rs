@@ -4,8 +4,9 @@
 //! each page a few numbers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
 };
 
 use crate::{
@@ -57,7 +58,8 @@ pub enum Trouble {
 struct Followed {
     metric: Metric,
     part: Part,
-    labels: Labels,
+    /// Shared: a histogram has a series for each bucket.
+    labels: Arc<Labels>,
     /// The bound of a bucket, in seconds.
     bound: f64,
     last: f64,
@@ -116,6 +118,7 @@ pub struct Tracker {
     dialect: Option<Dialect>,
     kinship: Option<Kinship>,
     series: HashMap<u64, Followed>,
+    labels: HashSet<Arc<Labels>>,
     gauges: BTreeMap<(Metric, Labels), Gauge>,
     points: Vec<Point>,
     instants: Vec<Instant>,
@@ -189,12 +192,20 @@ impl Tracker {
                 let le = sample.labels.get("le").and_then(|le| crate::exposition::value(le));
                 // SDKs export a series once it has counted: a new one started from nothing.
                 let gained = if is_first { 0.0 } else { value };
+                let labels = Arc::new(Labels::of(sample));
+                let labels = match self.labels.get(&labels) {
+                    Some(known) => Arc::clone(known),
+                    None => {
+                        self.labels.insert(Arc::clone(&labels));
+                        labels
+                    }
+                };
                 self.series.insert(
                     key,
                     Followed {
                         metric: sample.name.metric,
                         part: sample.name.part,
-                        labels: Labels::of(sample),
+                        labels,
                         bound: le.unwrap_or(f64::INFINITY) * seconds,
                         last: value,
                         gained,
@@ -216,6 +227,7 @@ impl Tracker {
     fn start_again(&mut self) {
         self.restarts += 1;
         self.series.clear();
+        self.labels.clear();
         self.gauges.clear();
         self.points.clear();
         self.instants.clear();
@@ -305,7 +317,7 @@ impl Tracker {
             ..Model::default()
         };
         for series in self.series.values() {
-            let labels = || series.labels.clone();
+            let labels = || Labels::clone(&series.labels);
             match series.part {
                 Part::Value => {
                     *model.counters.entry((series.metric, labels())).or_default() += series.gained

@@ -2,7 +2,10 @@
 //! plain.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +29,8 @@ const CLOSE_UP_FROM: Duration = Duration::from_secs(6);
 const CLOSE: Duration = Duration::from_millis(20);
 /// A close-up ends at the latest after so long.
 const CLOSE_UP_FOR: Duration = Duration::from_secs(8);
+/// It has at least so many pages.
+const FEWEST_CLOSE: usize = 150;
 /// Between two close-ups.
 const REST: Duration = Duration::from_secs(6);
 /// An address that fails so often from the start is not tried again.
@@ -46,36 +51,56 @@ pub struct Watching {
     pub sdk: Option<Sdk>,
 }
 
+/// Where the pages come from, and where they are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The address.
+    pub url: &'a str,
+    /// The client.
+    pub fetcher: &'a Fetcher,
+    /// Writes each page, if asked to.
+    pub recorder: Option<&'a Recorder>,
+    /// Hashes names, if asked to.
+    pub anonymous: Option<&'a Anonymous>,
+    /// Held while a page is read: of a large fleet's pages, only so many are in memory at a time.
+    pub turn: &'a Mutex<()>,
+}
+
+impl Source<'_> {
+    fn take(&self, tracker: &mut Tracker) -> anyhow::Result<()> {
+        let mut raw = self.fetcher.raw(self.url);
+        if let Some(anonymous) = self.anonymous {
+            raw.hide(anonymous);
+        }
+        if let Some(recorder) = self.recorder {
+            recorder.write(raw.line, raw.body.as_deref().unwrap_or_default())?;
+        }
+        // A thread that panicked with it leaves nothing behind that matters here.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        tracker.push(&raw.read());
+        Ok(())
+    }
+}
+
 /// Watches the worker at an address until the time is over, the answer is plain, or `stop` is set.
 ///
 /// # Errors
 /// When the recording cannot be written.
 pub fn watch(
-    url: &str,
-    fetcher: &Fetcher,
+    source: Source<'_>,
     watching: &Watching,
-    recorder: Option<&Recorder>,
-    anonymous: Option<&Anonymous>,
     stop: &AtomicBool,
     progress: &dyn Fn(&Model, Duration),
 ) -> anyhow::Result<Model> {
     let mut tracker = Tracker::new(watching.overrides.clone());
     let begun = Instant::now();
-    let take = |tracker: &mut Tracker| -> anyhow::Result<()> {
-        let (scrape, line, body) = fetcher.scrape(url, anonymous);
-        if let Some(recorder) = recorder {
-            recorder.write(line, &body)?;
-        }
-        tracker.push(&scrape);
-        Ok(())
-    };
     let model = |tracker: &Tracker| Model { sdk: watching.sdk, ..tracker.model() };
     let stopped = || stop.load(Ordering::Relaxed);
     let mut closed_at: Option<Instant> = None;
     let mut plain_before = None;
     loop {
         let due = Instant::now() + watching.every;
-        take(&mut tracker)?;
+        source.take(&mut tracker)?;
         let seen = model(&tracker);
         let elapsed = begun.elapsed();
         progress(&seen, elapsed);
@@ -86,22 +111,15 @@ pub fn watch(
         }
         let rested = closed_at.is_none_or(|at| at.elapsed() >= REST);
         let is_last = elapsed + watching.every >= watching.length;
-        if rested && (elapsed >= CLOSE_UP_FROM || is_last) && wants_close_up(&seen) {
-            let until = Instant::now() + CLOSE_UP_FOR;
-            let mut pages = 0;
-            while Instant::now() < until && !stopped() {
-                take(&mut tracker)?;
-                pages += 1;
-                if pages % 50 == 0 && pages >= 150 && is_plain(&model(&tracker)) {
-                    break;
-                }
-                thread::sleep(CLOSE);
-            }
+        let wants = rested && (elapsed >= CLOSE_UP_FROM || is_last) && wants_close_up(&seen);
+        drop(seen);
+        if wants {
+            close_up(&source, &mut tracker, &model, &stopped)?;
             closed_at = Some(Instant::now());
             progress(&model(&tracker), begun.elapsed());
         }
-        let seen = model(&tracker);
         if begun.elapsed() >= EARLIEST {
+            let seen = model(&tracker);
             let plain = is_plain(&seen).then(|| decide(&seen)[0].verdict);
             // Twice the same: a worker that has just started looks like many things.
             if plain.is_some() && plain == plain_before {
@@ -116,6 +134,26 @@ pub fn watch(
             return Ok(model(&tracker));
         }
     }
+}
+
+/// Many pages in quick succession, until the answer is plain or the time of a close-up is over.
+fn close_up(
+    source: &Source<'_>,
+    tracker: &mut Tracker,
+    model: &dyn Fn(&Tracker) -> Model,
+    stopped: &dyn Fn() -> bool,
+) -> anyhow::Result<()> {
+    let until = Instant::now() + CLOSE_UP_FOR;
+    let mut pages = 0;
+    while Instant::now() < until && !stopped() {
+        source.take(tracker)?;
+        pages += 1;
+        if pages % 50 == 0 && pages >= FEWEST_CLOSE && is_plain(&model(tracker)) {
+            break;
+        }
+        thread::sleep(CLOSE);
+    }
+    Ok(())
 }
 
 /// Whether something plainly holds the worker up. That nothing does is never plain before the time is over.

@@ -1,5 +1,7 @@
 //! Pages that are wrong in every way: no panic, bounded memory, and a clear word.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::{
     fmt::Write as _,
     fs,

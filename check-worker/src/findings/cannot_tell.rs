@@ -6,6 +6,7 @@ use crate::metric::Metric;
 /// Looks for what is left unexplained.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     workflow_errors(facts)
+        .or_else(|| both_are_slow(facts))
         .or_else(|| uneven_requests(facts))
         .or_else(|| held_or_slow(facts))
         .or_else(|| unexplained_waits(facts))
@@ -50,6 +51,31 @@ fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
             certainty: String::new(),
             blind_spot: "Pages that are seconds apart show neither.".into(),
         }
+    })
+}
+
+fn both_are_slow(facts: &Facts<'_>) -> Option<Finding> {
+    facts.both_are_slow().then(|| Finding {
+        verdict: Verdict::CannotTell,
+        headline: "the worker and the server are both slow: is there free CPU time?".into(),
+        seen: format!(
+            "{:.0} workflow tasks took {} inside the worker on average, and requests to the server {}.",
+            facts.tasks.count,
+            time(facts.tasks.mean()),
+            time(facts.requests.mean()),
+        ),
+        evidence: vec![
+            evidence("workflow_task_execution_mean", facts.tasks.mean(), "seconds"),
+            evidence("request_latency_mean", facts.requests.mean(), "seconds"),
+        ],
+        meaning: "On a machine without free CPU time everything is slow, and causes cannot be told apart. \
+                  In Rust, a blocked runtime delays both as well."
+            .into(),
+        next: "Look at the CPU use of the worker's machine, and of the container's limit. Then look again."
+            .into(),
+        sureness: Sureness::Low,
+        certainty: String::new(),
+        blind_spot: "CPU use: no SDK exports it.".into(),
     })
 }
 

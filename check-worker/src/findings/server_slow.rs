@@ -72,7 +72,7 @@ fn slow(facts: &Facts<'_>) -> Option<Finding> {
     // A way that is long delays every request; a server or a runtime that stops now and then, only some.
     let quick = requests.share_within(0.1).or_else(|| requests.share_within(0.05));
     let all_are_slow = quick.is_none_or(|share| share < 0.1);
-    if prompt_server || !all_are_slow {
+    if prompt_server || !all_are_slow || facts.both_are_slow() {
         return None;
     }
     let quickly = quick.map_or(String::new(), |share| {

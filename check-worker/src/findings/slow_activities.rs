@@ -33,10 +33,15 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     let slots = all.iter().find(|slots| {
         slots.worker_type == "ActivityWorker" && slots.exhausted >= MOSTLY && explain(facts, slots)
     })?;
-    if facts.model.seconds < 10.0 || facts.tasks_are_slow() {
+    let (tasks, activities) = facts.model.completed_at_end();
+    // While workflow tasks complete, the worker is alive, and activities that do not are stuck.
+    let stuck = activities == 0.0 && tasks >= 3.0;
+    // A loop that is held delays activities and workflow tasks alike.
+    let only_activities =
+        slowest(facts).is_some_and(|(_, mean)| mean >= SLOW && facts.tasks.mean() < 0.05 * mean);
+    if facts.model.seconds < 10.0 || (facts.tasks_are_slow() && !stuck && !only_activities) {
         return None;
     }
-    let stuck = facts.model.activities_at_end() == 0.0;
     let slowest = slowest(facts);
     let mut numbers = vec![
         evidence("slots", slots.total, "count"),

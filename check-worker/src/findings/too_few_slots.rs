@@ -15,6 +15,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
             .max_by(|a, b| a.exhausted.total_cmp(&b.exhausted))
     };
     if let Some(slots) = of("WorkflowWorker")
+        && facts.tasks.count >= 20.0
         && !facts.tasks_are_slow()
         && facts.server_is_prompt()
         && facts.waits.mean() >= 0.2
@@ -29,6 +30,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     }
     if let Some(slots) = of("ActivityWorker")
         && slots.exhausted >= MOSTLY
+        && facts.activities.count >= 20.0
         && !slow_activities::explain(facts, slots)
         && !facts.tasks_are_suspect()
     {

@@ -80,6 +80,25 @@ pub fn alternates(model: &Model) -> Option<Finding> {
 /// Too few tasks to judge.
 pub fn not_enough(facts: &Facts<'_>) -> Option<Finding> {
     let (tasks, activities) = (facts.tasks.count, facts.activities.count);
+    let slots = facts.model.slots();
+    let busy = slots.iter().any(|s| s.worker_type == "WorkflowWorker" && s.used.0 >= 1.0);
+    if tasks < 3.0 && busy && facts.model.seconds >= 10.0 {
+        let mut finding = finding(
+            Verdict::CannotTell,
+            "the worker takes workflow tasks and completes none".into(),
+            format!(
+                "In {:.0} s it completed {tasks:.0}, while at least one was in the worker all the time. \
+                 Either a call blocks it for good, or each task takes longer than that.",
+                facts.model.seconds
+            ),
+            "Dump the worker's stack: py-spy dump (Python), --cpu-prof (Node). Look for [TMPRL1101] and \
+             [TMPRL1104] in its log."
+                .into(),
+            vec![evidence("workflow_tasks", tasks, "count")],
+        );
+        finding.sureness = Sureness::Low;
+        return Some(finding);
+    }
     (tasks < FEWEST && activities < FEWEST).then(|| {
         let mut finding = finding(
             Verdict::NotEnoughData,

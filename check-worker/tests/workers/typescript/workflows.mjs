@@ -15,10 +15,10 @@ function compute(rounds) {
 
 /** Two activities, one after the other. */
 export async function Greeting(name) {
-  if (STATE === 'computes') compute(3e7);
+  if (STATE === 'computes') compute(2e6);
   if (STATE === 'nondeterministic' && workflowInfo().unsafe.isReplaying) await sleep(1000);
   let text = await compose(name);
-  if (STATE === 'computes') compute(3e7);
+  if (STATE === 'computes') compute(2e6);
   if (aboutActivities) return text;
   if (STATE === 'too-large') return 'x'.repeat(5_000_000);
   if (STATE === 'tiny-cache') {
@@ -33,6 +33,6 @@ export async function Greeting(name) {
 /** No activity, unless the state is about activities. */
 export async function Quick(name) {
   if (aboutActivities) await exportTo(name);
-  if (STATE === 'computes') compute(3e7);
+  if (STATE === 'computes') compute(2e6);
   return name;
 }

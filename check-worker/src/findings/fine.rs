@@ -52,7 +52,7 @@ pub fn look(facts: &Facts<'_>) -> Finding {
             evidence("activities", facts.activities.count, "count"),
         ],
         meaning: "Tasks start at once and are answered quickly.".into(),
-        next: "Nothing. To be told when that changes: check-worker rules writes alerts for Prometheus.".into(),
+        next: "Nothing. For alerts when that changes, see check-worker rules.".into(),
         sureness: if facts.tasks.is_coarse() { Sureness::Medium } else { Sureness::High },
         certainty: String::new(),
         blind_spot: format!(

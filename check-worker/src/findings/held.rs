@@ -11,7 +11,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     runtime(facts).or_else(|| event_loop(facts))
 }
 
-/// Python, TypeScript, .NET, Ruby: core's own threads go on, those of the language do not.
+/// Python, TypeScript, .NET, Ruby: core's own threads continue, those of the language do not.
 fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
     if !facts.tasks_are_suspect() || !facts.server_is_prompt() {
         return None;

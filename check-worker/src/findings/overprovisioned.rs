@@ -27,7 +27,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
             evidence("schedule_to_start_mean", facts.waits.mean(), "seconds"),
         ],
         meaning:
-            "Most polls wait in vain for a minute. It costs connections and requests, not latency."
+            "Most polls time out after a minute. That costs connections and requests, not latency."
                 .into(),
         next: format!("At this load, fewer workers or pollers would do: {setting}."),
         sureness: Sureness::Medium,

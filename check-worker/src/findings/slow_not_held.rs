@@ -1,4 +1,4 @@
-//! Workflow tasks take long, each by itself: others go on meanwhile.
+//! Workflow tasks take long, each by itself: others continue meanwhile.
 
 use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
 use crate::{close_up::Pattern, family::Family};

@@ -94,9 +94,7 @@ def worker_command(args, address: str, metrics: str) -> list[str]:
             return [str(HERE / "go/worker"), *flags]
         case "typescript":
             return ["node", str(HERE / "typescript/worker.mjs"), *flags]
-        case "java":
-            return ["java", "-cp", (HERE / "java/classpath").read_text().strip(), "CheckedWorker", *flags]
-    raise SystemExit(f"no worker in {args.language}")
+    raise SystemExit(f"no worker in {args.language}; choose python, go or typescript")
 
 
 async def load(client, rate: float, args, until: float) -> None:

@@ -1,0 +1,151 @@
+//! The thread that runs the worker's code is blocked.
+
+use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
+use crate::{close_up::Pattern, settings::Sdk};
+
+/// Looks at how tasks complete, and at work that needs no codec.
+pub fn look(facts: &Facts<'_>) -> Option<Finding> {
+    if !facts.model.family().has_loop() {
+        return None;
+    }
+    runtime(facts).or_else(|| event_loop(facts))
+}
+
+/// Python, TypeScript, .NET, Ruby: core's own threads continue, those of the language do not.
+fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
+    if !facts.tasks_are_suspect() || !facts.server_is_prompt() {
+        return None;
+    }
+    let pattern = facts.pattern();
+    let stands_still = matches!(pattern, Some(Pattern::StandStill | Pattern::OneAtATime));
+    let late = facts.evictions_are_late();
+    let sureness = match (pattern, stands_still, late) {
+        (_, true, true) => Sureness::High,
+        (None, _, true) if facts.tasks_are_slow() => Sureness::Medium,
+        // Few tasks: the close-up says little, the evictions enough.
+        (Some(Pattern::Unclear), _, true) if facts.tasks_are_slow() => Sureness::Medium,
+        _ => return None,
+    };
+    let tasks = &facts.tasks;
+    let mut seen = format!(
+        "{:.0} workflow tasks took {} inside the worker on average, while the server answered in {}.",
+        tasks.count,
+        time(tasks.mean()),
+        time(facts.requests.mean()),
+    );
+    let mut numbers = vec![
+        evidence("workflow_task_execution_mean", tasks.mean(), "seconds"),
+        evidence("request_latency_mean", facts.requests.mean(), "seconds"),
+        evidence("workflow_tasks", tasks.count, "count"),
+    ];
+    if let Some(close) = facts.close_up.as_ref().filter(|_| stands_still) {
+        if pattern == Some(Pattern::StandStill) {
+            let longest = close.pauses.iter().copied().fold(0.0, f64::max);
+            seen += &format!(
+                " In a close-up of {}, no task of any kind completed for {} of the time, {} times for up to \
+                 {}; then several did at once.",
+                time(close.seconds),
+                percent(close.paused.min(1.0)),
+                close.pauses.len(),
+                time(longest),
+            );
+            numbers.push(evidence("time_without_completion", close.paused.min(1.0), "share"));
+            numbers.push(evidence("longest_pause", longest, "seconds"));
+        } else {
+            seen += &format!(
+                " In a close-up of {}, the worker did one thing at a time: something every {} or later.",
+                time(close.seconds),
+                time(close.beat),
+            );
+            numbers.push(evidence("time_between_steps", close.beat, "seconds"));
+        }
+    }
+    seen += " Workflows that had ended stayed in the cache, although dropping them needs no codec.";
+    let late = facts.close_up.as_ref().map_or(0, |close| close.late_evictions);
+    numbers.push(evidence("late_evictions", late as f64, "count"));
+    let not_found = facts.model.not_found();
+    if not_found > 0.0 {
+        seen += &format!(" {not_found:.0} workflow tasks were answered too late (NOT_FOUND).");
+        numbers.push(evidence("workflow_task_not_found", not_found, "count"));
+    }
+    Some(Finding {
+        verdict: Verdict::Held,
+        headline: "something blocks the thread that runs your worker's code".into(),
+        seen,
+        evidence: numbers,
+        meaning: "While that thread waits or computes, every task in the worker stands still. Usual causes: \
+                  a payload codec or an async activity that makes a blocking call. Temporal's deadlock \
+                  detector stays silent: it does not count a codec's time outside Go and Java."
+            .into(),
+        next: tools(facts.model.sdk).into(),
+        sureness,
+        certainty: "A dump of the worker's stack while it stands still. The worker's log warns of workflow \
+                    tasks beyond 5 s with [TMPRL1104]."
+            .into(),
+        blind_spot: "Which call blocks, and whether it waits or computes: high CPU use means that it \
+                     computes."
+            .into(),
+    })
+}
+
+fn tools(sdk: Option<Sdk>) -> &'static str {
+    match sdk {
+        Some(Sdk::Python) => {
+            "Find the call: py-spy dump --pid PID, a few times. Then await it, or move it off the loop with \
+             asyncio.to_thread."
+        }
+        Some(Sdk::Typescript) => {
+            "Find the call: start Node with --prof, or --cpu-prof. Then use its asynchronous form, or a \
+             worker thread."
+        }
+        Some(Sdk::Rust) => {
+            "Wrap the codec in codec_kit::Observed and look at codec_longest_poll_seconds. Then await the \
+             call, or move it into spawn_blocking."
+        }
+        _ => {
+            "Find the call: py-spy dump --pid PID (Python), --cpu-prof (Node), dotnet-stack (.NET), rbspy \
+             (Ruby). Then await it, or move it to another thread."
+        }
+    }
+}
+
+/// Rust: the worker, its client and often its metrics share one runtime, so requests look slow as well.
+fn runtime(facts: &Facts<'_>) -> Option<Finding> {
+    let requests = &facts.requests;
+    let (usual, longest) = facts.model.page_times();
+    let quick = requests.share_within(0.1).or_else(|| requests.share_within(0.05))?;
+    let beyond = requests.share_beyond(0.2).or_else(|| requests.share_beyond(0.5))?;
+    let round_trip_is_short = facts.model.round_trip.is_some_and(|seconds| seconds < 0.05);
+    let pages_are_late = longest >= 200 && longest >= 5 * usual.max(1);
+    let fits = requests.count >= 20.0
+        && beyond >= 0.1
+        && quick >= 0.1
+        && facts.waits.mean() >= 0.2
+        && facts.tasks_are_suspect()
+        && (pages_are_late || round_trip_is_short);
+    fits.then(|| Finding {
+        verdict: Verdict::Held,
+        headline: "the worker reads the server's answers late: its runtime is blocked".into(),
+        seen: format!(
+            "{} of {:.0} requests took less than 100 ms, but {} took longer than 200 ms. The metrics page \
+             itself took up to {longest} ms, usually {usual} ms. Workflow tasks waited {} on the server.",
+            percent(quick),
+            requests.count,
+            percent(beyond),
+            time(facts.waits.mean()),
+        ),
+        evidence: vec![
+            evidence("request_latency_mean", requests.mean(), "seconds"),
+            evidence("requests_beyond_200_ms", beyond, "share"),
+            evidence("longest_scrape", longest as f64 / 1000.0, "seconds"),
+            evidence("workflow_task_schedule_to_start_mean", facts.waits.mean(), "seconds"),
+        ],
+        meaning: "The worker, its connection to the server and its metrics page share threads. A call that \
+                  blocks one of them delays all three. The Rust SDK has no deadlock detector."
+            .into(),
+        next: tools(Some(Sdk::Rust)).into(),
+        sureness: Sureness::Medium,
+        certainty: "codec_longest_poll_seconds, or a stack dump with gdb -p PID.".into(),
+        blind_spot: "Which call blocks. A machine without free CPU time looks alike.".into(),
+    })
+}

@@ -54,6 +54,9 @@ in
       tools.rust ++ [ pkgs.git ]
     ) "cargo run --package workshop --bin workshop -- branches"
   );
+  check-worker = app "Find what holds up a Temporal worker, from its metrics" (
+    fromCheckout "check-worker" tools.rust "cargo run --package check-worker --"
+  );
   stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
     fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --package stack --"
   );

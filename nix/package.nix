@@ -16,6 +16,9 @@ pkgs.rustPlatform.buildRustPackage {
       ../Cargo.lock
       ../Cargo.toml
       ../askama.toml
+      ../check-worker/Cargo.toml
+      ../check-worker/src
+      ../check-worker/templates
       ../cli-kit
       ../grafana/Cargo.toml
       ../grafana/src/main.rs

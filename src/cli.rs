@@ -3,7 +3,10 @@
 mod shell;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use cli_kit::exit::Exit;
+use cli_kit::{
+    exit::Exit,
+    settings::{self, Settings},
+};
 use stack::command::StackArgs;
 
 use self::shell::{CompletionsArgs, ManArgs};
@@ -71,6 +74,9 @@ enum Command {
     Server,
     /// Look at programs, ports, disk, memory, server, metrics and clock
     Doctor(DoctorArgs),
+    /// Find what holds up a Temporal worker, in any SDK, from the metrics that it exports [default: the worker
+    /// that runs here]
+    CheckWorker(Box<check_worker::cli::Cli>),
     /// Print what a shell needs to complete commands and flags
     Completions(CompletionsArgs),
     /// Print the manual page
@@ -103,6 +109,10 @@ impl Cli {
             Command::Solve(args) => edit::solve(&args),
             Command::Restore(args) => edit::restore(&args),
             Command::Stack(args) => stack::command::run(&args),
+            Command::CheckWorker(check) => {
+                let here = Settings::from_env()?.url(settings::WORKER_METRICS_PORT, "/metrics");
+                check.or_address(here).run()
+            }
             Command::Server => server::run(),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => shell::completions(&args, Cli::command()),

@@ -198,6 +198,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Cli {
+    /// Checks the worker at this address, unless the flags name another source.
+    #[must_use]
+    pub fn or_address(mut self, address: String) -> Self {
+        let CheckArgs { addresses, replay, prometheus, .. } = &self.check;
+        if addresses.is_empty() && replay.is_none() && prometheus.is_none() {
+            self.check.addresses.push(address);
+        }
+        self
+    }
+
     /// Runs what the flags ask for.
     ///
     /// # Errors

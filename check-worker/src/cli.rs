@@ -41,6 +41,10 @@ use crate::{
 
 /// How long a page may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to look, unless the user says it.
+const LENGTH: Duration = Duration::from_secs(30);
+/// How much of the past to ask Prometheus for, which may have a page every 15 s or less often.
+const PAST: Duration = Duration::from_secs(300);
 /// How long Prometheus may take.
 const PROMETHEUS_TIMEOUT: Duration = Duration::from_secs(30);
 /// A fleet has one thread a worker, which needs little stack.
@@ -97,9 +101,9 @@ pub struct CheckArgs {
     /// Hash names of queues, namespaces, workflows and activities; leave out other metrics
     #[arg(long, requires = "addresses")]
     anonymous: bool,
-    /// How long to look, such as 30s or 5m; it ends earlier when the answer is plain
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "30s")]
-    length: Duration,
+    /// How long to look [default: 30s, which ends earlier when the answer is plain; of Prometheus, the last 5m]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    length: Option<Duration>,
     /// Time between two pages
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     every: Duration,
@@ -317,8 +321,13 @@ fn past(
     let selector = args.selector.as_deref().unwrap_or("{}");
     let address =
         if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let pages =
-        prometheus::pages(&fetcher, &address, selector, args.length.as_secs().max(1), now_ms())?;
+    let pages = prometheus::pages(
+        &fetcher,
+        &address,
+        selector,
+        args.length.unwrap_or(PAST).as_secs().max(1),
+        now_ms(),
+    )?;
     let model = |scrapes: Vec<Scrape>| {
         let mut tracker = Tracker::new(overrides.clone());
         scrapes.iter().for_each(|scrape| tracker.push(scrape));
@@ -369,8 +378,9 @@ fn live(args: &CheckArgs, overrides: Overrides) -> anyhow::Result<Vec<(String, M
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let watching = Watching { length: args.length, every: args.every, overrides, sdk: args.sdk };
-    let progress = Progress::new(urls.len(), args.length);
+    let length = args.length.unwrap_or(LENGTH);
+    let watching = Watching { length, every: args.every, overrides, sdk: args.sdk };
+    let progress = Progress::new(urls.len(), length);
     let turn = Mutex::new(());
     let results: Vec<anyhow::Result<Model>> = thread::scope(|scope| {
         let started: Vec<_> = urls

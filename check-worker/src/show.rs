@@ -10,8 +10,8 @@ use crate::{
     model::Model,
 };
 
-/// How wide an answer is, unless the terminal is narrower.
-const WIDTH: usize = 96;
+/// How wide an answer is: every terminal has that.
+const WIDTH: usize = 80;
 /// How many workers of a fleet are listed.
 const LISTED: usize = 15;
 

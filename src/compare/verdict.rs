@@ -48,8 +48,8 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
     }));
     if all.finished {
         words.push(
-            "Next: you have solved every exercise. Look for such a wait in your own worker: README.md, \
-             \"Your own worker\", says how."
+            "Next: you have solved every exercise. Look for such a wait in your own worker: \
+             docs/your-own-worker.md shows how."
                 .to_owned(),
         );
     }
@@ -300,6 +300,9 @@ mod tests {
         }
         let (before, after) = (said(3.0, false), said(3.0, true));
         assert!(before.contains("four exercises") && !before.contains("every exercise"));
-        assert!(!after.contains("four exercises") && after.contains("Your own worker"), "{after}");
+        assert!(
+            !after.contains("four exercises") && after.contains("your-own-worker.md"),
+            "{after}"
+        );
     }
 }

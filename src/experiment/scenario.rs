@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize};
 
 use clap::{Args, ValueEnum};
-use greeting::args::{KeyServiceArgs, LoadArgs, RuntimeArgs, defaults, seconds};
+use greeting::args::{KeyServiceArgs, LoadArgs, RuntimeArgs, defaults, some_seconds};
 use serde::Serialize;
 use solutions::Step;
 
@@ -50,7 +50,7 @@ pub struct Scenario {
     #[serde(flatten)]
     pub runtime: RuntimeArgs,
     /// Cut a codec's run off after this many seconds
-    #[arg(long = "limit", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long = "limit", value_parser = some_seconds, value_name = "SECONDS")]
     pub limit_seconds: f64,
 }
 

@@ -2,6 +2,7 @@
 
 mod shell;
 
+use check_worker::cli::CheckArgs;
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_kit::{
     exit::Exit,
@@ -74,9 +75,12 @@ enum Command {
     Server,
     /// Look at programs, ports, disk, memory, server, metrics and clock
     Doctor(DoctorArgs),
-    /// Find what holds up a Temporal worker, in any SDK, from the metrics that it exports [default: the worker
-    /// that runs here]
-    CheckWorker(Box<check_worker::cli::Cli>),
+    /// Find what holds up a Temporal worker, from its metrics: yours, or the one that runs here
+    #[command(after_help = "Examples:
+  cargo workshop check-worker                     # the worker that runs here
+  cargo workshop check-worker http://127.0.0.1:9464/metrics
+  cargo workshop check-worker worker-1:9464 --record slow --anonymous")]
+    CheckWorker(Box<CheckArgs>),
     /// Print what a shell needs to complete commands and flags
     Completions(CompletionsArgs),
     /// Print the manual page
@@ -111,7 +115,7 @@ impl Cli {
             Command::Stack(args) => stack::command::run(&args),
             Command::CheckWorker(check) => {
                 let here = Settings::from_env()?.url(settings::WORKER_METRICS_PORT, "/metrics");
-                check.or_address(here).run()
+                check_worker::cli::check(&check.or_address(here))
             }
             Command::Server => server::run(),
             Command::Doctor(args) => doctor::run(&args),

@@ -142,6 +142,18 @@ pub struct CheckArgs {
     insecure: bool,
 }
 
+impl CheckArgs {
+    /// Checks the worker at this address, unless the flags name another source.
+    #[must_use]
+    pub fn or_address(mut self, address: String) -> Self {
+        let Self { addresses, replay, prometheus, .. } = &self;
+        if addresses.is_empty() && replay.is_none() && prometheus.is_none() {
+            self.addresses.push(address);
+        }
+        self
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum UnitArg {
     /// Milliseconds
@@ -202,16 +214,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Cli {
-    /// Checks the worker at this address, unless the flags name another source.
-    #[must_use]
-    pub fn or_address(mut self, address: String) -> Self {
-        let CheckArgs { addresses, replay, prometheus, .. } = &self.check;
-        if addresses.is_empty() && replay.is_none() && prometheus.is_none() {
-            self.check.addresses.push(address);
-        }
-        self
-    }
-
     /// Runs what the flags ask for.
     ///
     /// # Errors
@@ -279,7 +281,7 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         outln!("{}", show::fleet(&answers));
     }
     if let Some(seconds) = round_trip.filter(|_| !args.json) {
-        outln!("Server: a call from here took {}", crate::findings::time(seconds));
+        outln!("Server: a call from here took {}", crate::finding::time(seconds));
     }
     if let Some(file) = &args.report {
         fs::write(file, report::html(&answers)?)

@@ -10,6 +10,7 @@
 //! | [`tracker`] | follows a worker's pages, from the first to the last, across restarts |
 //! | [`dist`], [`model`] | what was seen, in one form for every SDK |
 //! | [`close_up`] | held, or slow? What many pages in quick succession show |
+//! | [`finding`], [`facts`] | what a verdict says, and what several of them ask for |
 //! | [`findings`] | the verdicts, in the order in which they are decided, each with its text |
 //! | [`settings`] | the settings that findings name, as each SDK calls them |
 //!
@@ -36,8 +37,10 @@ pub mod cli;
 pub mod close_up;
 pub mod dist;
 pub mod exposition;
+pub mod facts;
 pub mod family;
 pub mod fetch;
+pub mod finding;
 pub mod findings;
 pub mod metric;
 pub mod model;

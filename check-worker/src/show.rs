@@ -6,7 +6,7 @@ use cli_kit::exit::Exit;
 use serde::Serialize;
 
 use crate::{
-    findings::{Evidence, Finding, Sureness, Verdict},
+    finding::{Evidence, Finding, Sureness, Verdict},
     model::Model,
 };
 

@@ -15,7 +15,8 @@ use std::{
 
 use check_worker::{
     exposition::Page,
-    findings::{Verdict, decide},
+    finding::Verdict,
+    findings::decide,
     tracker::{Scrape, Tracker, Trouble},
 };
 

@@ -16,7 +16,8 @@ use std::{
 };
 
 use check_worker::{
-    findings::{Finding, Verdict, decide},
+    finding::{Finding, Verdict},
+    findings::decide,
     recording,
     tracker::Tracker,
 };

@@ -1,7 +1,10 @@
 //! Something is slow, and what was seen fits more than one cause.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, time};
-use crate::metric::Metric;
+use crate::{
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, time},
+    metric::Metric,
+};
 
 /// Looks for what is left unexplained.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {

@@ -1,7 +1,10 @@
 //! Workflow tasks fail, because of their size or because of replay, and are tried again without end.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence};
-use crate::metric::Metric;
+use crate::{
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, names},
+    metric::Metric,
+};
 
 const TOO_LARGE: [&str; 3] = ["GrpcMessageTooLarge", "PayloadsTooLarge", "RequestTooLarge"];
 const NONDETERMINISM: &str = "NonDeterminismError";
@@ -30,8 +33,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
         .map(|(_, labels)| labels.workflow_type.as_str())
         .filter(|name| !name.is_empty())
         .collect();
-    let types =
-        if types.is_empty() { String::new() } else { format!(" Types: {}.", super::names(types)) };
+    let types = if types.is_empty() { String::new() } else { format!(" Types: {}.", names(types)) };
     Some(Finding {
         verdict: Verdict::TooLargeOrNondeterminism,
         headline: if large {

@@ -1,6 +1,9 @@
 //! Nothing holds the worker up.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, time};
+use crate::{
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, time},
+};
 
 /// The numbers of a worker that nothing holds up.
 pub fn look(facts: &Facts<'_>) -> Finding {

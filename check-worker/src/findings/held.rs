@@ -1,7 +1,11 @@
 //! The thread that runs the worker's code is blocked.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
-use crate::{close_up::Pattern, settings::Sdk};
+use crate::{
+    close_up::Pattern,
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    settings::Sdk,
+};
 
 /// Looks at how tasks complete, and at work that needs no codec.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {

@@ -1,7 +1,11 @@
 //! More polls than there is work for. Nothing is held up.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
-use crate::{metric::Metric, settings::Setting};
+use crate::{
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    metric::Metric,
+    settings::Setting,
+};
 
 /// Looks at polls that came back empty.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {

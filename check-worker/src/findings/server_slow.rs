@@ -1,10 +1,11 @@
 //! The server answers late, or refuses requests. In Rust a blocked runtime looks alike.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
-use crate::metric::Metric;
+use crate::{
+    facts::{Facts, SLOW_REQUESTS},
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    metric::Metric,
+};
 
-/// A mean time of requests above which the server, or the way to it, is slow, in seconds.
-pub const SLOW: f64 = 0.3;
 /// Statuses with which a server refuses or fails.
 const REFUSED: [&str; 1] = ["RESOURCE_EXHAUSTED"];
 const FAILED: [&str; 2] = ["UNAVAILABLE", "DEADLINE_EXCEEDED"];
@@ -65,10 +66,10 @@ fn limited(facts: &Facts<'_>) -> Option<Finding> {
 
 fn slow(facts: &Facts<'_>) -> Option<Finding> {
     let requests = &facts.requests;
-    if requests.count < 10.0 || requests.mean() < SLOW {
+    if requests.count < 10.0 || requests.mean() < SLOW_REQUESTS {
         return None;
     }
-    let prompt_server = facts.model.round_trip.is_some_and(|seconds| seconds < SLOW / 3.0);
+    let prompt_server = facts.model.round_trip.is_some_and(|seconds| seconds < SLOW_REQUESTS / 3.0);
     // A way that is long delays every request; a server or a runtime that stops now and then, only some.
     let quick = requests.share_within(0.1).or_else(|| requests.share_within(0.05));
     let all_are_slow = quick.is_none_or(|share| share < 0.1);

@@ -1,7 +1,12 @@
 //! Activities take so long, or never return, that they use up the slots.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time, too_few_slots::MOSTLY};
-use crate::{model::Slots, settings::Setting};
+use super::too_few_slots::MOSTLY;
+use crate::{
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    model::Slots,
+    settings::Setting,
+};
 
 /// An activity that takes this long is slow if slots run out, in seconds.
 const SLOW: f64 = 5.0;

@@ -1,7 +1,11 @@
 //! Workflow tasks take long, each by itself: others continue meanwhile.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
-use crate::{close_up::Pattern, family::Family};
+use crate::{
+    close_up::Pattern,
+    facts::Facts,
+    family::Family,
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+};
 
 /// Looks at how long workflow tasks take, and whether they delay each other.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {

@@ -1,7 +1,12 @@
 //! Workflows leave the sticky cache before their next task comes.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, time};
-use crate::{family::Family, metric::Metric, settings::Setting};
+use crate::{
+    facts::Facts,
+    family::Family,
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    metric::Metric,
+    settings::Setting,
+};
 
 /// Looks at hits and misses of the sticky cache.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {

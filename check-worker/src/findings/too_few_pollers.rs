@@ -1,7 +1,13 @@
 //! Polls come back at once, with a task each, and more tasks wait.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, time};
-use crate::{dist::Dist, metric::Metric, model::Gauge, settings::Setting};
+use crate::{
+    dist::Dist,
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, time},
+    metric::Metric,
+    model::Gauge,
+    settings::Setting,
+};
 
 /// More polls in flight than this are not few.
 const FEW: f64 = 20.0;

@@ -1,7 +1,13 @@
 //! All slots are taken, by tasks that are no slower than they should be.
 
-use super::{Facts, Finding, Sureness, Verdict, evidence, percent, slow_activities, time};
-use crate::{metric::Metric, model::Slots, settings::Setting};
+use super::slow_activities;
+use crate::{
+    facts::Facts,
+    finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    metric::Metric,
+    model::Slots,
+    settings::Setting,
+};
 
 /// Slots count as used up if none is free in this share of the time.
 pub const MOSTLY: f64 = 0.5;

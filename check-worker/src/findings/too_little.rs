@@ -1,7 +1,12 @@
 //! Not a worker, several workers in turn, or too few tasks.
 
-use super::{Evidence, Facts, Finding, Sureness, Verdict, evidence};
-use crate::{family::Kinship, model::Model, tracker::Trouble};
+use crate::{
+    facts::Facts,
+    family::Kinship,
+    finding::{Evidence, Finding, Sureness, Verdict, evidence},
+    model::Model,
+    tracker::Trouble,
+};
 
 /// Fewer workflow tasks and fewer activities than this say nothing.
 const FEWEST: f64 = 20.0;

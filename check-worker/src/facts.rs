@@ -1,0 +1,117 @@
+//! What several findings ask for.
+
+use crate::{
+    close_up::{CloseUp, Pattern, evictions_wander},
+    dist::Dist,
+    metric::Metric,
+    model::Model,
+};
+
+/// A mean time of requests above which the server, or the way to it, is slow, in seconds.
+pub(crate) const SLOW_REQUESTS: f64 = 0.3;
+
+/// What several findings ask for, computed once.
+pub struct Facts<'a> {
+    /// What was seen.
+    pub model: &'a Model,
+    /// Workflow tasks in the worker.
+    pub tasks: Dist,
+    /// Activities in the worker.
+    pub activities: Dist,
+    /// Local activities, which run inside workflow tasks.
+    pub local: Dist,
+    /// Workflow tasks' wait on the server.
+    pub waits: Dist,
+    /// Activities' wait on the server.
+    pub activity_waits: Dist,
+    /// Requests that the server answers at once.
+    pub requests: Dist,
+    /// How tasks completed, seen closely.
+    pub close_up: Option<CloseUp>,
+    /// Whether evictions are carried out late, as pages show it that are apart; `None` if nothing shows.
+    pub wander: Option<bool>,
+    /// Workflow tasks that failed for their size or at replay.
+    pub failed: f64,
+}
+
+impl<'a> Facts<'a> {
+    /// Computes them.
+    pub fn of(model: &'a Model) -> Self {
+        let misses = model.counter(Metric::StickyMiss);
+        let failed = model.counter(Metric::WorkflowTaskFailed);
+        let arrived = model.counter(Metric::PollSucceeded);
+        // Workflows that come back or fail make the sum uncertain.
+        let countable = model.family().has_loop() && misses + failed <= 0.02 * arrived;
+        let ended = model.counter(Metric::WorkflowEnded);
+        Self {
+            model,
+            tasks: model.duration(Metric::WorkflowExecution),
+            activities: model.duration(Metric::ActivityExecution),
+            local: model.duration(Metric::LocalActivityExecution),
+            waits: model.duration(Metric::WorkflowScheduleToStart),
+            activity_waits: model.duration(Metric::ActivityScheduleToStart),
+            requests: model.prompt_requests(),
+            close_up: model.close_up(),
+            wander: countable.then(|| evictions_wander(&model.instants, ended)).flatten(),
+            failed,
+        }
+    }
+
+    /// Whether workflow tasks take longer than they should: longer than a healthy worker's, whose mean is
+    /// 2 to 25 ms.
+    pub fn tasks_are_slow(&self) -> bool {
+        !self.local_activities_explain()
+            && self.tasks.count >= 20.0
+            && (self.tasks.mean() >= if self.model.family().has_loop() { 0.1 } else { 0.05 }
+                || self.tasks.share_beyond(0.2).is_some_and(|s| s >= 0.1))
+    }
+
+    /// Whether workflow tasks may be held up: enough to look closely.
+    pub fn tasks_are_suspect(&self) -> bool {
+        !self.local_activities_explain()
+            && self.tasks.count >= 20.0
+            && (self.tasks.mean() >= 0.04 || self.tasks.share_beyond(0.1).is_some_and(|s| s >= 0.1))
+    }
+
+    /// A workflow task includes the local activities that it runs.
+    pub fn local_activities_explain(&self) -> bool {
+        self.local.sum > 0.5 * self.tasks.sum
+    }
+
+    /// Whether the server answers promptly, as far as the worker sees it.
+    pub fn server_is_prompt(&self) -> bool {
+        self.requests.mean() < SLOW_REQUESTS && !self.both_are_slow()
+    }
+
+    /// Whether the worker and the server are slow alike, as on a machine without free CPU time. Nothing
+    /// that is slow says anything then.
+    pub fn both_are_slow(&self) -> bool {
+        self.tasks_are_slow()
+            && self.requests.mean() >= 0.1
+            && self.requests.mean() >= 0.25 * self.tasks.mean()
+    }
+
+    /// What the close-up shows.
+    pub fn pattern(&self) -> Option<Pattern> {
+        self.close_up.as_ref().map(CloseUp::pattern)
+    }
+
+    /// Whether the language carries out evictions late, which need no codec.
+    pub fn evictions_are_late(&self) -> bool {
+        let Some(wander) = self.wander else { return false };
+        let seen = self.close_up.as_ref().map_or(0, |close| close.late_evictions);
+        wander || seen >= 2 || (seen >= 1 && self.pattern() == Some(Pattern::StandStill))
+    }
+
+    /// Whether a thread that is blocked would have shown by evictions, and they were all carried out at
+    /// once. With few tasks in the worker, the thread is often free right after a workflow ends.
+    pub fn thread_is_free(&self) -> bool {
+        self.wander == Some(false)
+            && self.close_up.as_ref().is_some_and(|close| {
+                close.late_evictions == 0
+                    && close.ended >= 6.0
+                    && close.in_hand >= 8.0
+                    && close.paused >= 0.8
+            })
+    }
+}

@@ -75,7 +75,7 @@ enum Command {
     Server,
     /// Look at programs, ports, disk, memory, server, metrics and clock
     Doctor(DoctorArgs),
-    /// Find what holds up a Temporal worker, from its metrics: yours, or the one that runs here
+    /// Find what holds up a worker, in any SDK, from its metrics
     #[command(after_help = "Examples:
   cargo workshop check-worker                     # the worker that runs here
   cargo workshop check-worker http://127.0.0.1:9464/metrics

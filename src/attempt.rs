@@ -50,7 +50,7 @@ pub struct TryArgs {
     /// Use the Temporal server at this address instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
-    /// Write the codec's polls of 1 ms and longer to this file, for https://ui.perfetto.dev
+    /// Write the codec's polls of 1 ms and longer to this file, for Perfetto
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]

@@ -126,7 +126,7 @@ fn check(git: &Git, lines: &mut Lines, commits: &[(Spot, String)]) -> anyhow::Re
     if all {
         return Ok(Exit::Done);
     }
-    errln!("`cargo workshop branches` writes them anew");
+    errln!("`cargo workshop branches` writes them again");
     Ok(Exit::NotSolved)
 }
 
@@ -211,7 +211,7 @@ fn plan(
             BranchState::OtherWork(old) if !force => {
                 refused.push(format!(
                     "{name} holds other work, up to commit {}: --force keeps that as {}, and writes the \
-                     branch anew",
+                     branch again",
                     short(&old.commit),
                     kept(found, old)
                 ));

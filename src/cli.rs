@@ -47,9 +47,9 @@ enum Command {
     Try(TryArgs),
     /// Measure the codecs side by side on a real Temporal server
     Compare(Box<CompareArgs>),
-    /// Judge your codec of an exercise by what it does
+    /// Check whether an exercise is solved, by what your codec does
     Verify(VerifyArgs),
-    /// Judge an exercise each time that you save its codec
+    /// Check an exercise each time you save its codec
     Watch(WatchArgs),
     /// Show a hint for an exercise
     Hint(HintArgs),
@@ -70,10 +70,10 @@ enum Command {
   cargo workshop stack --without grafana    # on a machine that has none
   cargo workshop stack --detach             # until `cargo workshop stack down`")]
     Stack(StackArgs),
-    /// Start a Temporal server alone, on a machine without the other two
+    /// Start only the Temporal server
     #[command(after_help = "Examples:\n  cargo workshop server    # until Ctrl-C")]
     Server,
-    /// Look at programs, ports, disk, memory, server, metrics and clock
+    /// Check this machine: programs, ports, disk, memory, server, metrics, clock
     Doctor(DoctorArgs),
     /// Find what holds up a worker, in any SDK, from its metrics
     #[command(after_help = "Examples:
@@ -85,7 +85,7 @@ enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
-    /// Fetch and build all that a day without the network needs, and prove it
+    /// Download and build everything for working offline, and check it
     Prefetch(PrefetchArgs),
     /// The worker of an exercise, or of a solution: what `cargo run --bin worker` becomes
     #[command(hide = true, version)]

@@ -50,10 +50,10 @@ pub struct CompareArgs {
     /// quick]
     #[arg(long, value_enum)]
     scenario: Option<ScenarioName>,
-    /// A codec to compare; may be given several times [default: the scenario's]
+    /// A codec to compare (repeatable) [default: the scenario's]
     #[arg(long, value_enum, value_name = "CODEC")]
     codec: Vec<Reference>,
-    /// Set your own codec of exercise N beside them; may be given several times
+    /// Also measure your own codec of exercise N (repeatable)
     #[arg(long, value_name = "N")]
     mine: Vec<u8>,
     /// Run against the server at this address instead of a fresh dev server for each codec

@@ -43,10 +43,10 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
   cargo workshop doctor --no-stack           # what worker and exercises need
   cargo workshop doctor --without grafana")]
 pub struct DoctorArgs {
-    /// Leave a service of the stack out; may be given several times
+    /// Skip a service of the stack (repeatable)
     #[arg(long, value_enum, value_name = "SERVICE")]
     without: Vec<Service>,
-    /// Leave out all that only the stack needs
+    /// Skip everything that only the stack needs
     #[arg(long)]
     no_stack: bool,
     /// Print JSON instead of text

@@ -104,7 +104,7 @@ pub fn tail(log: &Path) -> String {
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     match &lines[lines.len().saturating_sub(QUOTED_LINES)..] {
         [] => format!("; it said nothing ({})", log.display()),
-        last => format!("; its last words ({}):\n  {}", log.display(), last.join("\n  ")),
+        last => format!("; the end of its log ({}):\n  {}", log.display(), last.join("\n  ")),
     }
 }
 

@@ -66,8 +66,8 @@ pub struct WorkerArgs {
     /// 127.0.0.1 with port STACK_WORKER_METRICS_PORT, or 8086]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_address: Option<SocketAddr>,
-    /// When the worker stops, write the codec's polls of 1 ms and longer to this file, for
-    /// https://ui.perfetto.dev
+    /// When the worker stops, write the codec's polls of 1 ms and longer to this file, in the
+    /// format that Perfetto opens
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Activities at once
@@ -289,7 +289,9 @@ async fn stop_on_signal(stop: impl Fn()) {
     static STOPPING: AtomicBool = AtomicBool::new(false);
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-        tracing::warn!("this system lets nobody listen for signals: the worker can't be drained");
+        tracing::warn!(
+            "this system does not deliver signals to the worker, so it can't be drained"
+        );
         return;
     };
     loop {

@@ -40,7 +40,7 @@ pub enum SealError {
 pub enum OpenError {
     /// The payload names a key that is not among those at hand.
     #[error(
-        "the payload is encrypted with key id {key_id:?}, which is not among the keys at hand ({held})"
+        "the payload is encrypted with key id {key_id:?}, which is not among the available keys ({held})"
     )]
     UnknownKey {
         /// The id in the payload's metadata, with anything that is not UTF-8 replaced.

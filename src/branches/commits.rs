@@ -114,7 +114,7 @@ fn make(git: &Git, base: &str) -> anyhow::Result<Vec<(Spot, String)>> {
     let id = |path: &str| {
         git.id(base, path).map_err(|_| {
             Failure::usage(format!(
-                "commit {} has no {path}, so it is none of the workshop's: is this a repository of the \
+                "commit {} has no {path}, so it is not a commit of the workshop: is this a repository of the \
                  workshop, with all its files at the top and committed?",
                 short(base)
             ))

@@ -83,8 +83,8 @@ pub const PLOTS: [Plot; 4] = [
     },
     Plot {
         title: "Lag of the worker's task",
-        caption: "How much later than asked a tick of 10 ms comes, measured inside the worker's own \
-                  task. While the codec holds the thread, nothing ticks.",
+        caption: "How late a 10 ms timer fired inside the worker's main Tokio task. While the codec \
+                  blocks the thread, no timer fires.",
         y: "seconds",
         scale: Scale::LogLine(0.001),
         points: |series| &series.lag,

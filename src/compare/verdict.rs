@@ -152,9 +152,9 @@ fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
     let keys = &all.scenario.keys;
     let said = if ratio * SLOWER <= 1.0 && keys.decode_stall_probability > 0.0 {
         format!(
-            "Payloads are decoded in line, one after another, and {:.0}% of async's calls for a key to \
-             decode with stalled: it kept the line waiting without holding a thread. beyond_async has \
-             its keys at hand: end-to-end p95 {}, {:.1} times faster.",
+            "Payloads are decoded one after another, and {:.0}% of async's calls for a key to decode \
+             with stalled: the others waited in the queue, though no thread was blocked. beyond_async \
+             caches its keys: end-to-end p95 {}, {:.1} times faster.",
             keys.decode_stall_probability * 100.0,
             seconds(end_to_end.p95),
             1.0 / ratio
@@ -265,7 +265,10 @@ mod tests {
         let runs = || vec![run(ASYNC, 20.0, 0.01), run(BEYOND_ASYNC, 2.0, 0.01)];
         let decode = ScenarioName::Decode.scenario();
         let said = verdict(&Comparison::new(runs(), decode, None)).join("\n");
-        assert!(said.contains("decoded in line") && said.contains("10.0 times faster"), "{said}");
+        assert!(
+            said.contains("decoded one after another") && said.contains("10.0 times faster"),
+            "{said}"
+        );
         assert!(!words(runs()).contains("in line"));
     }
 

@@ -30,7 +30,7 @@ pub enum Reference {
     /// Keeps keys, and seldom waits
     #[value(name = "beyond_async")]
     BeyondAsync,
-    /// The async codec with a key service that always answers at once: what there is to reach
+    /// The async codec with a key service that always answers at once: the best possible result
     #[value(name = "never_stalls")]
     NeverStalls,
 }

@@ -184,7 +184,7 @@ impl<'a> Watch<'a> {
     /// These codecs were saved; never none.
     fn saved(&mut self, steps: &[Step]) -> Next {
         if self.judging.is_some() {
-            outln!("\nSaved meanwhile: this judgement is given up.");
+            outln!("\nSaved meanwhile: this check is cancelled.");
         }
         // Of several at once, as after a `git switch`, the one that is worked on.
         match steps.first() {

@@ -44,7 +44,7 @@ const QUOTED_LINES: usize = 8;
 /// The flags of `stack` without a sub-command.
 #[derive(Clone, Debug, Args)]
 pub struct UpArgs {
-    /// Leave a service out; may be given several times
+    /// Skip a service (repeatable)
     #[arg(long, value_enum, value_name = "SERVICE")]
     without: Vec<Service>,
     /// Keep Temporal's and Prometheus' data, and go on with what was kept

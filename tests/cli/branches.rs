@@ -386,7 +386,7 @@ fn what_is_no_repository_of_the_workshop_is_said_with_what_to_do() {
     git(empty.path(), &["commit", "--quiet", "--allow-empty", "-m", "nothing"]);
     for flags in [&[][..], &["--check"]] {
         let said = says(flags);
-        assert!(said.contains("so it is none of the workshop's"), "{said}");
+        assert!(said.contains("so it is not a commit of the workshop"), "{said}");
     }
     assert_eq!(ours(empty.path()), [""; 0]);
 

@@ -17,7 +17,7 @@ const MOSTLY: f64 = 0.5;
 /// Calls that took a larger share of the run than this, all added up, are worth a sentence.
 const MUCH: f64 = 0.2;
 /// A run this much longer than its activities waited for something.
-const QUEUED: f64 = 1.9;
+const QUEUED: f64 = 2.5;
 
 /// What to think about before the load runs.
 pub fn question(step: Step, scenario: &Scenario) -> Vec<String> {

@@ -8,7 +8,7 @@ use prometheus_parse::{Scrape, Value};
 use serde::Serialize;
 use tokio::{
     task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
 use super::progress::Onlooker;
@@ -128,7 +128,8 @@ impl Samples {
         began: Instant,
         onlooker: &dyn Onlooker,
     ) -> Infallible {
-        let mut ticks = interval(SAMPLE_INTERVAL);
+        // The first sample was just taken.
+        let mut ticks = interval_at(Instant::now() + SAMPLE_INTERVAL, SAMPLE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

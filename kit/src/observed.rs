@@ -82,8 +82,6 @@ pub struct Figures(Arc<Both>);
 struct Both {
     encode: Arc<Operation>,
     decode: Arc<Operation>,
-    /// `None`: they are not kept.
-    long_polls: Option<Arc<LongPolls>>,
 }
 
 /// A snapshot of one operation's figures.
@@ -128,12 +126,12 @@ impl Figures {
 
     fn with(long_polls: Option<Arc<LongPolls>>) -> Self {
         let operation = |name| Arc::new(Operation::new(name, long_polls.clone()));
-        Self(Arc::new(Both { encode: operation(ENCODE), decode: operation(DECODE), long_polls }))
+        Self(Arc::new(Both { encode: operation(ENCODE), decode: operation(DECODE) }))
     }
 
     /// The latest 4,096 polls of 1 ms and longer, the earliest first.
     pub fn long_polls(&self) -> Vec<LongPoll> {
-        self.0.long_polls.as_ref().map_or_else(Vec::new, |polls| polls.all())
+        self.0.encode.long_polls.as_ref().map_or_else(Vec::new, |polls| polls.all())
     }
 
     /// What encoding did.
@@ -166,6 +164,7 @@ impl Collector for Figures {
 /// The figures of one direction.
 struct Operation {
     name: &'static str,
+    /// Those of both directions; `None`: they are not kept.
     long_polls: Option<Arc<LongPolls>>,
     // A Prometheus gauge can only be set, and two threads that set it would lose a maximum.
     longest_poll_nanos: AtomicU64,
@@ -258,7 +257,7 @@ impl Call {
     /// Runs `step`, and remembers how long the thread was held by it.
     fn held<T>(&mut self, step: impl FnOnce() -> T) -> T {
         let began = Instant::now();
-        let under_way = UnderWay::mark(self.info);
+        let under_way = UnderWay::mark(self.info, began);
         let result = step();
         let held = began.elapsed();
         drop(under_way);

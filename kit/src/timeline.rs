@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant, SystemTime},
@@ -74,7 +74,7 @@ struct Slot {
     thread: Arc<str>,
     /// When the poll that runs now started; 0: none runs. Written last, so that what it belongs to is there.
     since: AtomicU64,
-    decodes: AtomicU64,
+    decodes: AtomicBool,
     payloads: AtomicU64,
     bytes: AtomicU64,
 }
@@ -97,7 +97,7 @@ thread_local! {
         let slot = Arc::new(Slot {
             thread: name.into(),
             since: AtomicU64::new(0),
-            decodes: AtomicU64::new(0),
+            decodes: AtomicBool::new(false),
             payloads: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
@@ -117,8 +117,9 @@ fn slots() -> MutexGuard<'static, Vec<Weak<Slot>>> {
 pub(crate) struct UnderWay;
 
 impl UnderWay {
-    pub fn mark(call: CallInfo) -> Self {
-        let since = START.elapsed().as_nanos() as u64 + 1;
+    /// That began just now.
+    pub fn mark(call: CallInfo, began: Instant) -> Self {
+        let since = began.saturating_duration_since(*START).as_nanos() as u64 + 1;
         HERE.with(|here| {
             here.calls.borrow_mut().push((since, call));
             here.slot.show(Some((since, call)));
@@ -145,7 +146,7 @@ impl Slot {
             self.since.store(0, Ordering::Release);
             return;
         };
-        self.decodes.store((call.operation == DECODE).into(), Ordering::Relaxed);
+        self.decodes.store(call.operation == DECODE, Ordering::Relaxed);
         self.payloads.store(call.payloads as u64, Ordering::Relaxed);
         self.bytes.store(call.bytes, Ordering::Relaxed);
         self.since.store(since, Ordering::Release);
@@ -174,7 +175,7 @@ pub(crate) fn running() -> Vec<Running> {
         .filter_map(|slot| {
             let since = slot.since.load(Ordering::Acquire);
             let call = CallInfo {
-                operation: if slot.decodes.load(Ordering::Relaxed) == 1 { DECODE } else { ENCODE },
+                operation: if slot.decodes.load(Ordering::Relaxed) { DECODE } else { ENCODE },
                 payloads: slot.payloads.load(Ordering::Relaxed) as usize,
                 bytes: slot.bytes.load(Ordering::Relaxed),
             };

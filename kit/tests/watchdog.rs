@@ -50,7 +50,7 @@ fn a_stall_is_reported_once_and_while_it_lasts() {
         .unwrap();
 
     // The call is still under way: only now may it end.
-    let stall = reported.recv().unwrap();
+    let stall = reported.recv_timeout(Duration::from_secs(60)).unwrap();
     assert!(stall.so_far >= Duration::from_millis(40), "{stall}");
     let ms = stall.so_far.as_millis();
     assert_eq!(

@@ -7,12 +7,12 @@ use cli_kit::{
     term::note,
 };
 use codec_kit::{ACTIVE_KEY_VARIABLE, KEY_FILE_VARIABLE, KEYS_VARIABLE};
+use greeting::signals;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
     runtime,
-    signal::unix::{SignalKind, signal},
 };
 
 /// A process in a process group of its own. Dropping it kills the group: what the process started
@@ -139,7 +139,7 @@ pub fn until_stopped(
     lost: &str,
 ) -> anyhow::Result<Exit> {
     until_signal(work, |signal| match signal {
-        KEYBOARD => {
+        signals::KEYBOARD => {
             note("\nStopped.");
             Ok(Exit::Done)
         }
@@ -159,24 +159,9 @@ fn until_signal(
     let result = runtime.block_on(async {
         tokio::select! {
             result = work => result,
-            signal = interrupted() => stopped(signal?),
+            signal = signals::next() => stopped(signal?),
         }
     });
     runtime.shutdown_background();
     result
-}
-
-/// SIGINT, which Ctrl-C sends.
-const KEYBOARD: &str = "interrupted";
-
-/// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
-async fn interrupted() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => KEYBOARD,
-        _ = terminate.recv() => "terminated (SIGTERM)",
-        _ = hangup.recv() => "the terminal is gone (SIGHUP)",
-    })
 }

@@ -14,6 +14,7 @@
 //! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
 //! | [`trace`] | the codec's long polls as a file that Perfetto opens |
 //! | [`totals`] | what the codec's calls took in all, on one line |
+//! | [`signals`] | which signal asks the program to stop |
 //! | [`logging`] | logs on stderr |
 
 pub mod args;
@@ -21,6 +22,7 @@ pub mod connection;
 pub mod load;
 pub mod logging;
 pub mod quantiles;
+pub mod signals;
 pub mod starter;
 pub mod stuck;
 pub mod telemetry;

@@ -15,10 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 use serde::Serialize;
 use solutions::Step;
-use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::runtime;
 
 use crate::{
     args::{LoadArgs, some_seconds},
@@ -26,6 +23,7 @@ use crate::{
     load::{self, Event, Load, LoadOutcome},
     logging::LogArgs,
     quantiles::Quantiles,
+    signals,
     stuck::{self, Progress},
     telemetry::{Labels, Telemetry},
     workflows::TASK_QUEUE,
@@ -142,7 +140,7 @@ async fn start(
     };
     let stopped = Cell::new(None);
     let stop = async { stopped.set(Some(stop(args.timeout).await)) };
-    // Above the bar, and in its place where there is none.
+    // Above the progress bar, if there is one.
     let report = |text| bar.suspend(|| note(text));
     let outcome = tokio::select! {
         outcome = load::run(&client, &load, stop, progress) => outcome,
@@ -178,12 +176,13 @@ enum Stop {
     Timeout(f64),
 }
 
-/// Waits for SIGINT, SIGTERM or SIGHUP, or for the end of the time. Where the system lets no program
-/// listen for a signal, that signal ends the process as it does anyway.
+/// Waits for a signal, or for the end of the time.
 async fn stop(timeout: Option<f64>) -> Stop {
-    let one = async |kind| match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(_) => future::pending().await,
+    let signal = async {
+        match signals::next().await {
+            Ok(name) => name,
+            Err(_) => future::pending().await,
+        }
     };
     let time = async {
         match timeout {
@@ -195,9 +194,7 @@ async fn stop(timeout: Option<f64>) -> Stop {
         }
     };
     tokio::select! {
-        () = one(SignalKind::interrupt()) => Stop::Signal("interrupted"),
-        () = one(SignalKind::terminate()) => Stop::Signal("terminated (SIGTERM)"),
-        () = one(SignalKind::hangup()) => Stop::Signal("the terminal is gone (SIGHUP)"),
+        name = signal => Stop::Signal(name),
         seconds = time => Stop::Timeout(seconds),
     }
 }

@@ -186,7 +186,7 @@ impl Script {
 
     /// Whether the service hands out this key.
     pub fn hands_out(&self, id: &str) -> bool {
-        self.state().held().get(id).is_some()
+        self.state().hands_out(id)
     }
 
     /// The calls that started from `since` on.
@@ -208,9 +208,13 @@ impl Script {
 }
 
 impl State {
+    fn hands_out(&self, id: &str) -> bool {
+        self.keys.get(id).is_some() && !self.revoked.contains(id)
+    }
+
     /// The keys that the service hands out.
     fn held(&self) -> DataKeys {
-        let ids = self.keys.ids().filter(|id| !self.revoked.contains(*id));
+        let ids = self.keys.ids().filter(|id| self.hands_out(id));
         ids.filter_map(|id| self.keys.get(id)).cloned().collect()
     }
 

@@ -57,7 +57,7 @@ fn current(root: &Path) -> anyhow::Result<Step> {
         let progress = Progress::read(root)?;
         return Ok(first_unsolved(root, &progress).unwrap_or(last));
     }
-    of_branch(root).ok_or_else(|| {
+    numbered(&text).ok_or_else(|| {
         Failure::usage(format!(
             "{} holds neither the number of an exercise nor `{NEXT}`: say which one you mean",
             path.display()
@@ -77,7 +77,10 @@ pub fn of_folder(root: &Path) -> io::Result<Option<Step>> {
 
 /// The exercise of the branch, on the branches of the steps.
 fn of_branch(root: &Path) -> Option<Step> {
-    let text = fs::read_to_string(root.join(CURRENT)).ok()?;
+    numbered(&fs::read_to_string(root.join(CURRENT)).ok()?)
+}
+
+fn numbered(text: &str) -> Option<Step> {
     Step::exercise(text.trim().parse().ok()?).ok()
 }
 

@@ -13,7 +13,6 @@ use std::{
     fs,
     io::{self, BufRead, IsTerminal, Write},
     path::{self, Path, PathBuf},
-    time::SystemTime,
 };
 
 use anyhow::Context;
@@ -113,7 +112,7 @@ async fn attempt(
     let logs = ours.join("try");
     fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
     let file = course::codec(step);
-    let codec = course::codec_now(root, step)
+    let codec = course::source(&root.join(&file))
         .map_err(|fault| Failure::usage(format!("{} {fault}", file.display())))?;
     note(format!("Building a worker with {}", file.display()));
     let contender = Contender::mine(step.number()).await?;
@@ -125,16 +124,9 @@ async fn attempt(
             profile: None,
         }),
     };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let experiment = Experiment {
-        scenario,
-        target: &target,
-        logs: &logs,
-        id: now.as_secs().to_string(),
-        name: "World".to_owned(),
-        failing: 0,
-        keys: None,
         trace: args.trace.as_deref().map(path::absolute).transpose()?,
+        ..Experiment::new(scenario, &target, &logs)
     };
     let view = View::new(step, scenario);
     let measured = experiment.run(&contender, &view).await;
@@ -146,9 +138,18 @@ async fn attempt(
         seconds: run.wall_seconds,
         workflows: run.workflows.started,
         completed: run.workflows.completed,
-        ..Try::now(root, step, &codec)
+        ..Try::now(step, &codec)
     };
-    let outcome = Outcome { step, scenario, run: &run, this: &this, before: &Try::all(root, step) };
+    let start = course::start(root, step).ok();
+    let before = Try::all(root, step);
+    let outcome = Outcome {
+        step,
+        scenario,
+        run: &run,
+        this: &this,
+        before: &before,
+        start: start.as_deref(),
+    };
     print(outcome.to_string());
     if let Err(error) = this.note(root) {
         note(format!("this try could not be noted in .workshop: {error}"));

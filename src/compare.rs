@@ -14,7 +14,6 @@ mod verdict;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use anyhow::Context;
@@ -134,16 +133,7 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     };
 
     let scenario = args.numbers.over(args.scenario().scenario())?;
-    let experiment = Experiment {
-        scenario: &scenario,
-        target: &target,
-        logs: &logs,
-        id: experiment_id(),
-        name: "World".to_owned(),
-        failing: 0,
-        keys: None,
-        trace: None,
-    };
+    let experiment = Experiment::new(&scenario, &target, &logs);
     let mut runs = Vec::new();
     for (number, contender) in (1..).zip(&contenders) {
         let what = format!("[{number}/{}] {}", contenders.len(), contender.codec);
@@ -227,10 +217,4 @@ fn writable(file: &Path) -> anyhow::Result<()> {
         fs::remove_file(file)?;
     }
     Ok(())
-}
-
-/// Seconds since 1970: unlike any earlier comparison's on the same server.
-fn experiment_id() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.as_secs().to_string()
 }

@@ -18,7 +18,7 @@ pub use codec::{Codec, Reference};
 pub use contender::Contender;
 pub use history::History;
 pub use keys::{Keys, random};
-pub use progress::{LINE_INTERVAL, Onlooker, RunProgress};
+pub use progress::{Live, Onlooker, RunProgress};
 pub use recent::Recent;
 pub use result::{Run, Series, Workflows};
 pub use run::{Experiment, Measured, Target};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use codec_kit::{CallFigures, Figures};
+use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
 /// The calls of one operation.
@@ -50,34 +51,23 @@ impl fmt::Display for Totals {
             f,
             "{} calls, {call_seconds:.1} s in calls, {blocking_seconds:.1} s blocking the thread \
              ({:.0}%)",
-            grouped(*calls),
+            HumanCount(*calls),
             self.blocking_share() * 100.0
         )
     }
 }
 
-/// What the codecs of this process have done that [`Observed::new`](codec_kit::Observed::new) observes: one
-/// line for each operation, and none where nothing is observed.
-pub fn of_this_process() -> Vec<String> {
-    let figures = Figures::shared();
-    let [encode, decode] = [figures.encode(), figures.decode()].map(Totals::from);
-    match encode.calls + decode.calls {
-        0 => Vec::new(),
-        _ => vec![format!("encode: {encode}"), format!("decode: {decode}")],
-    }
+/// One line for each operation.
+pub fn lines([encode, decode]: [Totals; 2]) -> [String; 2] {
+    [format!("encode: {encode}"), format!("decode: {decode}")]
 }
 
-/// With a comma between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+/// What the codecs of this process have done that [`Observed::new`](codec_kit::Observed::new) observes; `None`
+/// where nothing is observed.
+pub fn of_this_process() -> Option<[Totals; 2]> {
+    let figures = Figures::shared();
+    let both = [figures.encode(), figures.decode()].map(Totals::from);
+    both.iter().any(|operation| operation.calls > 0).then_some(both)
 }
 
 #[cfg(test)]
@@ -93,7 +83,5 @@ mod tests {
         );
         let nothing = Totals::default().to_string();
         assert_eq!(nothing, "0 calls, 0.0 s in calls, 0.0 s blocking the thread (0%)");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(12), "12");
     }
 }

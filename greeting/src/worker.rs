@@ -249,7 +249,7 @@ async fn serve(
         () = probe.run() => future::pending().await,
     }
     tracing::info!("worker drained and stopped");
-    for line in totals::of_this_process() {
+    for line in totals::of_this_process().into_iter().flat_map(totals::lines) {
         tracing::info!("{line}");
     }
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cli_kit::term::wrap;
+use greeting::totals;
 use solutions::Step;
 
 use crate::{
@@ -68,12 +69,15 @@ pub struct Outcome<'a> {
     pub this: &'a Try,
     /// The tries of this exercise before this one.
     pub before: &'a [Try],
+    /// The exercise's starting code, if it could be read.
+    pub start: Option<&'a [u8]>,
 }
 
 impl Outcome<'_> {
     /// What the starting code took, and where that comes from.
-    fn start(&self) -> (f64, &'static str) {
-        match self.before.iter().find(|one| one.start && one.is_complete()) {
+    fn before_the_fix(&self) -> (f64, &'static str) {
+        let of_start = |one: &&Try| self.start.is_some_and(|start| one.ran(start));
+        match self.before.iter().filter(of_start).find(|one| one.is_complete()) {
             Some(first) => (first.seconds, "your first try of the starting code"),
             None => (in_the_text(self.step), "as in the exercise's text"),
         }
@@ -145,7 +149,7 @@ impl fmt::Display for Outcome<'_> {
             this.workflows,
             this.seconds
         )?;
-        let (start, source) = self.start();
+        let (start, source) = self.before_the_fix();
         let guess = this
             .guess_seconds
             .map_or_else(|| "     -".to_owned(), |guess| format!("{guess:6.1} s"));
@@ -159,8 +163,8 @@ impl fmt::Display for Outcome<'_> {
             writeln!(f, "  last try          {:6.1} s, {same}", last.seconds)?;
         }
         writeln!(f, "  before the fix    {start:6.1} s, {source}")?;
-        if let Some([encode, decode]) = run.codec_totals {
-            writeln!(f, "encode: {encode}\ndecode: {decode}")?;
+        for line in run.codec_totals.iter().flat_map(|both| totals::lines(*both)) {
+            writeln!(f, "{line}")?;
         }
         writeln!(f, "{}", wrap(&format!("Why: {}", self.why()), 5))?;
         for failure in run.failures.iter().take(3) {
@@ -182,7 +186,7 @@ mod tests {
         experiment::{Codec, Workflows},
     };
 
-    fn totals(call_seconds: f64, blocking_seconds: f64) -> Totals {
+    fn took(call_seconds: f64, blocking_seconds: f64) -> Totals {
         Totals { calls: 1050, call_seconds, blocking_seconds }
     }
 
@@ -190,24 +194,25 @@ mod tests {
         let scenario = Scenario::of_exercise(step);
         let mut run = Run { wall_seconds: wall, codec_totals, ..Run::empty(Codec::Mine(step)) };
         run.lag_seconds.worker = wall / 10.0;
-        let this = Try::now(Path::new("."), step, b"");
-        Outcome { step, scenario: &scenario, run: &run, this: &this, before: &[] }.why()
+        let this = Try::now(step, b"");
+        Outcome { step, scenario: &scenario, run: &run, this: &this, before: &[], start: None }
+            .why()
     }
 
     #[test]
     fn the_sentence_follows_from_the_numbers() {
-        let nothing = totals(0.1, 0.1);
+        let nothing = took(0.1, 0.1);
         let unseen = why(Step::Blocking, 50.4, None);
         assert!(unseen.contains("up to 5.0 s late"), "{unseen}");
-        let blocked = why(Step::Blocking, 50.4, Some([totals(45.3, 45.3), nothing]));
+        let blocked = why(Step::Blocking, 50.4, Some([took(45.3, 45.3), nothing]));
         assert!(blocked.contains("blocked the worker's thread for 45.4 of 50.4 s"), "{blocked}");
-        let fixed = why(Step::SpawnBlocking, 8.0, Some([totals(45.3, 0.2), nothing]));
+        let fixed = why(Step::SpawnBlocking, 8.0, Some([took(45.3, 0.2), nothing]));
         assert!(fixed.contains("the waits overlapped"), "{fixed}");
-        let pool = why(Step::Async, 42.1, Some([totals(900.0, 0.2), nothing]));
+        let pool = why(Step::Async, 42.1, Some([took(900.0, 0.2), nothing]));
         assert!(pool.contains("most of it in encode"), "{pool}");
-        let decode = why(Step::BeyondAsync, 73.8, Some([totals(45.0, 0.2), totals(140.0, 0.1)]));
+        let decode = why(Step::BeyondAsync, 73.8, Some([took(45.0, 0.2), took(140.0, 0.1)]));
         assert!(decode.contains("most of it in decode"), "{decode}");
-        let cached = why(Step::BeyondAsync, 6.8, Some([totals(1.0, 0.2), totals(0.4, 0.1)]));
+        let cached = why(Step::BeyondAsync, 6.8, Some([took(1.0, 0.2), took(0.4, 0.1)]));
         assert!(cached.contains("activities alone take 5.0 s"), "{cached}");
     }
 
@@ -218,22 +223,23 @@ mod tests {
         let run = Run {
             workflows,
             wall_seconds: 8.1,
-            codec_totals: Some([totals(45.3, 0.2), totals(0.1, 0.1)]),
+            codec_totals: Some([took(45.3, 0.2), took(0.1, 0.1)]),
             ..Run::empty(Codec::Mine(Step::Blocking))
         };
-        let numbers = |seconds, start| Try {
+        let start: &[u8] = b"the start";
+        let numbers = |seconds, codec: &[u8]| Try {
             guess_seconds: Some(9.0),
             seconds,
             workflows: 50,
             completed: 50,
-            start,
-            ..Try::now(Path::new("."), Step::Blocking, if start { b"a" } else { b"b" })
+            ..Try::now(Step::Blocking, codec)
         };
-        let this = numbers(8.1, false);
-        let before = [numbers(48.0, true), numbers(49.0, true)];
+        let this = numbers(8.1, b"mine");
+        let before = [numbers(48.0, start), numbers(49.0, start)];
         let said = |before| {
             let step = Step::Blocking;
-            Outcome { step, scenario: &scenario, run: &run, this: &this, before }.to_string()
+            let start = Some(start);
+            Outcome { step, scenario: &scenario, run: &run, this: &this, before, start }.to_string()
         };
         let lines = said(&before);
         for line in [

@@ -1,18 +1,13 @@
 //! What is shown while the load runs: a few lines that change in place, or, where there is no terminal, a line
 //! now and then.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-
 use cli_kit::term::note;
 use console::{Term, style, truncate_str};
 use greeting::load::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use solutions::Step;
 
-use crate::experiment::{LINE_INTERVAL, Onlooker, Recent, Sample, Scenario};
+use crate::experiment::{Live, Onlooker, Recent, Sample, Scenario};
 
 /// An interval in which the runtime's tasks could not run for a larger share than this counts as blocked.
 const BLOCKED: f64 = 0.5;
@@ -21,18 +16,10 @@ const USUAL_COLUMNS: usize = 80;
 
 /// The live view of one run.
 pub struct View {
-    bar: ProgressBar,
+    live: Live,
     step: Step,
     workflows: u32,
     activities: u32,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    done: u32,
-    recent: Recent,
-    printed: Duration,
 }
 
 impl View {
@@ -41,35 +28,29 @@ impl View {
         let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        let view = Self {
-            bar,
+        let starting =
+            format!("Starting a Temporal server and your worker of exercise {}", step.number());
+        match bar.is_hidden() {
+            true => note(starting),
+            false => bar.set_message(starting),
+        }
+        Self {
+            live: Live::new(bar, scenario),
             step,
             workflows: scenario.load.workflows,
             activities: scenario.load.workflows * scenario.load.activities,
-            seen: Mutex::default(),
-        };
-        let starting =
-            format!("Starting a Temporal server and your worker of exercise {}", step.number());
-        match view.bar.is_hidden() {
-            true => note(starting),
-            false => view.bar.set_message(starting),
         }
-        view
     }
 
     /// Takes the view away: the result follows.
     pub fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.bar.finish_and_clear();
     }
 
     /// The lines, each within so many columns.
-    fn lines(&self, seen: &Seen, columns: usize) -> Vec<String> {
-        let Some(last) = seen.recent.last() else { return Vec::new() };
-        let blocked = match seen.recent.blocked() {
+    fn lines(&self, recent: &Recent, done: u32, columns: usize) -> Vec<String> {
+        let Some(last) = recent.last() else { return Vec::new() };
+        let blocked = match recent.blocked() {
             Some(share) => {
                 format!("the codec blocked it for {:.0}% of the last 10 s", share * 100.0)
             }
@@ -85,12 +66,12 @@ impl View {
                 "Exercise {}   {:.0} s   {} of {} workflows, {} of {} activities",
                 self.step.number(),
                 last.at.as_secs_f64(),
-                seen.done,
+                done,
                 self.workflows,
                 last.activities,
                 self.activities
             ),
-            format!("thread  {}  {blocked}", strip(&seen.recent)),
+            format!("thread  {}  {blocked}", strip(recent)),
             format!("lag     {:.1} s   {late}", last.worker.current),
         ]
         .map(|line| truncate_str(&line, columns, "…").into_owned())
@@ -109,34 +90,24 @@ fn strip(recent: &Recent) -> String {
 
 impl Onlooker for View {
     fn event(&self, event: Event<'_>) {
-        if event.is_last() {
-            self.seen().done += 1;
-        }
+        self.live.count(event);
     }
 
     fn sample(&self, sample: &Sample) {
-        let mut seen = self.seen();
-        seen.recent.push(sample);
-        if !self.bar.is_hidden() {
+        let what = format!("{:.0} s", sample.at.as_secs_f64());
+        self.live.show(sample, &what, |recent, done| {
             let columns = Term::stderr()
                 .size_checked()
                 .map_or(USUAL_COLUMNS, |(_, columns)| usize::from(columns).saturating_sub(1));
-            self.bar.set_message(self.lines(&seen, columns).join("\n"));
-        } else if sample.at >= seen.printed + LINE_INTERVAL {
-            seen.printed = sample.at;
-            note(format!(
-                "{:.0} s: {} of {} workflows, {}",
-                sample.at.as_secs_f64(),
-                seen.done,
-                self.workflows,
-                seen.recent
-            ));
-        }
+            self.lines(recent, done, columns).join("\n")
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use console::measure_text_width;
 
     use super::*;
@@ -144,17 +115,17 @@ mod tests {
     #[test]
     fn the_lines_fit_a_narrow_terminal() {
         let view = View::new(Step::Blocking, &Scenario::of_exercise(Step::Blocking));
+        let mut recent = Recent::default();
         for at in 0..30 {
             let at = Duration::from_millis(500 * at);
-            view.sample(&Sample { at, not_found: 1200, activities: 480, ..Sample::default() });
+            recent.push(&Sample { at, not_found: 1200, activities: 480, ..Sample::default() });
         }
-        let seen = view.seen();
         for columns in [40, 79, 120] {
-            let lines = view.lines(&seen, columns);
+            let lines = view.lines(&recent, 0, columns);
             assert_eq!(lines.len(), 3);
             assert!(lines.iter().all(|line| measure_text_width(line) <= columns), "{lines:#?}");
         }
-        let wide = view.lines(&seen, 120).join("\n");
+        let wide = view.lines(&recent, 0, 120).join("\n");
         assert!(wide.contains("480 of 500 activities"), "{wide}");
         assert!(wide.contains("nothing measures this codec"), "{wide}");
         assert!(wide.contains("1200 workflow tasks answered too late"), "{wide}");

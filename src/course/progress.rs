@@ -107,7 +107,7 @@ impl Progress {
 }
 
 /// This moment in UTC, to the second, as in `2026-11-24T10:19:01Z`.
-fn now() -> String {
+pub(super) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -8,11 +8,10 @@ use std::{
 };
 
 use cli_kit::root;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use solutions::Step;
 
-use super::{codec, exercise};
+use super::progress::now;
 use crate::atomic_file;
 
 /// Where it is kept, in the workshop's own folder.
@@ -36,24 +35,25 @@ pub struct Try {
     pub workflows: usize,
     /// How many of them completed.
     pub completed: usize,
-    /// Whether the exercise's starting code ran.
-    pub start: bool,
 }
 
 impl Try {
     /// One that was made now, with this codec.
-    pub fn now(root: &Path, step: Step, codec: &[u8]) -> Self {
-        let start = codec::start(root, step).is_ok_and(|start| start == codec);
+    pub fn now(step: Step, codec: &[u8]) -> Self {
         Self {
             exercise: step.number(),
-            at: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            at: now(),
             codec_sha256: atomic_file::sha256(codec),
             guess_seconds: None,
             seconds: 0.0,
             workflows: 0,
             completed: 0,
-            start,
         }
+    }
+
+    /// Whether that `codec.rs` ran.
+    pub fn ran(&self, codec: &[u8]) -> bool {
+        atomic_file::sha256(codec) == self.codec_sha256
     }
 
     /// Whether every workflow completed.
@@ -73,21 +73,13 @@ impl Try {
         file.write_all(line.as_bytes())
     }
 
-    /// All tries of that exercise, the earliest first. A line that is no try is passed over: another version
-    /// of the workshop may have written it.
+    /// All tries of that exercise, the earliest first. A line that can't be read as a try is skipped: another
+    /// version of the workshop may have written it.
     pub fn all(root: &Path, step: Step) -> Vec<Self> {
         let text = fs::read_to_string(root.join(root::OURS).join(FILE)).unwrap_or_default();
         let tries = text.lines().filter_map(|line| serde_json::from_str::<Self>(line).ok());
         tries.filter(|one| one.exercise == step.number()).collect()
     }
-}
-
-/// The codec of an exercise as it is now.
-///
-/// # Errors
-/// What is wrong with the file, in a few words after its name.
-pub fn codec_now(root: &Path, step: Step) -> Result<Vec<u8>, String> {
-    codec::source(&root.join(exercise::codec(step)))
 }
 
 #[cfg(test)]
@@ -104,15 +96,16 @@ mod tests {
             seconds: 50.4,
             workflows: 50,
             completed: 50,
-            ..Try::now(root, Step::Blocking, b"fn codec() {}")
+            ..Try::now(Step::Blocking, b"fn codec() {}")
         };
         guessed.note(root).unwrap();
         let file = root.join(root::OURS).join(FILE);
         fs::write(&file, fs::read_to_string(&file).unwrap() + "half a li\n").unwrap();
-        let other = Try::now(root, Step::Async, b"");
+        let other = Try::now(Step::Async, b"");
         other.note(root).unwrap();
         assert_eq!(Try::all(root, Step::Blocking), std::slice::from_ref(&guessed));
         assert_eq!(Try::all(root, Step::Async), [other]);
         assert!(guessed.is_complete());
+        assert!(guessed.ran(b"fn codec() {}") && !guessed.ran(b""));
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How often a line is printed where there is no terminal.
-pub const LINE_INTERVAL: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What watches a run while it goes on.
 pub trait Onlooker: Sync {
@@ -27,25 +27,64 @@ pub trait Onlooker: Sync {
     fn sample(&self, sample: &Sample);
 }
 
-/// The progress of one run.
-pub struct RunProgress {
-    bar: ProgressBar,
-    what: String,
+/// What every view of a run does: it follows the run, and shows it in place on a terminal, elsewhere by a line
+/// now and then.
+pub struct Live {
+    /// What is drawn on the terminal.
+    pub bar: ProgressBar,
     workflows: u32,
     seen: Mutex<Seen>,
 }
 
 #[derive(Default)]
 struct Seen {
+    done: u32,
     recent: Recent,
     printed: Duration,
+}
+
+impl Live {
+    /// Nothing has run yet.
+    pub fn new(bar: ProgressBar, scenario: &Scenario) -> Self {
+        Self { bar, workflows: scenario.load.workflows, seen: Mutex::default() }
+    }
+
+    /// Counts workflows that are done; whether this one is.
+    pub fn count(&self, event: Event<'_>) -> bool {
+        let is_last = event.is_last();
+        self.seen().done += u32::from(is_last);
+        is_last
+    }
+
+    /// Shows what moves while no workflow is done, as they all end together: on a terminal what `frame` makes
+    /// of it and of the number of workflows that are done, elsewhere a line that starts with `what`.
+    pub fn show(&self, sample: &Sample, what: &str, frame: impl FnOnce(&Recent, u32) -> String) {
+        let mut seen = self.seen();
+        seen.recent.push(sample);
+        let Seen { done, recent, printed } = &mut *seen;
+        if !self.bar.is_hidden() {
+            self.bar.set_message(frame(recent, *done));
+        } else if sample.at >= *printed + LINE_INTERVAL {
+            *printed = sample.at;
+            note(format!("{what}: {done} of {} workflows, {recent}", self.workflows));
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The progress of one run.
+pub struct RunProgress {
+    live: Live,
+    what: String,
 }
 
 impl RunProgress {
     /// Shows that a run starts.
     pub fn new(what: &str, scenario: &Scenario) -> Self {
-        let workflows = scenario.load.workflows;
-        let bar = ProgressBar::new(workflows.into());
+        let bar = ProgressBar::new(scenario.load.workflows.into());
         if bar.is_hidden() {
             note(format!("{what}: starting"));
         }
@@ -58,12 +97,12 @@ impl RunProgress {
         bar.set_prefix(what.to_owned());
         bar.set_message(format!("at most {:.0} s", scenario.limit_seconds));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, what: what.to_owned(), workflows, seen: Mutex::default() }
+        Self { live: Live::new(bar, scenario), what: what.to_owned() }
     }
 
     /// Shows how it ended.
     pub fn finish(self, run: &Run) {
-        self.bar.finish_and_clear();
+        self.live.bar.finish_and_clear();
         let Workflows { started, as_expected, .. } = run.workflows;
         let end = if run.cut_off { "cut off after" } else { "done in" };
         note(format!(
@@ -71,31 +110,17 @@ impl RunProgress {
             self.what, run.wall_seconds
         ));
     }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Onlooker for RunProgress {
     /// Moves on with each workflow that is done.
     fn event(&self, event: Event<'_>) {
-        if event.is_last() {
-            self.bar.inc(1);
+        if self.live.count(event) {
+            self.live.bar.inc(1);
         }
     }
 
-    /// Shows what moves while no workflow is done: they all end together.
     fn sample(&self, sample: &Sample) {
-        let mut seen = self.seen();
-        seen.recent.push(sample);
-        let now = seen.recent.to_string();
-        if self.bar.is_hidden() && sample.at >= seen.printed + LINE_INTERVAL {
-            seen.printed = sample.at;
-            let done = self.bar.position();
-            let (what, workflows) = (&self.what, self.workflows);
-            note(format!("{what}: {done} of {workflows} workflows, {now}"));
-        }
-        self.bar.set_message(now);
+        self.live.show(sample, &self.what, |recent, _| recent.to_string());
     }
 }

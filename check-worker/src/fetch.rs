@@ -44,7 +44,7 @@ pub struct Access {
 pub struct Raw {
     /// When, how long, and the status.
     pub line: Line,
-    /// The page, or why there is none.
+    /// The page, or what came instead.
     pub body: Result<Vec<u8>, Trouble>,
 }
 

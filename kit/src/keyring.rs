@@ -64,7 +64,7 @@ pub enum KeyringError {
         /// Which entry, counted from 1.
         entry: usize,
     },
-    /// An entry has a character that nobody sees. Files from editors and web pages have some.
+    /// An entry has an invisible character, as files from editors and web pages sometimes do.
     #[error(
         "entry {entry} has an invisible character, U+{:04X}: delete it, or type the entry again",
         u32::from(*character)

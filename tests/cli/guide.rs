@@ -486,8 +486,8 @@ fn a_tree_that_cant_be_written_loses_nothing() {
     };
     fs::set_permissions(desk.path(codec(FIRST)), Permissions::from_mode(0o644)).unwrap();
     allow(0o555);
-    // Root may write everywhere; somebody else may not.
-    let somebody = |words: &[&str]| {
+    // Root may write everywhere; another user may not.
+    let other_user = |words: &[&str]| {
         let mut command = if fs::File::create(desk.path(".workshop/kept/try")).is_ok() {
             let mut command = program("setpriv");
             command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", WORKSHOP]);
@@ -498,13 +498,13 @@ fn a_tree_that_cant_be_written_loses_nothing() {
         command.args(words).current_dir(desk.0.path()).output()
     };
     let outputs = [
-        somebody(&["reset", "1"]),
-        somebody(&["solve", "1", "--yes"]),
-        somebody(&["verify", "1", "--quick"]),
-        somebody(&["watch", "1"]),
-        somebody(&["status"]),
-        somebody(&["diff", "1"]),
-        somebody(&[]),
+        other_user(&["reset", "1"]),
+        other_user(&["solve", "1", "--yes"]),
+        other_user(&["verify", "1", "--quick"]),
+        other_user(&["watch", "1"]),
+        other_user(&["status"]),
+        other_user(&["diff", "1"]),
+        other_user(&[]),
     ];
     allow(0o755);
     let codes = outputs.map(|output| {

@@ -179,7 +179,7 @@ fn a_worker_that_is_killed_loses_nothing() {
     let (starter, said) = starter_with_log(&stage, &load);
     first.wait_for_metric("temporal_activity_task_received", 10.0);
     first.process.signal(Signal::KILL);
-    // Its activities time out, and nobody takes the next attempt.
+    // Its activities time out, and no worker takes the next attempt.
     wait_for("the starter to say why it waits", || {
         said().contains("the activity compose_greeting of ").then_some(())
     });

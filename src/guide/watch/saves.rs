@@ -55,8 +55,8 @@ struct Codec {
 }
 
 impl Saves {
-    /// Of the exercises in this folder of the workshop. Where the system can't report changes, that is said on
-    /// stderr, and they are found by reading.
+    /// Of the exercises in this folder of the workshop. If the system can't report changes, a line on stderr says
+    /// so, and they are found by reading.
     pub fn of(root: &Path) -> Self {
         let (stirred, stirs) = unbounded_channel();
         let watcher = watcher(&root.join("exercises"), stirred).map_err(|error| {

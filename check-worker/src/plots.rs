@@ -4,7 +4,10 @@ use std::error::Error;
 
 use plotters::prelude::*;
 
-use crate::model::Model;
+use crate::{
+    close_up::{CLOSE_MS, Instant},
+    model::{Model, Point},
+};
 
 /// Width and height of a plot; the page scales it.
 const SIZE: (u32, u32) = (460, 240);
@@ -46,32 +49,33 @@ fn lines(model: &Model) -> Vec<(&'static str, &'static str, Vec<Line>)> {
     // Pages of a close-up are too close to each other for a mean.
     let mut points = Vec::new();
     for point in &model.points {
-        let first =
-            points.last().is_none_or(|last: &&crate::model::Point| point.at_ms - last.at_ms >= 500);
+        let first = points.last().is_none_or(|last: &&Point| point.at_ms - last.at_ms >= 500);
         if first {
             points.push(point);
         }
     }
     let start = points.first().map_or(0, |point| point.at_ms);
     let at = |at_ms: i64| (at_ms - start) as f64 / 1000.0;
-    let mean = |part: fn(&crate::model::Point) -> (f64, f64)| -> Vec<(f64, f64)> {
-        let step = |pair: &[&crate::model::Point]| {
+    let mean = |part: fn(&Point) -> (f64, f64)| -> Vec<(f64, f64)> {
+        let step = |pair: &[&Point]| {
             let ((n0, s0), (n1, s1)) = (part(pair[0]), part(pair[1]));
             (n1 > n0).then(|| (at(pair[1].at_ms), ((s1 - s0) / (n1 - n0)).max(0.0)))
         };
         points.windows(2).filter_map(step).collect()
     };
-    let gauge = |part: fn(&crate::model::Point) -> Option<f64>| -> Vec<(f64, f64)> {
+    let gauge = |part: fn(&Point) -> Option<f64>| -> Vec<(f64, f64)> {
         points.iter().filter_map(|point| Some((at(point.at_ms), part(point)?))).collect()
     };
     let close: Vec<_> = model
         .instants
         .windows(2)
-        .filter(|pair| pair[1].at_ms - pair[0].at_ms <= crate::close_up::CLOSE_MS)
+        .filter(|pair| pair[1].at_ms - pair[0].at_ms <= CLOSE_MS)
         .map(|pair| pair[1])
         .collect();
     let base = close.first().copied().unwrap_or_default();
     let seconds = |at_ms: i64| (at_ms - base.at_ms) as f64 / 1000.0;
+    // Workflow tasks and activities, as they are completed.
+    let arrived = |instant: &Instant| instant.arrived + instant.received;
     vec![
         (
             "In the worker (seconds)",
@@ -116,7 +120,7 @@ fn lines(model: &Model) -> Vec<(&'static str, &'static str, Vec<Line>)> {
                 ),
                 (
                     "arrived",
-                    close.iter().map(|i| (seconds(i.at_ms), i.arrived - base.arrived)).collect(),
+                    close.iter().map(|i| (seconds(i.at_ms), arrived(i) - arrived(&base))).collect(),
                 ),
             ],
         ),
@@ -126,13 +130,14 @@ fn lines(model: &Model) -> Vec<(&'static str, &'static str, Vec<Line>)> {
 fn svg(lines: &[Line]) -> Result<String, Box<dyn Error>> {
     let all = || lines.iter().flat_map(|(_, points)| points.iter());
     let right = all().map(|(x, _)| *x).fold(1.0, f64::max);
-    let top = all().map(|(_, y)| *y).fold(0.0, f64::max) * 1.1;
+    // The legend has the upper third.
+    let top = all().map(|(_, y)| *y).fold(0.0, f64::max) * 1.5;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
-            .x_label_area_size(28)
+            .x_label_area_size(38)
             .y_label_area_size(48)
             .build_cartesian_2d(0.0..right, 0.0..top.max(0.001))?;
         chart
@@ -161,4 +166,27 @@ fn svg(lines: &[Line]) -> Result<String, Box<dyn Error>> {
         area.present()?;
     }
     Ok(svg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_up_counts_what_arrives_as_what_completes() {
+        let instant = |at_ms, tasks, activities| Instant {
+            at_ms,
+            arrived: tasks,
+            received: activities,
+            completed: tasks + activities,
+            ..Instant::default()
+        };
+        let instants = vec![instant(0, 5.0, 2.0), instant(20, 5.0, 2.0), instant(40, 8.0, 4.0)];
+        let model = Model { instants, ..Model::default() };
+        let plots = lines(&model);
+        let (.., close_up) = plots.last().unwrap();
+        let last = |at: usize| close_up[at].1.last().copied();
+        assert_eq!(last(0), Some((0.02, 5.0)));
+        assert_eq!(last(0), last(1));
+    }
 }

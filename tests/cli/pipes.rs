@@ -59,6 +59,8 @@ fn no_command_panics_at_a_closed_pipe() {
         ("completions fish", &[0]),
         ("man", &[0]),
         ("man verify", &[0]),
+        ("check-worker 127.0.0.1:1 --for 1s", &[3]),
+        ("try --help", &[0]),
         ("--help", &[0]),
         ("verify --help", &[0]),
         ("--version", &[0]),

@@ -33,8 +33,8 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
         if run.workflows.failed > 0 || run.workflows.started < all.scenario.load.workflows as usize
         {
             words.push(format!(
-                "Not all is well: of {} workflows with {}, {} started and {} failed; the reasons \
-                 are in the JSON under failures.",
+                "Of {} workflows with {}, {} started and {} failed; the JSON lists the reasons under \
+                 failures.",
                 all.scenario.load.workflows, run.codec, run.workflows.started, run.workflows.failed
             ));
         }
@@ -64,24 +64,24 @@ fn blocked(all: &Comparison, run: &Run) -> bool {
 fn blocking(all: &Comparison, run: &Run) -> Vec<String> {
     let poll = run.longest_poll_seconds.unwrap_or_default();
     let mut words = vec![format!(
-        "{} held the worker's thread for {} in one poll, the length of the key service's \
-         stall ({} s): while it waits for its key, that thread does nothing else.",
+        "{} held the worker's thread for {} in a single poll, as long as one stall of the key \
+         service ({} s). While it waits for its key, that thread does nothing else.",
         run.codec,
         seconds(poll),
         all.scenario.keys.stall_seconds
     )];
     if let Some(ratio) = all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
         words.push(format!(
-            "Stalls that one thread sits through add up for everybody: its end-to-end p95 is {}{ratio:.0} \
-             times that of async.",
+            "Every stall delays every workflow on that thread: its end-to-end p95 is {}{ratio:.0} times \
+             that of async.",
             at_least(run),
         ));
     }
     if run.workflow_task_not_found > 0 {
         words.push(format!(
-            "Workflow tasks were handed out and not answered in time: {} completions came back with \
-             \"Workflow task not found\", and every retry of such a task encodes again and stalls \
-             again.",
+            "The worker took workflow tasks and completed them too late: {} completions came back \
+             with \"Workflow task not found\". Each retry of such a task encodes its payloads again, \
+             and may stall again.",
             run.workflow_task_not_found
         ));
     }
@@ -99,15 +99,15 @@ fn spawn_blocking(all: &Comparison, run: &Run) -> Vec<String> {
         .unwrap_or_default();
     match all.ratios.get(&run.codec).and_then(|ratio| ratio.end_to_end_p95) {
         Some(ratio) if ratio >= SLOWER => vec![format!(
-            "spawn_blocking let the thread go, but its waits queue for {pool} threads of the \
-             blocking pool{threads}: its end-to-end p95 is {}{ratio:.1} times that of async. More \
-             threads would move that limit, waiting asynchronously removes it.",
+            "spawn_blocking kept the worker's thread free, but its waits queue for the {pool} threads \
+             of the blocking pool{threads}: its end-to-end p95 is {}{ratio:.1} times that of async. \
+             More threads would raise that limit; waiting asynchronously removes it.",
             at_least(run),
         )],
         Some(ratio) => vec![format!(
-            "spawn_blocking waits on the blocking pool{threads} and lets the thread go: its \
-             end-to-end p95 is {} that of async, with {} \"not found\". It is the cure where the key \
-             service has only a blocking client; --scenario pool shows where it ends.",
+            "spawn_blocking waits on the blocking pool{threads}, which keeps the worker's thread free: \
+             its end-to-end p95 is {} that of async, with {} \"not found\". Use it where the key service \
+             has only a blocking client; --scenario pool shows its limit.",
             times(ratio),
             run.workflow_task_not_found
         )],
@@ -137,9 +137,9 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
     )];
     if !all.finished && all.runs.iter().any(|run| blocked(all, run)) {
         words.push(
-            "Next: find the wait in your own codec and make it async; where its client can only \
-             block, put that call into spawn_blocking and await it. `cargo workshop` leads through \
-             this, in four exercises."
+            "Next: find the wait in your own codec and make it async. If the client can only block, \
+             call it in spawn_blocking and await that. `cargo workshop` takes you through this in \
+             four exercises."
                 .to_owned(),
         );
     }
@@ -234,9 +234,13 @@ mod tests {
     fn a_blocking_codec_is_named_with_its_evidence() {
         let blocking = Run { workflow_task_not_found: 7, ..run(BLOCKING, 60.0, 0.41) };
         let said = words(vec![blocking, run(SPAWN_BLOCKING, 3.1, 0.01), run(ASYNC, 3.0, 0.01)]);
-        for expected in
-            ["410 ms in one poll", "20 times", "7 completions", "is about that of async", "Next:"]
-        {
+        for expected in [
+            "410 ms in a single poll",
+            "20 times",
+            "7 completions",
+            "is about that of async",
+            "Next:",
+        ] {
             assert!(said.contains(expected), "{expected:?} is not in:\n{said}");
         }
     }

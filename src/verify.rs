@@ -69,12 +69,12 @@ pub struct VerifyArgs {
     log: LogArgs,
 }
 
-/// How far a judgement goes.
+/// Which checks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// The codec by itself.
+    /// Only the codec, by itself.
     Quick,
-    /// Then on a real server, too.
+    /// Then also on a real server.
     Live,
 }
 
@@ -89,10 +89,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         true => Step::EXERCISES.to_vec(),
         false => vec![course::chosen(args.exercise, &root)?],
     };
-    until_interrupted(
-        verify(args, &steps, &root),
-        "what was started is stopped, and nothing more is judged",
-    )
+    until_interrupted(verify(args, &steps, &root), "everything it started has been stopped")
 }
 
 async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Result<Exit> {
@@ -101,11 +98,11 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     let mut reports = Vec::new();
     let mut no_live_run = None;
     for step in steps {
-        // Which one it is, where it was not said.
+        // The command line did not say which exercise it is.
         if text && args.exercise.is_none() {
             outln!("{}\n", heading(*step));
         }
-        // Where one can't have its live run, the others can't either.
+        // If one live run can't start, the others can't either.
         let depth = if no_live_run.is_some() { Depth::Quick } else { depth };
         let Judgement { report, no_live_run: failed } =
             judge(*step, depth, args.seed, root).await?;
@@ -150,13 +147,13 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
     Ok(if passed { Exit::Done } else { Exit::NotSolved })
 }
 
-/// What stands above the report of one of several.
+/// The heading of a report, where the exercise was not named on the command line.
 pub fn heading(step: Step) -> String {
     let heading = format!("Exercise {}, {}", step.number(), course::codec(step).display());
     style(heading).bold().to_string()
 }
 
-/// What came of a judgement.
+/// The result of a judgement.
 pub struct Judgement {
     /// What was checked.
     pub report: Report,
@@ -185,8 +182,8 @@ pub fn workplace(root: &Path) -> Result<PathBuf, Failure> {
     });
     writable.map_err(|error| {
         Failure::environment(format!(
-            "{}/ can't be written: {error}. `verify` and `watch` keep the codec's output there. Clone the \
-             workshop into a folder of your own, or see who may write in this one",
+            "{}/ can't be written: {error}. `verify` and `watch` keep the codec's output there. \
+             Make it writable, or clone the workshop into a folder of your own",
             shown.display()
         ))
     })?;
@@ -206,7 +203,7 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     let lock = folder.join(LOCK);
     let _alone = task::spawn_blocking(move || {
         atomic_file::lock(&lock, || {
-            note("another `verify` or `watch` is judging here: waiting until it is done");
+            note("another `verify` or `watch` is running here: waiting until it is done");
         })
     })
     .await??;
@@ -218,17 +215,17 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     let Some(program) = course::build_worker(step).await? else {
         return Ok(Report::of_no_program(step, None).into());
     };
-    // The same before and after the build: this is what was built.
+    // The file is the same before and after the build, so this is what was built.
     let judged =
         (course::read(&codec).as_ref() == Ok(&before)).then(|| atomic_file::sha256(&before));
     let examined = Examination::of(&program, seed, &folder).await?;
     if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(
-            "this machine is too busy to judge: {seen}. End what else runs, and try again"
+            "this machine is too busy to judge: {seen}. Stop other programs, and try again"
         ))
         .into());
     }
-    // A codec that is wrong by itself has nothing to show on a server.
+    // A codec that fails by itself need not run on a server.
     let (live, no_live_run) = if examined.is_well() && depth == Depth::Live && has_live_run(step) {
         let live = async {
             let cli = TemporalCli::find_or_install(&ours).await?;
@@ -248,7 +245,7 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     Ok(Judgement { report, no_live_run })
 }
 
-/// Notes that the codec of that digest solves the exercise. Where that can't be, the verdict stands.
+/// Records that the codec with that digest solves the exercise. If that fails, the verdict stands.
 fn note_solved(step: Step, judged: Option<String>, root: &Path) {
     let number = step.number();
     let noted = match judged {
@@ -257,8 +254,7 @@ fn note_solved(step: Step, judged: Option<String>, root: &Path) {
     };
     if let Err(why) = noted {
         errln!(
-            "exercise {number} is solved, but `cargo workshop status` will not know it: {why}. `cargo \
-             workshop verify {number}` notes it when that is put right\n"
+            "exercise {number} is solved, but `cargo workshop status` will not show it: {why}. Fix that, then run `cargo workshop verify {number}` again\n"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What people try first, and what the tool they took says when it fails: a sentence for each.
+//! Advice for the failures that people run into most often, recognised by the error message.
 
 use crate::Check;
 
@@ -9,12 +9,12 @@ struct Known {
     next: &'static str,
 }
 
-/// The words are tokio's, futures' and ours.
+/// The messages are Tokio's, those of the crate `futures`, and ours.
 const KNOWN: [Known; 6] = [
     Known {
         words: "can call blocking only when running on the multi-threaded runtime",
-        means: "`block_in_place` hands the thread's other work to another thread. The worker's runtime has one thread, so there is nowhere to hand it.",
-        next: "Something else moves a blocking call off the thread, on any runtime. README of exercise 2 names it.",
+        means: "`block_in_place` hands the thread's other work to another thread. The worker's runtime has only one thread, so no other thread can take over.",
+        next: "Another function moves a blocking call off the thread, on any runtime. The README of exercise 2 names it.",
     },
     Known {
         words: "Cannot start a runtime from within a runtime",
@@ -28,7 +28,7 @@ const KNOWN: [Known; 6] = [
     },
     Known {
         words: "there is no reactor running, must be called from the context of a Tokio",
-        means: "Something of Tokio's (a task, a timer, a socket) was started on a thread that no runtime knows.",
+        means: "A Tokio task, timer or socket was created on a thread that does not belong to a Tokio runtime.",
         next: "Start it from async code, or keep a `Handle` of the worker's runtime and start it there.",
     },
     Known {
@@ -38,12 +38,12 @@ const KNOWN: [Known; 6] = [
     },
     Known {
         words: "in a poll that never returned",
-        means: "The thread is blocked inside the codec for good. `block_on` inside async code does that: it waits on the very thread that would have to run what it waits for. So does a lock that is still held.",
-        next: "Look for what waits without an await: block_on, recv, join, lock.",
+        means: "The thread is blocked inside the codec forever. `block_on` inside async code does that: it waits on the very thread that would have to run what it waits for. So does a lock that is still held.",
+        next: "Look for a wait that is not an await: block_on, recv, join, lock.",
     },
 ];
 
-/// What this failed check means, and where to look next, if its words are known.
+/// What this failed check means, and where to look next, if its message is known.
 pub fn of(check: &Check) -> Option<[&'static str; 2]> {
     let known = KNOWN.iter().find(|known| check.seen.contains(known.words))?;
     Some([known.means, known.next])

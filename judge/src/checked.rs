@@ -285,10 +285,7 @@ impl Drop for Call {
         let many = MANY_POLLS + lasted * POLLS_A_MILLISECOND + 2 * self.given.len() as u128;
         let often = u128::from(self.polls) > many;
         if self.checked.rules.releases_thread && often {
-            self.note(
-                Kind::Spun,
-                &format!("its future had itself polled {polls} times in {lasted} ms"),
-            );
+            self.note(Kind::Spun, &format!("its future was polled {polls} times in {lasted} ms"));
         }
     }
 }
@@ -488,7 +485,7 @@ impl Call {
                 continue;
             }
             if let Some(leak) = readable::in_encrypted(plain, encrypted) {
-                self.note(Kind::Readable, &format!("{which}, encrypted, shows {leak}"));
+                self.note(Kind::Readable, &format!("{which} is encrypted, but shows {leak}"));
             }
             let id = encrypted.metadata.get(KEY_ID).map_or(&[][..], Vec::as_slice);
             let id = String::from_utf8_lossy(id).into_owned();
@@ -523,7 +520,7 @@ impl Call {
             Some(at) => self.check_age(at, id, which, "encrypted"),
             None if self.failed_meanwhile() => {
                 let says =
-                    format!("the key service gave no key, and {which} was encrypted with {id:?}");
+                    format!("the key service gave no key, but {which} was encrypted with {id:?}");
                 self.note(Kind::NoKey, &says);
             }
             None => {
@@ -541,7 +538,7 @@ impl Call {
         if age > lifetime.mul_f64(EXPIRED) && age > lifetime + EXPIRED_AT_LEAST {
             let (age, lifetime) = (age.as_millis(), lifetime.as_millis());
             let says = format!(
-                "{which} was {done} with key {id:?}, given {age} ms before; it may be used for {lifetime} ms"
+                "{which} was {done} with key {id:?}, which was {age} ms old; keys may be used for {lifetime} ms"
             );
             self.note(Kind::Expired, &says);
         }
@@ -560,7 +557,8 @@ impl Call {
         let expected = match open_all(&keys, self.given.clone()) {
             Ok(expected) => expected,
             Err(error) => {
-                return self.note(Kind::Accepted, &format!("no error, and one is due: {error}"));
+                return self
+                    .note(Kind::Accepted, &format!("no error, although one is due: {error}"));
             }
         };
         if !self.count_is_right(decrypted) {
@@ -573,7 +571,7 @@ impl Call {
             let which = self.which(nth);
             let says = match self.given.get(nth - 1) == Some(decrypted) {
                 true => format!("{which} came back still encrypted"),
-                false => format!("{which} came back changed, or in another place"),
+                false => format!("{which} came back changed, or in another order"),
             };
             self.note(Kind::Changed, &says);
         }

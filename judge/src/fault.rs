@@ -1,4 +1,4 @@
-//! What a codec did that no codec may do, whatever is being measured.
+//! Faults: what no codec may do, whichever check is running.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// It panicked.
     Panicked,
-    /// A payload came back from encode as it was, or not in the format.
+    /// A payload came back from `encode` unencrypted, or in another format.
     NotEncrypted,
     /// More or fewer payloads came back than went in.
     Count,
@@ -20,11 +20,11 @@ pub enum Kind {
     Nonce,
     /// Encrypted with a key that the service never gave for that.
     ForeignKey,
-    /// Encrypted although the key service failed, and gave no key.
+    /// Encrypted although the key service failed and gave no key.
     NoKey,
     /// Used a key past its lifetime.
     Expired,
-    /// Decoded what must be an error.
+    /// Decoded a payload that it must reject.
     Accepted,
     /// Returned an error although the key service answered and the payloads are sound.
     UndueError,
@@ -34,7 +34,7 @@ pub enum Kind {
     Lost,
     /// Blocked its thread.
     Blocked,
-    /// Computed on its thread for long, or had itself polled all the time.
+    /// Computed on its thread for a long time, or had its future polled all the time.
     Spun,
 }
 
@@ -46,12 +46,12 @@ impl Kind {
             Self::NotEncrypted => "a payload came back unencrypted",
             Self::Count => "payloads were lost or added",
             Self::Changed => "a payload came back changed",
-            Self::Readable => "a payload can be read where only its encrypted form belongs",
+            Self::Readable => "a payload is readable where it should be encrypted",
             Self::Nonce => "two payloads have the same nonce",
             Self::ForeignKey => "it encrypts with a key that it was not given",
             Self::NoKey => "it encrypts although the key service gave no key",
             Self::Expired => "it uses a key that has expired",
-            Self::Accepted => "it accepts a payload that must be an error",
+            Self::Accepted => "it accepts a payload that it must reject",
             Self::UndueError => "it returns an error without a reason",
             Self::Storm => "it asks the key service again and again",
             Self::Lost => "a call never returned",

@@ -58,7 +58,7 @@ pub(crate) struct Finding {
 pub enum Outcome {
     /// Kept.
     Kept,
-    /// Kept, at a price.
+    /// Kept, at a cost.
     KeptAtACost(String),
     /// Broken.
     Broken,
@@ -105,7 +105,7 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let price = match self.outcome {
-            Outcome::KeptAtACost(_) => ", at a price",
+            Outcome::KeptAtACost(_) => ", at a cost",
             _ => "",
         };
         write!(f, "{}{price}: {}", self.promise.says, self.seen)

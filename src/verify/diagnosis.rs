@@ -1,4 +1,4 @@
-//! What was found, in words: what was seen, what it means, where to look next. Never the solution.
+//! The verdict as text: what was seen, what it means, where to look next. Never the solution.
 
 use judge::{Outcome, Promise, advice, leaks::Leak, verdict};
 use solutions::Step;
@@ -11,13 +11,13 @@ use crate::course;
 
 /// What a panic means, and where to look next.
 const PANICKED: [&str; 2] = [
-    "The SDK takes a codec's errors and has the task retried. A panic ends more than that task.",
+    "When a codec returns an error, the SDK has the task retried. A panic stops more than that task.",
     "Where the codec can't continue, return an error.",
 ];
 /// What it means that a call never returns, and where to look next.
 const NEVER_RETURNED: [&str; 2] = [
     "A task that is never answered times out, and is retried, again and again.",
-    "Look for what is waited for and never comes: a loop, a lock, a channel.",
+    "Look for a wait that never ends: a loop, a lock, a channel.",
 ];
 
 /// What was seen, with one full stop at its end.
@@ -25,27 +25,27 @@ fn sentence(seen: &str) -> String {
     format!("{}.", seen.trim_end_matches(['.', ' ']))
 }
 
-/// When there is nothing to judge: the file is none, by that fault, or the compiler has said what is
-/// wrong with it.
+/// The verdict when there is nothing to check: `fault` says why there is no readable file; without one, the
+/// compiler has reported its errors.
 pub fn of_no_program(step: Step, fault: Option<String>) -> Vec<String> {
     let codec = course::codec(step);
     let codec = codec.display();
     let Some(fault) = fault else {
         return vec![
-            format!("Not solved yet: {codec} does not compile, so there is nothing to judge yet."),
-            "Seen:  the compiler's words are above.".to_owned(),
-            "Next:  begin with the compiler's first error. The worker needs `pub fn codec(keys: \
-             KeyService) -> impl PayloadCodec`; all beside it is yours."
+            format!("Not solved yet: {codec} does not compile, so there is nothing to check."),
+            "Seen:  the compiler's messages are above.".to_owned(),
+            "Next:  fix the compiler's first error. The worker needs `pub fn codec(keys: \
+             KeyService) -> impl PayloadCodec`; everything else is up to you."
                 .to_owned(),
         ];
     };
     vec![
-        format!("Not solved yet: {codec} {fault}, so there is nothing to judge yet."),
-        format!("Next:  `cargo workshop reset {}` brings its start back.", step.number()),
+        format!("Not solved yet: {codec} {fault}, so there is nothing to check."),
+        format!("Next:  `cargo workshop reset {}` restores its starting code.", step.number()),
     ]
 }
 
-/// What a leak is, in the list.
+/// How a leak is described in the list of checks.
 pub fn seen_of(leak: Option<Shown>) -> String {
     let Some(Shown { leak: Leak { what, form }, place }) = leak else {
         return "none in its output or its files".to_owned();
@@ -86,7 +86,7 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
             return vec![
                 "Not solved yet: the codec ended the whole program.".to_owned(),
                 format!("Seen:  {status}, {}.", during(promise)),
-                "Means: a worker would be gone, with all its tasks.".to_owned(),
+                "Means: your worker would exit, with all its tasks.".to_owned(),
                 "Next:  the last lines of its output are in .workshop/verify/output.log".to_owned(),
             ];
         }
@@ -106,7 +106,7 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
                 "Next:  look for what grows with each call.".to_owned(),
             ];
         }
-        // It is too loud because it prints what it should not.
+        // It prints too much because it leaks: the leak is reported below.
         Ended::TooLoud(_) if leak.is_some() => {}
         Ended::TooLoud(promise) => {
             return vec![
@@ -124,11 +124,12 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
             Place::File => "",
         };
         return vec![
-            "Not solved yet: the codec shows what only it may read.".to_owned(),
+            "Not solved yet: the codec leaks a payload or a key.".to_owned(),
             format!("Seen:  {}{where_it_is}.", seen_of(*leak)),
-            "Means: anyone who may read a worker's log or files reads what the codec protects."
+            "Means: anyone who can read the worker's log or files can read what the codec protects."
                 .to_owned(),
-            "Next:  look for what prints, logs or writes payloads. Their number is no secret."
+            "Next:  look for what prints, logs or writes payloads or keys. You may log how many \
+             there are."
                 .to_owned(),
         ];
     }
@@ -149,12 +150,12 @@ pub fn of(step: Step, examination: &Examination, live: Option<&Live>) -> Vec<Str
         format!("Solved: exercise {number}.")
     }];
     if !costs.is_empty() {
-        passed.push(format!("It has its price: {}.", costs.join("; ")));
+        passed.push(format!("It has a cost: {}.", costs.join("; ")));
     }
     passed
 }
 
-/// Of a codec that passes every check by itself, and not on a server.
+/// The verdict on a codec that passes every check by itself, but not on a server.
 fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
     let compare = format!("cargo workshop compare --mine {} shows it over time.", step.number());
     let log =
@@ -163,13 +164,13 @@ fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
         Verdict::Good => return None,
         Verdict::NotDone(cause) => [
             cause,
-            "in a worker, the codec encodes and decodes for workflows and for activities, meets two \
-             keys, and some calls to the key service fail.",
+            "in a worker, the codec encodes and decodes for workflows and for activities, sees \
+             two keys, and some calls to the key service fail.",
             &log,
         ],
         Verdict::OnServer(finding, _) if finding.is_readable() => [
             "the server stores data that is not encrypted.",
-            "everybody who may look at the server can read it.",
+            "anyone with access to the server can read it.",
             "look for what your codec does not encrypt: which payloads, and in which context.",
         ],
         Verdict::OnServer(..) => [
@@ -178,7 +179,7 @@ fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
             "look at which key your codec encrypts with, and what it encrypts.",
         ],
         Verdict::Slow => [
-            "it works by itself, but a worker is slow with it.",
+            "it passes the checks by itself, but a worker is slow with it.",
             "something else holds the worker up under load, or this machine is busy.",
             &compare,
         ],

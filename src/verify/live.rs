@@ -1,5 +1,5 @@
-//! A real server and a small load, against the codec whose weakness the step cures, in the same run: the
-//! attendee's own, where there is one.
+//! A small load on a real server, with the attendee's codec and with the one whose weakness the step fixes,
+//! in the same run. The latter is the attendee's own, if they have solved that step.
 
 use std::path::{Path, PathBuf};
 
@@ -62,11 +62,11 @@ pub struct Live {
 /// What a live run shows of a codec.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict<'a> {
-    /// The codec does in a worker what it does by itself.
+    /// It passes in a worker, too.
     Good,
-    /// Not every workflow ended as expected and in time: the cause.
+    /// Not every workflow ended as expected and in time, for this reason.
     NotDone(&'static str),
-    /// The server stores something that it should not: the first of these, and how many more.
+    /// The server stores something that it should not: the first finding, and how many more there are.
     OnServer(&'a Finding, usize),
     /// It is not much faster than the other codec.
     Slow,
@@ -200,7 +200,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// A worker that exits is the codec's doing: with the other codec, it did not.
+    /// If the worker exits, the codec is the cause: with the other codec, it did not.
     fn of(measured: anyhow::Result<Measured>, keys: &Keys) -> anyhow::Result<Self> {
         match measured {
             Ok(Measured { run, histories, worker_log }) => {
@@ -225,8 +225,8 @@ impl Outcome {
     }
 }
 
-/// The step whose weakness that one cures, and the load that shows it. None for exercise 1, which ends with
-/// the codec that blocks.
+/// The step whose weakness this one fixes, and the load that shows it. `None` for exercise 1, whose solution
+/// still blocks.
 fn cures(step: Step) -> Option<(Step, Reference, ScenarioName)> {
     let (before, reference) = match step {
         Step::Start | Step::Blocking => return None,
@@ -236,15 +236,15 @@ fn cures(step: Step) -> Option<(Step, Reference, ScenarioName)> {
     Some((before, reference, ScenarioName::of(step)))
 }
 
-/// Whether there is anything to be seen.
+/// Whether the step has a live run.
 pub fn has_one(step: Step) -> bool {
     cures(step).is_some()
 }
 
-/// Runs the load with the codec that is not cured, and with the exercise's.
+/// Runs the load with the codec that has the weakness, and with the exercise's.
 ///
 /// # Errors
-/// When a server or a worker can't be had, or the step has no such run.
+/// When no server or worker can be started, or the step has no such run.
 pub async fn run(
     step: Step,
     program: PathBuf,
@@ -253,7 +253,7 @@ pub async fn run(
     root: &Path,
     folder: &Path,
 ) -> anyhow::Result<Live> {
-    let (before, reference, name) = cures(step).context("it cures nothing that a load shows")?;
+    let (before, reference, name) = cures(step).context("it fixes nothing that a load shows")?;
     // Small enough for both runs to be over in twenty seconds.
     let mut scenario = Scenario { limit_seconds: 12.0, ..name.scenario() };
     scenario.load.workflows = WORKFLOWS;
@@ -282,14 +282,14 @@ pub async fn run(
     let mine = measure(&experiment, &Contender::built(step, program)).await;
     let mine = Outcome::of(mine, &keys)?;
     let live = Live::of(&uncured, &mine);
-    // An own codec that fixes this exercise as well has nothing to compare with.
+    // An earlier codec that already has this exercise's fix is no comparison.
     if own.is_some() && matches!(live.verdict(), Verdict::Slow) {
         return Ok(Live::of(&measure(&experiment, &reference).await?.run, &mine));
     }
     Ok(live)
 }
 
-/// The attendee's own codec of that step, while it is the one that `verify` saw to solve it.
+/// The attendee's own codec of that step, if it is still the one that `verify` passed.
 async fn own(step: Step, root: &Path) -> anyhow::Result<Option<Contender>> {
     let progress = Progress::read(root).unwrap_or_default();
     let Some(solved) = progress.of(step) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What came out of a judgement, as JSON and as text.
+//! The result of `verify`, as JSON and as text.
 
 use cli_kit::{outln, term::wrap};
 use console::style;
@@ -12,7 +12,7 @@ use super::{
     subprocess::{Examination, Shown},
 };
 
-/// One exercise's. `--json` prints it as it is.
+/// The report on one exercise. `--json` prints it as it is.
 #[derive(Debug, Serialize)]
 pub struct Report {
     exercise: u8,
@@ -31,7 +31,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of a codec that was judged.
+    /// The report on a codec that was checked.
     pub fn new(step: Step, examined: Examination, live: Option<Live>) -> Self {
         let passed = examined.is_well() && live.as_ref().is_none_or(Live::is_well);
         let solved = passed && (live.is_some() || !live::has_one(step));
@@ -41,8 +41,8 @@ impl Report {
         Self { exercise, compiles: true, solved, passed, checks, leak, live, diagnosis }
     }
 
-    /// Of one of which there is no program: the compiler refuses it, or the file has a fault that no
-    /// compiler need see.
+    /// The report on a codec that could not be built: it does not compile, or `fault` says why its file can't
+    /// be read.
     pub fn of_no_program(step: Step, fault: Option<String>) -> Self {
         Self {
             exercise: step.number(),
@@ -56,14 +56,15 @@ impl Report {
         }
     }
 
-    /// The list and the diagnosis. `left_out` says why there is no live run, when there could be one.
+    /// Prints the list of checks and the diagnosis. `left_out` says why there is no live run, where there
+    /// could be one.
     pub fn print(&self, step: Step, left_out: &str) {
         for check in &self.checks {
             item(Some(check.is_kept()), &check.to_string());
         }
         if self.compiles {
             let seen = diagnosis::seen_of(self.leak);
-            item(Some(self.leak.is_none()), &format!("shows no payload and no key: {seen}"));
+            item(Some(self.leak.is_none()), &format!("leaks no payload and no key: {seen}"));
         }
         match &self.live {
             Some(live) => item(Some(live.is_well()), &format!("on a real server: {}", live.seen())),
@@ -96,7 +97,7 @@ impl Report {
     }
 }
 
-/// A line of the list, with its mark: kept, broken, or not looked at.
+/// A line of the list, with its mark: passed, failed, or not run.
 fn item(well: Option<bool>, text: &str) {
     let mark = match well {
         Some(true) => "ok  ",
@@ -110,7 +111,7 @@ fn item(well: Option<bool>, text: &str) {
     }
 }
 
-/// In green or red, on a terminal that may have colours.
+/// In green or red, on a terminal that allows colours.
 fn coloured(text: &str, well: bool) -> String {
     let text = style(text);
     if well { text.green() } else { text.red() }.to_string()

@@ -32,13 +32,13 @@ use tokio::{
 
 use crate::process::{ProcessGroup, without_users_settings};
 
-/// The slowest right codec, one that retries for as long as it may, needs half of it.
+/// The slowest correct codec, which retries for as long as it may, needs half of this.
 pub const TIME_LIMIT: Duration = Duration::from_secs(45);
-/// How often the limits are looked at.
+/// How often the limits are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// What the process has written is there at once when it has ended.
+/// Once the process has exited, what it wrote arrives at once.
 const REPORT_LIMIT: Duration = Duration::from_secs(1);
-/// Characters of what was seen that are shown: a codec's panic or error may be of any length.
+/// How many characters of a finding are shown: a codec's panic or error may have any length.
 const SHOWN_CHARACTERS: usize = 300;
 
 /// What was found.
@@ -74,22 +74,22 @@ pub enum Place {
 /// How an examination ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
-    /// All was judged.
+    /// Every check ran.
     Whole,
     /// The machine is too busy: what was seen.
     Overloaded(String),
-    /// The codec ended the program, in the middle of judging this promise.
+    /// The codec ended the program while this promise was checked.
     Exited(Option<&'static Promise>, String),
-    /// It did not come to an end, while this promise was judged.
+    /// It did not finish while this promise was checked.
     TooLong(Option<&'static Promise>),
-    /// It took too much memory, while this promise was judged.
+    /// It took too much memory while this promise was checked.
     TooLarge(Option<&'static Promise>),
-    /// It printed too much, while this promise was judged.
+    /// It printed too much while this promise was checked.
     TooLoud(Option<&'static Promise>),
 }
 
 impl Examination {
-    /// Has the worker judge its codec of that step.
+    /// Starts the worker's program so that it checks its codec.
     ///
     /// # Errors
     /// When it can't be started, or its file can't be read.
@@ -97,7 +97,7 @@ impl Examination {
         let words = folder.join("output.log");
         let output = File::create(&words)
             .with_context(|| format!("{} can't be written", words.display()))?;
-        // Its own, so that what the codec leaves there is seen, and goes.
+        // A temporary folder for this run: what the codec leaves there is found, and then removed.
         let own = TempDir::new()?;
         // The worker writes into this pipe as its standard input: standard output is the codec's.
         let (reader, writer) = io::pipe()?;
@@ -112,7 +112,7 @@ impl Examination {
         without_users_settings(&mut command);
         let mut process =
             ProcessGroup::start(&mut command).context("the worker can't be started")?;
-        // Ours would keep the pipe open.
+        // Our copy of the writing end would keep the pipe open.
         drop(command);
         let report = ReportPipe::read(reader.into())?;
         let limit = within_limits(&mut process, &words).await;
@@ -126,13 +126,13 @@ impl Examination {
         Ok(Self { checks, ended, leak: printed.or_else(written) })
     }
 
-    /// Whether all was judged, every promise is kept, and nothing was printed that should not be.
+    /// Whether every check ran and passed, and nothing was leaked.
     pub fn is_well(&self) -> bool {
         self.ended == Ended::Whole && self.checks.iter().all(Check::is_kept) && self.leak.is_none()
     }
 }
 
-/// What the process writes, read as it comes: a full pipe would stop it.
+/// What the process writes, read as it arrives, because a full pipe would block it.
 struct ReportPipe {
     written: Arc<Mutex<Vec<u8>>>,
     reading: tokio::task::JoinHandle<()>,
@@ -154,7 +154,7 @@ impl ReportPipe {
         Ok(Self { written, reading })
     }
 
-    /// All of it, when the process has ended. What the codec started may hold the pipe open.
+    /// All that was written, once the process has exited. What the codec started may hold the pipe open.
     async fn whole(mut self) -> Vec<u8> {
         if timeout(REPORT_LIMIT, &mut self.reading).await.is_err() {
             self.reading.abort();
@@ -164,8 +164,8 @@ impl ReportPipe {
     }
 }
 
-/// Kills what the codec started and what left its process group, as with `setsid`: each has inherited the
-/// folder for temporary files.
+/// Kills processes that the codec started and that left its process group, for example with `setsid`. They
+/// are found by the temporary folder that they have inherited.
 fn end_all_with(folder: &Path) {
     let mut system = System::new();
     let environment = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always);
@@ -196,7 +196,7 @@ enum Limit {
     Output,
 }
 
-/// Waits for its end, or for the limit that it reaches.
+/// Waits until the process exits or reaches a limit.
 async fn within_limits(process: &mut ProcessGroup, words: &Path) -> anyhow::Result<Limit> {
     let began = Instant::now();
     let pid = process.id().map(sysinfo::Pid::from_u32);
@@ -221,13 +221,13 @@ async fn within_limits(process: &mut ProcessGroup, words: &Path) -> anyhow::Resu
     }
 }
 
-/// What the process wrote of its findings, and if it wrote nothing of the end, how the process ended.
+/// The findings that the process wrote. If its report has no end, the process's own exit tells why.
 fn read(report: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
     let mut checks = Vec::new();
     let mut judging = Vec::new();
     let mut ended = None;
     for line in String::from_utf8_lossy(report).lines() {
-        // The last line of a process that was killed may be half a one.
+        // The last line of a killed process may be incomplete.
         let Ok(line) = serde_json::from_str(line) else { break };
         match line {
             Line::Judging(promise) => judging.push(promise),
@@ -263,8 +263,8 @@ fn read(report: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
     (checks, ended)
 }
 
-/// Whether a program of Rust said this that asked for memory and got none. With RUST_BACKTRACE, these
-/// are not its last words.
+/// Whether a Rust program reported that an allocation failed. With `RUST_BACKTRACE`, that message is not the
+/// last line.
 fn had_no_memory(output: &[u8]) -> bool {
     let words = b"memory allocation of ";
     output.windows(words.len()).any(|window| window == words)

@@ -105,11 +105,11 @@ fn a_file_that_is_no_codec_is_told() {
     let cases: [(&str, &dyn Fn()); 9] = [
         ("codec.rs is not there", &|| checkout.removes(Step::Blocking)),
         ("codec.rs is not there", &|| elsewhere("no/such/file.rs")),
-        ("codec.rs is no file", &|| {
+        ("codec.rs is not a file", &|| {
             checkout.removes(Step::Blocking);
             fs::create_dir(&path).unwrap();
         }),
-        ("codec.rs is no file", &|| elsewhere("/dev/zero")),
+        ("codec.rs is not a file", &|| elsewhere("/dev/zero")),
         ("codec.rs is empty", &|| checkout.writes(Step::Blocking, "")),
         ("codec.rs is empty", &|| checkout.writes(Step::Blocking, "\n \n")),
         ("codec.rs is not text", &|| checkout.writes(Step::Blocking, b"fn codec\xff\xfe() {}")),
@@ -236,7 +236,7 @@ fn a_codec_that_prints_what_it_encrypts_is_not_solved() {
         assert_eq!(output.status.code(), Some(1), "{misbehaves}: {report:#}");
         assert_eq!(report["leak"]["what"], *what, "{misbehaves}: {report:#}");
         assert_eq!(report["leak"]["form"], *form, "{misbehaves}: {report:#}");
-        let sentence = "Not solved yet: the codec shows what only it may read.";
+        let sentence = "Not solved yet: the codec leaks a payload or a key.";
         assert!(said.starts_with(sentence) && said.contains(what), "{misbehaves}: {said}");
     });
     let checkout = Checkout::take();

@@ -351,7 +351,7 @@ async fn requests_of_no_call(trial: &Trial, evidence: &Evidence) {
     if requests > REQUESTS_OF_NO_CALL {
         let quiet = QUIET.as_millis();
         let says = format!(
-            "it made {requests} requests for keys in {quiet} ms in which it was not called"
+            "it made {requests} requests for keys within {quiet} ms, although it was not called"
         );
         evidence.note(Kind::Storm, says);
     }

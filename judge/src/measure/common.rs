@@ -27,7 +27,7 @@ pub(super) const SHORT_STALL: Duration = Duration::from_millis(10);
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     /// No runtime to run the codec on.
-    #[error("there is no tokio runtime to run the codec on: {0}")]
+    #[error("no Tokio runtime could be started for the codec: {0}")]
     Runtime(#[from] std::io::Error),
     /// A reference codec seems to misbehave as well, here and now.
     #[error("this machine is too busy to judge: {0}")]

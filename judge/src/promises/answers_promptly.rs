@@ -13,7 +13,7 @@ pub const ANSWERS_PROMPTLY: &Promise = &Promise {
     name: "answers_promptly",
     says: "adds no wait of its own",
     fails: "every call is slow",
-    means: "Every call takes long, although the key service answers at once: each payload of each workflow pays for it.",
+    means: "Every call takes long even when the key service answers at once. That delays every payload of every workflow.",
     next: "Look for what every call does besides asking for its key: a sleep, a connection, a computation.",
     of: |_| true,
     broken_by: &[],
@@ -21,9 +21,9 @@ pub const ANSWERS_PROMPTLY: &Promise = &Promise {
     measure,
 };
 
-/// A call that need not wait takes a fiftieth of this.
+/// A call that does not wait takes a fiftieth of this.
 const SLOW: Duration = Duration::from_millis(100);
-/// Longer than this is worth a word: a worker starts once.
+/// Longer than this is reported, but no failure: a worker starts once.
 const SLOW_CONSTRUCTION: Duration = Duration::from_secs(2);
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {

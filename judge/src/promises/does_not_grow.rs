@@ -1,4 +1,4 @@
-//! Nothing is left of a call that has returned.
+//! Leaves nothing behind after a call.
 
 use crate::{
     measure::{self, Growth, JudgeError},
@@ -6,13 +6,13 @@ use crate::{
     stage::Subject,
 };
 
-/// Nothing is left of a call that has returned.
+/// Leaves nothing behind after a call.
 pub const DOES_NOT_GROW: &Promise = &Promise {
     name: "does_not_grow",
     says: "leaves nothing behind after a call",
-    fails: "something stays after each call",
-    means: "Something stays after each call. A worker makes millions of them, and runs out of it.",
-    next: "Look for what each call adds to and nothing takes away: a list, a task, an open file, a process.",
+    fails: "each call leaves something behind",
+    means: "What a call leaves behind adds up. A worker makes millions of calls, until it runs out of memory, threads or files.",
+    next: "Look for what each call adds and nothing removes: an entry in a list, a task, an open file, a process.",
     of: |_| true,
     broken_by: &[],
     alone: true,
@@ -41,7 +41,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         }
     }
     Ok(match grown.is_empty() {
-        true => Finding::kept_if(true, format!("{calls} calls later, nothing more is there")),
-        false => Finding::broken(format!("{calls} calls later there are {}", grown.join(", "))),
+        true => Finding::kept_if(true, format!("nothing has grown after {calls} calls")),
+        false => Finding::broken(format!("after {calls} calls there are {}", grown.join(", "))),
     })
 }

@@ -14,14 +14,14 @@ pub const IS_OBSERVED: &Promise = &Promise {
     says: "its calls are measured",
     fails: "nothing measures this codec",
     means: "Nothing shows how long this codec blocks its thread: its calls are not in the metrics that /metrics serves.",
-    next: "README of exercise 1, the task: what wraps a codec and records every poll, and where?",
+    next: "See the task in the README of exercise 1: what wraps a codec and records every poll, and where do you put it?",
     of: |step| step == Step::Blocking,
     broken_by: &[],
     alone: true,
     measure,
 };
 
-/// A call that is measured whole, with its wait, shows at least this share of it.
+/// Of a call that is measured from start to end, wait included, at least this share shows.
 const MEASURED: f64 = 0.9;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
@@ -34,7 +34,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         return Ok(Finding::broken(said));
     }
     if stalls < MEASURED {
-        said.push_str(&format!(", and {:.0}% of the time they waited", stalls * 100.0));
+        said.push_str(&format!(", but only {:.0}% of the time they waited", stalls * 100.0));
         return Ok(Finding::broken(said));
     }
     let mut costs = Vec::new();

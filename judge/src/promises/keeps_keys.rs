@@ -14,7 +14,7 @@ pub const KEEPS_KEYS: &Promise = &Promise {
     says: "caches a key it has had before",
     fails: "it asks for the same key again and again",
     means: "Payloads are decoded one after another. A codec that asks for its key each time waits for every stall in turn, async or not.",
-    next: "Which key did the last call have, and the one before it? Look at encode and at decode.",
+    next: "Which key did the last call use, and the one before it? Look at encode and at decode.",
     of: |step| step >= Step::BeyondAsync,
     broken_by: &[],
     alone: false,
@@ -26,6 +26,6 @@ const SEQUENTIAL: usize = 20;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let row = measure::calls_in_a_row(subject, SEQUENTIAL, STALL)?;
-    let said = format!("{SEQUENTIAL} calls one after another took {row:.1} stalls");
+    let said = format!("{SEQUENTIAL} calls one after another took as long as {row:.1} stalls");
     Ok(Finding::kept_if(row < TOGETHER, said))
 }

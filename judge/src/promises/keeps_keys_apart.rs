@@ -1,4 +1,4 @@
-//! A slow key delays only those who need it.
+//! A slow key delays only the calls that need it.
 
 use solutions::Step;
 
@@ -8,10 +8,10 @@ use crate::{
     stage::Subject,
 };
 
-/// A slow key delays only those who need it.
+/// A slow key delays only the calls that need it.
 pub const KEEPS_KEYS_APART: &Promise = &Promise {
     name: "keeps_keys_apart",
-    says: "a slow key delays only those who need it",
+    says: "a slow key delays only the calls that need it",
     fails: "a slow key holds up calls that do not need it",
     means: "One slow key holds up calls whose own key is cached.",
     next: "Look for a lock, or a slot, that all keys share.",
@@ -21,13 +21,13 @@ pub const KEEPS_KEYS_APART: &Promise = &Promise {
     measure,
 };
 
-/// A key that is cached is there in this share of a stall.
+/// A call with a cached key returns within this share of a stall.
 const CACHED: f64 = 0.5;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::keys_apart(subject, STALL)?;
     let said = format!(
-        "{} of {} other keys at once took {:.1} stalls, a call with a cached key {:.1}",
+        "{} of {} other keys at once took as long as {:.1} stalls, a call with a cached key as long as {:.1}",
         seen.could, seen.keys, seen.others, seen.at_hand
     );
     let all = seen.could == seen.keys;

@@ -15,14 +15,14 @@ pub const LETS_KEYS_EXPIRE: &Promise = &Promise {
     says: "never uses a key beyond its lifetime",
     fails: "it uses a key that has expired",
     means: "A revoked key stays in use: what is encrypted with it should not be, and what it decrypts should not decrypt.",
-    next: "KeyService::key_lifetime says how long a key may be used. Counted from when, and what happens when the next key does not come?",
+    next: "KeyService::key_lifetime says how long a key may be used. From when does that count, and what happens if the next key does not arrive?",
     of: |_| true,
     broken_by: &[Kind::Expired],
     alone: false,
     measure,
 };
 
-/// How long a key may be used, where it is judged that it is used no longer.
+/// How long a key may be used while this is checked.
 const LIFETIME: Duration = Duration::from_millis(300);
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
@@ -32,5 +32,5 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     };
     let then = if seen.failing { ", while the key service failed" } else { "" };
     let (done, age) = (seen.operation.done(), ms(seen.age));
-    Ok(Finding::broken(format!("{done} with a key of {age} that may be used for {limit}{then}")))
+    Ok(Finding::broken(format!("{done} with a key {age} old, which may be used for {limit}{then}")))
 }

@@ -15,7 +15,7 @@ pub const NEEDS_NO_THREAD: &Promise = &Promise {
     name: "needs_no_thread",
     says: "needs no thread for a wait",
     fails: "every wait occupies a thread",
-    means: "Every wait still occupies a thread that does nothing else. Under load these are many, and the pool is finite.",
+    means: "Every wait still occupies a thread that does nothing else. Under load there are many waits, and the pool is finite.",
     next: "The key service has a second call. Which of the two needs a thread?",
     of: |step| step >= Step::Async,
     broken_by: &[],
@@ -28,10 +28,10 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         return Ok(Finding::kept_if(true, "this system does not count threads".to_owned()));
     };
     let said = format!(
-        "threads for one stall, and for {AT_ONCE} at once: {} and {} to encode, {} and {} to decode",
+        "one stall and {AT_ONCE} stalls at once needed {} and {} threads to encode, {} and {} to decode",
         encode.one, encode.many, decode.one, decode.many
     );
-    // A runtime of its own has as many as the machine has processors.
+    // A runtime of the codec's own has as many threads as the machine has processors.
     let own = thread::available_parallelism().map_or(1, NonZero::get) + SHARED;
     let few = |seen: Threads| seen.one <= own && seen.many <= seen.one + SHARED;
     Ok(Finding::kept_if(few(encode) && few(decode), said))

@@ -13,7 +13,7 @@ pub const PASSES_ERRORS_ON: &Promise = &Promise {
     name: "passes_errors_on",
     says: "returns the key service's errors, and no others",
     fails: "it does not return the key service's errors",
-    means: "When the key service fails, Temporal retries the task, if the codec returns the error. What is encrypted all the same has the wrong key or none, and a retry loop is a storm of requests.",
+    means: "If the codec returns the error, Temporal retries the task later. A codec that encrypts anyway uses the wrong key or none, and a retry loop in the codec floods the key service with requests.",
     next: "Follow an error from the key service to what encode and decode return.",
     of: |_| true,
     broken_by: &[Kind::NoKey, Kind::UndueError, Kind::Storm],
@@ -28,14 +28,14 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let (kept, said) = if !seen.answered {
         (false, format!("no answer while the key service failed, after {requests} for one key"))
     } else if !seen.returned_error {
-        (false, "the key service failed, and a call returned no error".to_owned())
+        (false, "the key service failed, but a call returned no error".to_owned())
     } else if calls > ATTEMPTS as u64 {
         (false, format!("an error only after {requests} for one key"))
     } else if !seen.recovers {
         (false, "errors for 3 s after the key service worked again".to_owned())
     } else if seen.encrypted_without > SHARED {
         let times = seen.encrypted_without;
-        (false, format!("{times} times the key service gave no key, and it encrypted all the same"))
+        (false, format!("{times} times the key service gave no key, but it encrypted anyway"))
     } else {
         (true, format!("after {requests}"))
     };

@@ -25,6 +25,6 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let calls = subject.evidence.calls();
     Ok(Finding::kept_if(
         true,
-        format!("{calls} calls: none, empty, 2 MiB, 1,000 in a call, two keys"),
+        format!("{calls} calls: no payload, empty, 2 MiB, 1,000 in a call, two keys"),
     ))
 }

@@ -23,10 +23,6 @@ pub const RELEASES_THREAD: &Promise = &Promise {
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::one_stall(subject, Operation::Encode, STALL)?;
-    let said = format!(
-        "blocked it for {} at most, in a stall of {}",
-        ms(seen.longest_poll),
-        ms(seen.stall)
-    );
+    let said = format!("longest block {}, in a stall of {}", ms(seen.longest_poll), ms(seen.stall));
     Ok(Finding::kept_if(seen.releases_thread(), said))
 }

@@ -14,7 +14,7 @@ pub const SHARES_CALLS: &Promise = &Promise {
     name: "shares_calls",
     says: "asks once for a key that many callers need",
     fails: "callers that need the same key do not share one request",
-    means: "When a key is missing, every caller asks for it, or all lose it with the one that asked: a slow key service gets fifty requests instead of one.",
+    means: "When a key is missing, every caller asks for it, or all fail when the one that asked is cancelled. A slow key service gets fifty requests instead of one.",
     next: "What does the second caller do while the first is waiting for the same key? And if the first is cancelled?",
     of: |step| step >= Step::BeyondAsync,
     broken_by: &[],
@@ -29,13 +29,13 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::one_call_for_many(subject, CALLERS, STALL)?;
     let mut said = format!("{CALLERS} callers that need the same key made {} requests", seen.calls);
     if seen.calls > SHARED as u64 || seen.could < seen.callers {
-        said.push_str(&format!(", and {} of them got it", seen.could));
+        said.push_str(&format!(", but only {} of them got it", seen.could));
         return Ok(Finding::broken(said));
     }
     let (could, followers) = measure::when_the_first_is_cancelled(subject, STALL)?;
     if could < followers {
         let said = format!(
-            "the first caller was cancelled, and {could} of {followers} others got the key"
+            "the first caller was cancelled, and then only {could} of {followers} others got the key"
         );
         return Ok(Finding::broken(said));
     }
@@ -43,7 +43,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let mut costs = Vec::new();
     if failure.calls > ATTEMPTS as u64 {
         costs.push(format!(
-            "a call that fails is made again by each who waited for it: {} for {}",
+            "each caller that waited for a failed request repeats it: {} requests for {} callers",
             failure.calls, failure.callers
         ));
     }

@@ -14,20 +14,20 @@ pub const STALLS_TOGETHER: &Promise = &Promise {
     says: "concurrent waits overlap",
     fails: "calls wait for each other",
     means: "Calls wait for each other: under load the last one waits for all the stalls before it.",
-    next: "Look for what only one call can have at a time, and keeps across an await.",
+    next: "Look for something that only one call can hold at a time, and that it holds across an await.",
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[],
     alone: true,
     measure,
 };
 
-/// Calls at once where nothing need limit them.
+/// Calls at once where nothing has to limit them.
 const UNLIMITED: usize = 100;
 /// Threads of a small blocking pool.
 const SMALL_POOL: usize = 2;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    // Step 2 may use a thread for each; from step 3 on it has to do without.
+    // Step 2 may use a thread for each wait; from step 3 on no wait may need one.
     let without_threads = subject.step >= Step::Async;
     let pool = if without_threads { 1 } else { AT_ONCE };
     let row = |operation, calls| {
@@ -35,14 +35,14 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     };
     let (encode, decode) = (row(Operation::Encode, AT_ONCE)?, row(Operation::Decode, AT_ONCE)?);
     let said = format!(
-        "{AT_ONCE} stalls at once took as long as {encode:.1} to encode, {decode:.1} to decode"
+        "{AT_ONCE} stalls at once took as long as {encode:.1} in sequence to encode, {decode:.1} to decode"
     );
     let mut costs = Vec::new();
     if encode.max(decode) >= TOGETHER {
         if without_threads {
             return Ok(Finding::broken(said));
         }
-        // One thread with a queue also lets the worker go.
+        // One thread with a queue also keeps the worker's thread free.
         costs.push("stalls wait for each other".to_owned());
     }
     let of_one = measure::stalls_of_one_call(subject, AT_ONCE, pool, STALL)?;
@@ -52,15 +52,14 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     if without_threads {
         let row = row(Operation::Encode, UNLIMITED)?.max(row(Operation::Decode, UNLIMITED)?);
         if row >= TOGETHER {
-            costs.push(format!("{UNLIMITED} stalls at once take as long as {row:.1}"));
+            costs.push(format!("{UNLIMITED} stalls at once take as long as {row:.1} in sequence"));
         }
     } else if let Some(operations) = Threads::of(subject, FEW_AT_ONCE, SMALL_POOL)?
         && let Some(Threads { one, many }) = operations.into_iter().max_by_key(|seen| seen.many)
         && many > one + SHARED
     {
         costs.push(format!(
-            "threads of its own, {one} for one stall and {many} for {FEW_AT_ONCE} at once: no setting \
-             of tokio's limits them"
+            "it starts its own threads, {one} for one stall and {many} for {FEW_AT_ONCE} at once: no Tokio setting limits them"
         ));
     }
     Ok(Finding::kept_at(costs, said))

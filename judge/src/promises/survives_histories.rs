@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order, every call ends as it must.
+//! Every call ends correctly, whatever happens in whatever order.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::{
     stage::Subject,
 };
 
-/// Whatever happens, in whatever order, every call ends as it must.
+/// Every call ends correctly, whatever happens in whatever order.
 pub const SURVIVES_HISTORIES: &Promise = &Promise {
     name: "survives_histories",
-    says: "every call ends as it must, whatever happens in whatever order",
+    says: "every call ends correctly, whatever happens in whatever order",
     fails: "a call never returned",
     means: "A sequence of stalls, failures, new keys and cancelled calls leaves this codec unable to answer.",
     next: "Play the sequence through on paper: what does the codec keep from one call to the next?",

@@ -24,7 +24,7 @@ pub const WAITS_FOR_KEY: &Promise = &Promise {
     measure,
 };
 
-/// Longer than anyone's deadline for a call that takes 400 ms in the workshop.
+/// Longer than any sensible deadline for a call that takes 400 ms in the workshop.
 const LONG_STALL: Duration = Duration::from_millis(2500);
 /// A codec that waits needs a hundredth of this share of its thread's time.
 const BUSY: f64 = 0.5;
@@ -33,7 +33,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::one_stall(subject, Operation::Encode, STALL)?;
     let mut said = format!("the key took {}, the call {}", ms(seen.stall), ms(seen.wall));
     if !seen.waits() {
-        said.push_str("; the request for the key was not waited for, or not made");
+        said.push_str("; it did not wait for the key, or did not ask for one");
         return Ok(Finding::broken(said));
     }
     let mut costs = Vec::new();
@@ -55,10 +55,10 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
             return Ok(Finding::broken(said));
         }
     }
-    // Many calls that block would take very long, and that is another promise.
+    // Many blocking calls would take very long, and another check reports them.
     if seen.releases_thread() && subject.step < Step::BeyondAsync {
         let (done, keys) = measure::requests_at_once(subject, AT_ONCE, STALL)?;
-        // The last step promises it, and when they expire.
+        // In the last step, sharing and expiry are checks of their own.
         if keys < done as u64 {
             costs.push(format!("keys are shared: {keys} requests for {done} calls"));
         }

@@ -14,7 +14,7 @@ pub const WAITS_QUIETLY: &Promise = &Promise {
     name: "waits_quietly",
     says: "waits without keeping the thread busy",
     fails: "it keeps the thread busy while it waits",
-    means: "It checks again and again whether its key has come. No poll blocks, and the thread is never free.",
+    means: "It checks again and again whether its key has come. No poll blocks, but the thread is never free.",
     next: "A future that waits is woken once, by whatever it waits for.",
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[Kind::Spun],

@@ -12,7 +12,7 @@ pub const WIRE_FORMAT: &Promise = &Promise {
     name: "wire_format",
     says: "reads and writes the format of Temporal's samples, and refuses bad payloads",
     fails: "it does not keep to the wire format",
-    means: "Another worker or client could not read what this codec writes, or this codec accepts what it must refuse.",
+    means: "Other workers or clients can't read what this codec writes, or it accepts what it must refuse.",
     next: "Compare encode and decode with those the exercise starts with: only the wait should change.",
     of: |_| true,
     broken_by: &[Kind::Accepted],
@@ -22,5 +22,5 @@ pub const WIRE_FORMAT: &Promise = &Promise {
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let wrong = measure::wire_format(subject)?;
-    Ok(Finding::none_wrong(&wrong, "every test vector of another implementation"))
+    Ok(Finding::none_wrong(&wrong, "all test vectors of another implementation"))
 }

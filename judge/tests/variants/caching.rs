@@ -68,7 +68,7 @@ fn right() -> Vec<Variant> {
                 let slots = Slots::default();
                 gets_keys(keys, move |keys, which| slots.clone().get(keys, which))
             },
-            expected: last(AtACost("is made again by each who waited")),
+            expected: last(AtACost("waited for a failed request repeats it")),
         },
         Variant {
             name: "asks again before a key ends, and uses it until then",
@@ -76,7 +76,7 @@ fn right() -> Vec<Variant> {
                 let slots = Slots::default();
                 gets_keys(keys, move |keys, which| slots.clone().refreshed(keys, which))
             },
-            expected: last(AtACost("is made again by each who waited")),
+            expected: last(AtACost("waited for a failed request repeats it")),
         },
         Variant {
             name: "a task for each call, which can't be cancelled",

@@ -130,7 +130,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     async move { Ok(seal_all(&receiver.await??, payloads)?) }
                 })
             },
-            expected: each(AtACost("threads of its own"), THREADS),
+            expected: each(AtACost("starts its own threads"), THREADS),
         },
         // Waiting without a thread.
         Variant {

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Each who waits for a call that fails makes it again.
-const AGAIN: Verdict = AtACost("is made again by each who waited");
+const AGAIN: Verdict = AtACost("waited for a failed request repeats it");
 
 type Key = Result<DataKey, AnyError>;
 

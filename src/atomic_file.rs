@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, and what they are told by.
+//! Files that exist complete or not at all, their locks, and their digests.
 
 use std::{
     fs::{File, Permissions, TryLockError},
@@ -11,28 +11,28 @@ use jiff::Timestamp;
 use ring::digest::{self, Digest};
 use tempfile::{Builder, NamedTempFile};
 
-/// Writes a file that takes the place of the one at `path`, if there is one. Whoever reads, and whatever
-/// is killed or fails meanwhile, there is the old content or the new one. It gets those permissions, else
-/// what the system gives a new file.
+/// Writes a file that replaces the one at `path`, if there is one. A reader sees either the old content or
+/// the new, even if this program is killed or fails meanwhile. The file gets those permissions, or else a new
+/// file's default.
 ///
 /// # Errors
-/// When it can't be written; what was there is as it was.
+/// When it can't be written; the old file is then unchanged.
 pub fn replace(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     let file = beside(path, content)?;
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
     }
     file.persist(path).map_err(|error| error.error)?;
-    // It is in its place. Where a folder can't be synced, the system does it in its time.
+    // The file is already in place. If the folder can't be synced, the system will write it later.
     sync_folder(path).ok();
     Ok(())
 }
 
-/// Writes a new file into a folder: `<stem>-<time in UTC>.<extension>`, or with `-2` and so on behind the
-/// time where that name is taken. When this returns, the file is on the disk.
+/// Writes a new file into a folder: `<stem>-<time in UTC>.<extension>`, or with `-2` and so on after the time
+/// if that name is taken. When this returns, the file is on the disk.
 ///
 /// # Errors
-/// When it can't be written; there is no such file then.
+/// When it can't be written; then there is no new file.
 pub fn create(folder: &Path, stem: &str, extension: &str, content: &[u8]) -> io::Result<PathBuf> {
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let names = (1_u32..).map(|count| match count {
@@ -42,7 +42,7 @@ pub fn create(folder: &Path, stem: &str, extension: &str, content: &[u8]) -> io:
     let mut file = beside(&folder.join(stem), content)?;
     for name in names {
         let path = folder.join(name);
-        // Never over another one, and whoever asks for the same name at the same time gets the next.
+        // Never overwrites a file: a process that wants the same name at the same time gets the next one.
         match file.persist_noclobber(&path) {
             Ok(_) => {
                 sync_folder(&path)?;
@@ -55,8 +55,8 @@ pub fn create(folder: &Path, stem: &str, extension: &str, content: &[u8]) -> io:
     Err(io::Error::other("every name is taken"))
 }
 
-/// Waits for the lock on that file; runs `waiting` first if another process holds it. Dropping what this
-/// returns releases the lock, and so does the end of this program, whatever ends it.
+/// Waits for the lock on that file; runs `waiting` first if another process holds it. Dropping the returned
+/// value releases the lock, and so does the end of this program, however it ends.
 ///
 /// # Errors
 /// When it can't be locked.
@@ -73,11 +73,11 @@ pub fn lock(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
     Ok(lock)
 }
 
-/// A file in the same folder, as only there it can take the other one's place at once; on the disk when
-/// this returns, and removed when it is dropped.
+/// A temporary file in the same folder, because only there a rename is atomic. It is on the disk when this
+/// returns, and removed when dropped.
 fn beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    // What every new file gets; the system's mask takes its part.
+    // The default for new files, before the umask.
     let everybody = Permissions::from_mode(0o666);
     let mut file = Builder::new().prefix(".new-").permissions(everybody).tempfile_in(folder)?;
     file.write_all(content)?;
@@ -85,7 +85,7 @@ fn beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// A new name is on the disk when its folder is.
+/// A new name is on the disk once its folder is synced.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -28,7 +28,7 @@ use crate::{
     verify::{self, VerifyArgs},
 };
 
-/// Unblock: what a blocking payload codec does to a Temporal worker, and how to cure it.
+/// Unblock: what a blocking payload codec does to a Temporal worker, and how to fix it.
 #[derive(Parser)]
 #[command(name = "workshop", bin_name = "cargo workshop", version)]
 pub struct Cli {
@@ -63,11 +63,11 @@ enum Command {
     Solve(SolveArgs),
     /// Put back a codec that `reset` or `solve` saved
     Restore(RestoreArgs),
-    /// Start Temporal, Prometheus and Grafana; see how they are; end them
-    // Not at its flags: those are the program `stack`'s, too.
+    /// Start, check or stop Temporal, Prometheus and Grafana
+    // Not with the flags: the program `stack` has the same ones.
     #[command(after_help = "Examples:
   cargo workshop stack                      # until Ctrl-C
-  cargo workshop stack --without grafana    # on a machine that has none
+  cargo workshop stack --without grafana    # on a machine without Grafana
   cargo workshop stack --detach             # until `cargo workshop stack down`")]
     Stack(StackArgs),
     /// Start only the Temporal server
@@ -81,19 +81,19 @@ enum Command {
   cargo workshop check-worker http://127.0.0.1:9464/metrics
   cargo workshop check-worker worker-1:9464 --record slow --anonymous")]
     CheckWorker(Box<CheckArgs>),
-    /// Print what a shell needs to complete commands and flags
+    /// Print a shell script that completes commands and flags
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
     /// Download and build everything for working offline, and check it
     Prefetch(PrefetchArgs),
-    /// The worker of an exercise, or of a solution: what `cargo run --bin worker` becomes
+    /// Run the worker of an exercise or of a solution, as `cargo run --bin worker` does
     #[command(hide = true, version)]
     Worker(Box<ExerciseWorkerArgs>),
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Runs the command.
     ///
     /// # Errors
     /// Those of the command.

@@ -1,4 +1,4 @@
-//! The exercises on disk: their files, the programs that they build, and what is solved.
+//! The exercises on disk: their files, the programs that are built from them, and which are solved.
 
 mod build;
 mod codec;

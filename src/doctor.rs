@@ -1,4 +1,4 @@
-//! `workshop doctor`: what is here, what is wrong, and what to do about it.
+//! `workshop doctor`: checks this machine, and reports what is wrong and how to fix it.
 
 use std::{
     env, fs,
@@ -29,11 +29,11 @@ use sysinfo::{Disks, System};
 use tokio::runtime;
 
 const GIB: u64 = 1 << 30;
-/// A debug build of everything, and room for a comparison and its logs.
+/// Enough for a debug build of everything, and for a comparison and its logs.
 const DISK: u64 = 6 * GIB;
-/// The compiler and the linker of the SDK, with a server beside them.
+/// Enough for compiling and linking the SDK while a server runs.
 const MEMORY: u64 = 2 * GIB;
-/// Clocks of one machine agree better than this; of a virtual machine that slept, they do not.
+/// Clocks on one machine differ by less than this, unless a virtual machine was suspended.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// The flags of `workshop doctor`.
@@ -56,13 +56,13 @@ pub struct DoctorArgs {
     server: ServerArgs,
 }
 
-/// How a thing is.
+/// The state of a checked item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum CheckState {
     /// As it should be.
     Ok,
-    /// Worth knowing, and nothing to mend.
+    /// Worth knowing, but nothing to fix.
     Note,
     /// Something won't work like this.
     Wrong,
@@ -93,7 +93,7 @@ impl DoctorCheck {
     }
 }
 
-/// Looks at everything, and says how it is. Nothing is changed.
+/// Checks everything and reports it. Changes nothing.
 ///
 /// # Errors
 /// When this is not the workshop's folder, or a setting can't be read.
@@ -124,7 +124,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         outln!("{}", serde_json::to_string_pretty(&checks)?);
     } else {
         let line = |state: &str, what: &str, text: &str| {
-            // As wide as what stands before the text.
+            // The width of the columns before the text.
             const INDENT: usize = 24;
             outln!("{}", wrap(&format!("{state:6} {what:16} {text}"), INDENT));
         };
@@ -143,8 +143,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         let of_the_stack =
             [programs::BASH, programs::PROCESS_COMPOSE, programs::PROMETHEUS, programs::GRAFANA];
         if of_the_stack.into_iter().any(|program| is_wrong(program.name)) {
-            let without = "The exercises can be done without the stack: `cargo workshop server` is a \
-                           server, and `cargo workshop doctor --no-stack` looks only at what it needs.";
+            let without = "You can do the exercises without the stack: `cargo workshop server` \
+                           starts a server, and `cargo workshop doctor --no-stack` checks only \
+                           what that needs.";
             outln!("\n{}", wrap(without, 0));
         }
     }
@@ -172,7 +173,7 @@ fn git(root: &Path) -> DoctorCheck {
     }
 }
 
-/// Without the stack, nobody needs a Temporal CLI beforehand.
+/// Without the stack, the Temporal CLI need not be installed beforehand.
 fn temporal_or_none(root: &Path) -> DoctorCheck {
     match programs::TEMPORAL.find(root) {
         Ok(_) => program(programs::TEMPORAL, root),
@@ -197,8 +198,8 @@ fn stack_ports(services: &[Service], checkout: &Checkout, asker: &Asker) -> Vec<
             DoctorCheck::note(
                 "ports",
                 format!(
-                    "a Temporal server runs already, at {address}: use it, or stop it before you \
-                     start the stack"
+                    "a Temporal server is already running at {address}: use it, or stop it before \
+                     you start the stack"
                 ),
             )
         });
@@ -223,9 +224,9 @@ fn running(service: Service, checkout: &Checkout, asker: &Asker) -> DoctorCheck 
         Ok(()) => DoctorCheck::ok("stack", format!("{service} is healthy, at {address}")),
         Err(error) => DoctorCheck::wrong(
             "stack",
-            format!("the stack runs, and {service} at {address} is not healthy: {error:#}"),
+            format!("the stack is running, but {service} at {address} is not healthy: {error:#}"),
             format!(
-                "read {}; if the stack was started without it, say --without {service} here, too",
+                "read {}; if the stack was started without it, add --without {service} here, too",
                 checkout.log(service.name()).display()
             ),
         ),
@@ -263,13 +264,13 @@ fn metrics_ports(settings: &Settings, asker: &Asker) -> Vec<DoctorCheck> {
 
 fn disk(root: &Path) -> DoctorCheck {
     let disks = Disks::new_with_refreshed_list();
-    // The one that is mounted nearest above.
+    // The file system with the longest mount point above the folder.
     let disk = disks
         .iter()
         .filter(|disk| root.starts_with(disk.mount_point()))
         .max_by_key(|disk| disk.mount_point().components().count());
     let Some(disk) = disk else {
-        return DoctorCheck::note("disk", "this system does not tell how much room there is");
+        return DoctorCheck::note("disk", "this system does not report how much space is free");
     };
     enough("disk", "free where the workshop is", disk.available_space(), DISK, "make room")
 }
@@ -277,7 +278,7 @@ fn disk(root: &Path) -> DoctorCheck {
 fn memory() -> DoctorCheck {
     let mut system = System::new();
     system.refresh_memory();
-    let what_to_do = "end what else runs; with one build at a time it needs less: cargo build -j 1";
+    let what_to_do = "stop other programs, or build with less memory: cargo build -j 1";
     enough("memory", "free for builds and services", system.available_memory(), MEMORY, what_to_do)
 }
 
@@ -293,14 +294,14 @@ fn enough(
     if bytes >= needed {
         return DoctorCheck::ok(what, seen);
     }
-    DoctorCheck::wrong(what, format!("{seen}, and {:.0} are needed", gib(needed)), what_to_do)
+    DoctorCheck::wrong(what, format!("{seen}; {:.0} are needed", gib(needed)), what_to_do)
 }
 
-/// A clock that is wrong makes pictures empty (the browser asks for another time than Prometheus
-/// has) and certificates invalid.
+/// With a wrong clock, dashboards are empty, because the browser asks for another time than Prometheus has,
+/// and certificates look invalid.
 fn clock(root: &Path, settings: &Settings, asker: &Asker) -> DoctorCheck {
     let now = SystemTime::now();
-    let what_to_do = "set the clock: a virtual machine that slept is often behind";
+    let what_to_do = "set the clock: in a virtual machine that was suspended, it is often slow";
     let written = fs::metadata(root.join("Cargo.lock")).and_then(|file| file.modified());
     if let Ok(ahead) = written.unwrap_or(now).duration_since(now)
         && ahead > CLOCKS_DIFFER
@@ -323,7 +324,7 @@ fn clock(root: &Path, settings: &Settings, asker: &Asker) -> DoctorCheck {
     DoctorCheck::ok("clock", format!("{here}, and {service}'s agrees"))
 }
 
-/// The server that worker and starter would talk to.
+/// The server that the worker and the starter would connect to.
 fn server(args: &ServerArgs) -> anyhow::Result<DoctorCheck> {
     let named = args.address.is_some() || env::var_os("TEMPORAL_ADDRESS").is_some();
     let server = Server::choose(args)?;
@@ -333,7 +334,7 @@ fn server(args: &ServerArgs) -> anyhow::Result<DoctorCheck> {
     let address = server.address();
     Ok(match connected {
         Ok(_) => DoctorCheck::ok("server", format!("a Temporal server answers at {address}")),
-        // Named by somebody, it should be there.
+        // A server that was named explicitly should be there.
         Err(error) if named => {
             DoctorCheck::wrong("server", format!("{error:#}"), "start it, or name another")
         }
@@ -369,8 +370,10 @@ fn scraped(settings: &Settings, asker: &Asker) -> DoctorCheck {
         (_, false) => DoctorCheck::note("scrape", format!("no worker runs at {worker} yet")),
         (_, true) => DoctorCheck::wrong(
             "scrape",
-            format!("a worker answers at {worker}, and Prometheus asks {asked} in vain"),
-            format!("end the stack, set {}, start it again", settings::WORKER_METRICS_PORT),
+            format!(
+                "a worker answers at {worker}, but Prometheus scrapes {asked}, where no worker answers"
+            ),
+            format!("stop the stack, set {}, start it again", settings::WORKER_METRICS_PORT),
         ),
     }
 }

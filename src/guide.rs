@@ -1,4 +1,4 @@
-//! What leads an attendee through the exercises.
+//! The commands that guide an attendee through the exercises.
 
 pub mod edit;
 pub mod hints;

@@ -11,7 +11,7 @@
 //! | `course` | the exercises on disk: their files, how they are built, what is solved |
 //! | `temporal` | the Temporal CLI, found or installed, and its dev server |
 //! | `branches` | the steps as branches of the local repository |
-//! | `prefetch` | all that a day without the network needs, and a bundle of it |
+//! | `prefetch` | downloads everything for working offline, or writes it to a bundle |
 //! | `doctor` | what is here, what is wrong, what to do |
 //! | `process`, `atomic_file` | processes that leave nothing behind; files that are whole or not there |
 //!

@@ -1,4 +1,4 @@
-//! Processes: one with all that it starts, and work that a signal ends.
+//! Process groups, and work that a signal stops.
 
 use std::{io, num::NonZeroUsize, process::ExitStatus, thread};
 
@@ -15,11 +15,12 @@ use tokio::{
     runtime,
 };
 
-/// A process in a process group of its own. Dropping it kills the group: what the process started
-/// (the compiler of cargo, a codec's own child) does not outlive whoever waits for it.
+/// A process in its own process group. Dropping it kills the whole group, so what the process started
+/// (cargo's compiler, a codec's own child) does not outlive the program that waits for it.
 pub struct ProcessGroup {
     leader: Child,
-    /// Its number, also when the leader is gone: what it has started may still be there.
+    /// The group's id. It stays valid after the leader has exited, because what the leader started may still
+    /// run.
     id: Option<Pid>,
 }
 
@@ -27,14 +28,14 @@ impl ProcessGroup {
     /// Starts it.
     ///
     /// # Errors
-    /// When the system can't.
+    /// When the system can't start it.
     pub fn start(command: &mut Command) -> io::Result<Self> {
         let leader = command.process_group(0).kill_on_drop(true).spawn()?;
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Self { leader, id })
     }
 
-    /// Its process; none when it has ended, and that was seen.
+    /// Its process id; `None` once it has exited and been waited for.
     pub fn id(&self) -> Option<u32> {
         self.leader.id()
     }
@@ -47,7 +48,7 @@ impl ProcessGroup {
         self.leader.try_wait()
     }
 
-    /// Kills all of it, and waits for the leader's end: then nothing more is written.
+    /// Kills the whole group, and waits until the leader has exited: then nothing more is written.
     ///
     /// # Errors
     /// When the system can't say.
@@ -63,7 +64,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Hands on each line of its stdout as it comes, and waits for its end.
+    /// Passes on each line of its stdout as it arrives, and waits until it exits.
     ///
     /// # Errors
     /// When the system can't say.
@@ -79,7 +80,7 @@ impl ProcessGroup {
         self.leader.wait().await
     }
 
-    /// Waits for its end; with what it wrote to its stdout, if that is a pipe.
+    /// Waits until it exits. Returns what it wrote to stdout, if that is a pipe.
     ///
     /// # Errors
     /// When the system can't say.
@@ -98,19 +99,19 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// Variables of the user's shell that would change what is measured, or what a worker shows: how much it logs,
-/// how many threads a runtime has, which keys it uses. `RUST_BACKTRACE` stays: it explains a panic.
+/// Environment variables that would change what is measured or what a worker prints: its log level, its
+/// number of threads, its keys. `RUST_BACKTRACE` stays, because it explains a panic.
 const OF_THE_USER: [&str; 5] =
     ["RUST_LOG", "TOKIO_WORKER_THREADS", KEYS_VARIABLE, KEY_FILE_VARIABLE, ACTIVE_KEY_VARIABLE];
 
-/// Runs a program that is measured without the user's settings, the same in every shell.
+/// Runs a measured program without the user's settings, so that it behaves the same in every shell.
 pub fn without_users_settings(measured: &mut Command) {
     for name in OF_THE_USER {
         measured.env_remove(name);
     }
 }
 
-/// The same for a worker of the user's own server: that one's keys are needed there.
+/// The same for a worker of the user's own server, which needs that server's keys.
 pub fn without_users_settings_but_keys(measured: &mut Command) {
     let is_key = |name: &str| name.starts_with("CODEC_");
     for name in OF_THE_USER.into_iter().filter(|name| !is_key(name)) {
@@ -118,8 +119,8 @@ pub fn without_users_settings_but_keys(measured: &mut Command) {
     }
 }
 
-/// Does the work on a runtime of its own, and gives it up at a signal: dropping it kills what it
-/// started. `lost` says what that means.
+/// Does the work on a new runtime, and cancels it at a signal: dropping it kills what it started. `lost` is
+/// the second half of the message.
 ///
 /// # Errors
 /// Those of the work, or that it was interrupted.
@@ -130,7 +131,7 @@ pub fn until_interrupted(
     until_signal(work, |signal| Err(Failure::interrupted(format!("{signal}; {lost}")).into()))
 }
 
-/// The same for work that has no end: Ctrl-C is the normal way to stop it, and not an error.
+/// The same for work without an end: Ctrl-C is the normal way to stop it, so it is not an error.
 ///
 /// # Errors
 /// Those of the work, or that another signal stopped it.
@@ -151,8 +152,8 @@ fn until_signal(
     work: impl Future<Output = anyhow::Result<Exit>>,
     stopped: impl FnOnce(&'static str) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    // As many threads as there are processors, whatever TOKIO_WORKER_THREADS says: it is meant for other
-    // programs, and tokio panics at a value that is not a number.
+    // One thread per processor, whatever TOKIO_WORKER_THREADS says: that is meant for other programs, and
+    // Tokio panics if it is not a number.
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;

@@ -1,8 +1,8 @@
 //! The reference codec of each step.
 //!
-//! Each codec stands in a folder of its own beside this package's `src`, in the form in which an
-//! attendee meets it: one `codec.rs` with one entry, `codec`. They differ only where they wait for
-//! a key, and solution N is byte for byte the start of exercise N+1.
+//! Each codec has a folder beside this package's `src`, in the form that attendees know: one `codec.rs` with
+//! one entry point, `codec`. They differ only in where they wait for a key. Solution N is, byte for byte, the
+//! starting code of exercise N+1.
 
 use codec_kit::{AnyCodec, KeyService};
 
@@ -17,14 +17,14 @@ mod spawn_blocking;
 #[path = "../00-start/codec.rs"]
 mod start;
 
-/// A number that is no exercise's.
+/// There is no exercise with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no exercise {0}: they are 1 to {last}", last = Step::EXERCISES.len())]
+#[error("there is no exercise {0}; choose 1 to {last}", last = Step::EXERCISES.len())]
 pub struct NoSuchExercise(u8);
 
-/// A number that is no solution's.
+/// There is no solution with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no solution {0}: they are 0 to {last}", last = Step::EXERCISES.len())]
+#[error("there is no solution {0}; choose 0 to {last}", last = Step::EXERCISES.len())]
 pub struct NoSuchSolution(u8);
 
 /// A step of the workshop.
@@ -38,7 +38,7 @@ pub enum Step {
     SpawnBlocking,
     /// 03-async-codec: waits without a thread.
     Async,
-    /// 04-beyond-async: keeps keys, and seldom waits.
+    /// 04-beyond-async: caches keys, and rarely waits.
     BeyondAsync,
 }
 

@@ -8,14 +8,14 @@ use cli_kit::{
     term,
 };
 
-/// The program's name, as completions and manual pages have it. A shell completes the words after a
-/// command, and `cargo workshop` is two words.
+/// The program's name in completions and manual pages. A shell completes the words after a command, but
+/// `cargo workshop` is two words.
 const NAME: &str = "workshop";
 
 /// The flags of `workshop completions`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "They complete the command `workshop`. Where the program is not on PATH, a function is one:
+    after_help = "The completions are for a command `workshop`. If it is not on your PATH, define a function:
 
   workshop() { cargo workshop \"$@\"; }               # bash, zsh
   function workshop; cargo workshop $argv; end      # fish
@@ -26,7 +26,7 @@ Examples:
   cargo workshop completions fish > ~/.config/fish/completions/workshop.fish"
 )]
 pub struct CompletionsArgs {
-    /// For which shell
+    /// The shell
     shell: Shell,
 }
 
@@ -34,10 +34,10 @@ pub struct CompletionsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   cargo workshop man | man -l -                  # read it
-  cargo workshop man verify | man -l -           # that of a command
+  cargo workshop man verify | man -l -           # the page of one command
   cargo workshop man > ~/.local/share/man/man1/workshop.1")]
 pub struct ManArgs {
-    /// The page of this command instead of the program's
+    /// Print the page of this command instead
     command: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct ManArgs {
 /// # Errors
 /// When stdout can't be written.
 pub fn completions(args: &CompletionsArgs, mut program: Command) -> anyhow::Result<Exit> {
-    // Into memory, as it would panic where stdout can't be written.
+    // Written to memory first: the library panics if stdout can't be written.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, NAME, &mut script);
     term::print(script);
@@ -58,7 +58,7 @@ pub fn completions(args: &CompletionsArgs, mut program: Command) -> anyhow::Resu
 /// # Errors
 /// When there is no such command, or stdout can't be written.
 pub fn man(args: &ManArgs, program: Command) -> anyhow::Result<Exit> {
-    // Built: that gives each command its whole name.
+    // `build` gives each command its full name.
     let mut program = program.bin_name(NAME);
     program.build();
     let command = match &args.command {

@@ -1,5 +1,5 @@
-//! Builds an exercise's worker, by cargo: a program of its own for each, which this one does not link, so
-//! that half-written code stops nothing but its own exercise.
+//! Builds an exercise's worker with cargo. Each exercise has its own program, which this one does not link,
+//! so half-written code affects only its own exercise.
 
 use std::{
     env,
@@ -18,20 +18,20 @@ use tokio::process::Command;
 use super::exercise;
 use crate::process::ProcessGroup;
 
-/// What to say of an exercise whose worker could not be built.
+/// The error for an exercise whose worker could not be built.
 pub fn does_not_compile(step: Step) -> Failure {
     Failure::usage(format!(
-        "{} does not compile, so there is nothing to run: the compiler's words are above",
+        "{} does not compile, so there is nothing to run: the compiler's messages are above",
         exercise::codec(step).display()
     ))
 }
 
-/// The flags with which the workshop's programs are built as this one was.
+/// The flags that build the workshop's programs in the same profile as this one.
 pub const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
 
-/// Runs cargo in a folder, as somebody would who types it: what it prints for machines, if it was content.
-/// Its words for people go to stderr. Dropped, it leaves no compiler behind, which would write over what the
-/// next one builds.
+/// Runs cargo in a folder, as if typed there. Returns its machine-readable output if it succeeded; its
+/// messages for people go to stderr. Dropping the future also kills the compiler, which would otherwise
+/// overwrite what the next build writes.
 ///
 /// # Errors
 /// When it can't be run.
@@ -53,7 +53,7 @@ fn start<'a>(
     ProcessGroup::start(&mut cargo).context("cargo can't be run")
 }
 
-/// The worker of that exercise, as `cargo build` is asked for it.
+/// The arguments of `cargo build` for the worker of that exercise.
 pub fn worker_target(step: Step) -> [String; 6] {
     let program = format!("exercise-{}", step.number());
     ["--package", "workshop", "--features", "exercises", "--bin", &program].map(str::to_owned)
@@ -95,7 +95,7 @@ pub async fn build_worker(step: Step) -> anyhow::Result<Option<PathBuf>> {
         let what = || format!("cargo built {} but did not say where it is", target[5]);
         return Ok(Some(built.with_context(what)?.into()));
     }
-    // What the compiler says of the codec names a place in it.
+    // A compiler message about the codec names a place in its file.
     if errors.iter().any(|(in_codec, _)| *in_codec) {
         return Ok(None);
     }

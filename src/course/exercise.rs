@@ -1,4 +1,4 @@
-//! The exercises: where their files are, and which one is meant.
+//! The exercises: where their files are, and which one is the current one.
 
 use std::{
     env, fs, io,
@@ -15,19 +15,19 @@ pub fn after(step: Step) -> Option<Step> {
     Step::EXERCISES.into_iter().find(|other| *other > step)
 }
 
-/// Its folder, from the workshop's: as it is written in a message.
+/// Its folder, relative to the repository root, as messages print it.
 pub fn folder(step: Step) -> PathBuf {
     Path::new("exercises").join(step.folder())
 }
 
-/// Its codec, from the workshop's folder.
+/// Its codec, relative to the repository root.
 pub fn codec(step: Step) -> PathBuf {
     folder(step).join("codec.rs")
 }
 
-/// What the file `current` says on a branch that belongs to no step.
+/// The content of the file `current` on a branch that belongs to no step.
 const NEXT: &str = "next";
-/// That file, from the workshop's folder.
+/// That file, relative to the repository root.
 const CURRENT: &str = "exercises/current";
 
 /// The exercise of that number; without one, the [`current`] one.
@@ -45,7 +45,8 @@ pub fn chosen(number: Option<u8>, root: &Path) -> anyhow::Result<Step> {
 /// branches of the steps, or `next`, which is the first that is not solved, and the last when all are.
 ///
 /// # Errors
-/// When that file does not say it: wrong usage, as one can say which. When it can't be read what is solved.
+/// When that file names no exercise: wrong usage, because the user can name one. When the progress can't be
+/// read.
 fn current(root: &Path) -> anyhow::Result<Step> {
     if let Some(step) = of_folder(root)? {
         return Ok(step);
@@ -59,7 +60,7 @@ fn current(root: &Path) -> anyhow::Result<Step> {
     }
     numbered(&text).ok_or_else(|| {
         Failure::usage(format!(
-            "{} holds neither the number of an exercise nor `{NEXT}`: say which one you mean",
+            "{} holds neither the number of an exercise nor `{NEXT}`. Give the number of the exercise",
             path.display()
         ))
         .into()
@@ -84,8 +85,8 @@ fn numbered(text: &str) -> Option<Step> {
     Step::exercise(text.trim().parse().ok()?).ok()
 }
 
-/// The exercise to do next: on the branch of a step that one, until it is solved as it is; else the first
-/// that is not solved.
+/// The exercise to do next. On the branch of a step it is that step's, until it is solved in its current
+/// form; elsewhere it is the first unsolved one.
 pub fn next(root: &Path, progress: &Progress) -> Option<Step> {
     let as_it_is = |step: &Step| {
         let codec = file::read(&root.join(codec(*step)));
@@ -98,7 +99,7 @@ fn first_unsolved(root: &Path, progress: &Progress) -> Option<Step> {
     Step::EXERCISES.into_iter().find(|step| !is_solved(*step, root, progress))
 }
 
-/// Whether the exercise was solved, and has a codec that is not back at its start.
+/// Whether the exercise was solved, and its codec has not been reset since.
 pub fn is_solved(step: Step, root: &Path, progress: &Progress) -> bool {
     progress.of(step).is_some()
         && file::source(&root.join(codec(step)))
@@ -150,7 +151,7 @@ mod tests {
         writes(codec(Step::SpawnBlocking), "changed on this branch");
         assert_eq!(next(), Some(Step::SpawnBlocking));
 
-        // One that is gone, or back at its start, is to be done again.
+        // An exercise whose codec is gone or reset has to be done again.
         says("next\n");
         assert_eq!(next(), None);
         writes(codec(Step::Async), "the start");

@@ -1,4 +1,4 @@
-//! Which exercises were solved: noted by `verify` and `watch`, never guessed.
+//! Which exercises are solved, as recorded by `verify` and `watch`.
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +16,12 @@ use crate::atomic_file;
 
 /// Where it is kept, in the workshop's own folder.
 const FILE: &str = "progress.json";
-/// Whoever changes it holds a lock on this one: a file that is replaced can't be locked itself.
+/// A process locks this file before it changes the other one: a file that is replaced can't be locked itself.
 const LOCK: &str = "progress.lock";
 
-/// What is noted, by the number of the exercise.
+/// The records, by the number of the exercise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-// What we don't know we would lose when we write.
+// Unknown fields are an error, because writing the file would lose them.
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     solved: BTreeMap<u8, Solved>,
@@ -45,8 +45,8 @@ impl Solved {
 }
 
 impl Progress {
-    /// What is noted; nothing where there is no file yet. One that is not understood is set aside, and
-    /// that is said on stderr.
+    /// The recorded progress; empty if there is no file yet. A file that can't be parsed is renamed, and
+    /// reported on stderr.
     ///
     /// # Errors
     /// When the file is there and can't be read.
@@ -54,10 +54,10 @@ impl Progress {
         match load(root)? {
             Found::Progress(progress) => Ok(progress),
             Found::Garbage(_) => {
-                // Looked at again with the lock: somebody else may have set it aside.
+                // Read again under the lock: another process may have renamed it.
                 let again = lock(root).and_then(|_lock| load_or_set_aside(root));
                 again.or_else(|error| {
-                    note(format!("{error}. What it says does not count meanwhile"));
+                    note(format!("{error}. Until then it is ignored"));
                     Ok(Self::default())
                 })
             }
@@ -69,7 +69,7 @@ impl Progress {
         self.solved.get(&step.number())
     }
 
-    /// Notes that the exercise is solved, now and with that codec. Two at once lose nothing.
+    /// Records that the exercise is solved, now and with that codec. Two processes at once lose nothing.
     ///
     /// # Errors
     /// When it can't be written; what was noted before is as it was.
@@ -81,13 +81,13 @@ impl Progress {
         progress.write(root)
     }
 
-    /// Forgets that these exercises are solved: they are to be done again.
+    /// Forgets that these exercises are solved, so that they have to be done again.
     ///
     /// # Errors
     /// When it can't be written; what was noted before is as it was.
     pub fn forget(root: &Path, steps: &[Step]) -> Result<(), Failure> {
         let is_noted = |progress: &Self| steps.iter().any(|step| progress.of(*step).is_some());
-        // Where there is nothing to forget, nothing need be written.
+        // If there is nothing to forget, nothing is written.
         if !is_noted(&Self::read(root)?) {
             return Ok(());
         }
@@ -114,7 +114,7 @@ pub(super) fn now() -> String {
 /// What is in the file.
 enum Found {
     Progress(Progress),
-    /// And why it is not understood.
+    /// And why it can't be parsed.
     Garbage(serde_json::Error),
 }
 
@@ -138,7 +138,7 @@ fn load_or_set_aside(root: &Path) -> Result<Progress, Failure> {
         Found::Garbage(why) => why,
     };
     let file = path(root);
-    // A copy that is on the disk, and then the name is free: it is not lost between the two.
+    // First a copy that is on the disk, then the old name is removed: the content can't be lost in between.
     let set_aside = fs::read(&file).and_then(|content| {
         let aside =
             atomic_file::create(&root.join(root::OURS), "progress-unread", "json", &content)?;
@@ -149,8 +149,8 @@ fn load_or_set_aside(root: &Path) -> Result<Progress, Failure> {
     match set_aside {
         Ok(aside) => {
             note(format!(
-                "{shown} is not what `verify` writes ({why}): it is now {}, and nothing is noted any \
-                 more. `cargo workshop verify --all` notes what is solved",
+                "{shown} is not what `verify` writes ({why}): it is now {}, and no exercise \
+                 counts as solved. `cargo workshop verify --all` records again what is solved",
                 aside.strip_prefix(root).unwrap_or(&aside).display()
             ));
             Ok(Progress::default())
@@ -161,11 +161,11 @@ fn load_or_set_aside(root: &Path) -> Result<Progress, Failure> {
     }
 }
 
-/// Lets one in at a time: another process that holds the lock writes for milliseconds.
+/// Takes the lock. Another process holds it for milliseconds only.
 fn lock(root: &Path) -> Result<File, Failure> {
     let ours = root.join(root::OURS);
     let waiting =
-        || note(format!("waiting for another `cargo workshop`, which holds {}", shown(LOCK)));
+        || note(format!("waiting for another `cargo workshop`, which has locked {}", shown(LOCK)));
     fs::create_dir_all(&ours)
         .and_then(|()| atomic_file::lock(&ours.join(LOCK), waiting))
         .map_err(|error| Failure::environment(format!("{} can't be locked: {error}", shown(LOCK))))
@@ -181,7 +181,7 @@ fn shown(name: &str) -> String {
 
 fn cant(be: &str, error: &io::Error) -> Failure {
     Failure::environment(format!(
-        "{} can't be {be}: {error}. It holds which exercises are solved; your codecs are not in it",
+        "{} can't be {be}: {error}. It records which exercises are solved; your codecs are not in it",
         shown(FILE)
     ))
 }

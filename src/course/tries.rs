@@ -1,5 +1,5 @@
-//! What an attendee guessed and measured: one line of JSON for each `cargo workshop try`, added at the end of a
-//! file. Nothing is judged by it.
+//! What an attendee guessed and measured: each `cargo workshop try` appends one line of JSON to a file. No
+//! verdict depends on it.
 
 use std::{
     fs::{self, OpenOptions},

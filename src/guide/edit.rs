@@ -1,6 +1,7 @@
-//! `workshop reset`, `solve`, `restore` and `diff`: an attendee's `codec.rs`, and what it starts and ends with.
+//! `workshop reset`, `solve`, `restore` and `diff`: replace an attendee's `codec.rs`, or show what was
+//! changed in it.
 //!
-//! What is replaced is saved: a copy of it is on the disk before anything else is written.
+//! A codec is saved before it is replaced: its copy is on the disk before anything else is written.
 
 use std::{
     fs::{self, Permissions},
@@ -30,7 +31,7 @@ const KEPT: &str = ".workshop/kept";
 /// The flags of `workshop reset`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop reset 2        # back to its start; your codec is saved
+  cargo workshop reset 2        # its starting code; your codec is saved
   cargo workshop reset          # the exercise of this folder, or the next
   cargo workshop reset --all    # start over")]
 pub struct ResetArgs {
@@ -78,17 +79,17 @@ pub struct SolveArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   cargo workshop diff 2               # what you have changed so far
-  cargo workshop diff 2 --solution    # what is left from yours to the solution")]
+  cargo workshop diff 2 --solution    # what differs from the solution")]
 pub struct DiffArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
     #[arg(value_name = "N")]
     exercise: Option<u8>,
-    /// From yours to the solution, instead of from the start to yours
+    /// Compare yours with the solution, not with the starting code
     #[arg(long)]
     solution: bool,
 }
 
-/// Puts the start of an exercise back, or of all, and forgets that it was solved: it is to be done again.
+/// Restores the starting code of one exercise or of all, and forgets that it was solved.
 ///
 /// # Errors
 /// When there is no such exercise, or a file can't be read or written.
@@ -121,7 +122,8 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<Exit> {
     }
     let own = file.own()?;
     let chosen = match &args.file {
-        // As it is typed, in whatever folder; or as a message has it, from the workshop's.
+        // A path as it was typed, relative to the current folder; or as a message prints it, relative to the
+        // repository root.
         Some(given) if given.is_file() => Some(given.clone()),
         Some(given) => Some(file.root.join(given)),
         None => saved.first().map(|path| file.root.join(path)),
@@ -129,8 +131,8 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<Exit> {
     let number = file.step.number();
     let Some(chosen) = chosen else {
         return Err(Failure::usage(format!(
-            "no codec of exercise {number} is saved in {KEPT}/: `reset`, `solve` and `restore` save what \
-             they replace, and none has replaced this one"
+            "no codec of exercise {number} is saved in {KEPT}/: only `reset`, `solve` and \
+             `restore` save one, when they replace it"
         ))
         .into());
     };
@@ -158,7 +160,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<Exit> {
 /// Puts the solution in place.
 ///
 /// # Errors
-/// When there is no such exercise, nobody can be asked, or a file can't be read or written.
+/// When there is no such exercise, no terminal to ask on, or a file can't be read or written.
 pub fn solve(args: &SolveArgs) -> anyhow::Result<Exit> {
     let file = CodecFile::of(args.exercise)?;
     let solution = file.reference(file.step)?;
@@ -195,11 +197,11 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<Exit> {
     let name = course::reference(other).display().to_string();
     if own == reference {
         let what = if args.solution { "the solution" } else { "the start" };
-        // On stderr: no difference is no text for `patch`.
+        // On stderr, because stdout may go to `patch`.
         note(format!("{own_name} is {what}, byte for byte: there is no difference"));
         return Ok(Exit::Done);
     }
-    // Always in the order in which they come to be: the start, yours, the solution.
+    // Always in the order in which they are written: the start, yours, the solution.
     let text = if args.solution {
         unified((&own_name, &own), (&name, &reference))
     } else {
@@ -209,7 +211,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// As `diff -u` has it; in colours on a terminal that may have them.
+/// In the format of `diff -u`; in colours on a terminal that allows them.
 fn unified((old_name, old): (&str, &str), (new_name, new): (&str, &str)) -> String {
     let diff = TextDiff::from_lines(old, new);
     let mut text = String::new();
@@ -222,7 +224,7 @@ fn unified((old_name, old): (&str, &str), (new_name, new): (&str, &str)) -> Stri
         text.push('\n');
         for change in hunk.iter_changes() {
             let line = format!("{}{}", change.tag(), change.value());
-            // Outside of the colours, so that none goes on into the next line.
+            // After the colour codes, so that no colour continues on the next line.
             let ended = line.strip_suffix('\n');
             let line = style(ended.unwrap_or(&line));
             text += &match change.tag() {
@@ -240,7 +242,7 @@ fn unified((old_name, old): (&str, &str), (new_name, new): (&str, &str)) -> Stri
     text
 }
 
-/// What a file holds, and who may read and write it.
+/// A file's content and permissions.
 struct Content {
     content: Vec<u8>,
     permissions: Permissions,
@@ -265,16 +267,16 @@ impl CodecFile {
         Ok(Self { root, step })
     }
 
-    /// Puts the start back, and says so.
+    /// Restores the starting code, and reports it.
     fn reset(&self) -> anyhow::Result<()> {
         let start = self.reference(self.step.start())?;
         let own = self.own()?;
         if own.as_ref().is_some_and(|own| own.content == start.content) {
-            print(format!("{} is the start already.\n", self.shown()));
+            print(format!("{} is already the starting code.\n", self.shown()));
             return Ok(());
         }
         let kept = self.replace(own.as_ref(), &start)?;
-        print(format!("{} is back at its start.\n", self.shown()));
+        print(format!("{} is reset to its starting code.\n", self.shown()));
         self.tell_of(kept.as_deref());
         Ok(())
     }
@@ -317,8 +319,7 @@ impl CodecFile {
     /// The attendee's codec, if there is one.
     ///
     /// # Errors
-    /// When there is something that is no file of its own, or can't be read: what would be kept of it,
-    /// and what would be replaced?
+    /// When it is not a regular file or can't be read: then it is unclear what to save and what to replace.
     fn own(&self) -> Result<Option<Content>, Failure> {
         let refused = |what: &str, then: &str| {
             Err(Failure::environment(format!(
@@ -327,29 +328,29 @@ impl CodecFile {
             )))
         };
         let put_right = format!(
-            "Put it elsewhere, and `cargo workshop reset {}` brings the start back",
+            "Move it elsewhere. Then `cargo workshop reset {}` restores the starting code",
             self.step.number()
         );
         match fs::symlink_metadata(self.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return refused(&format!("can't be looked at: {error}"), "`ls -l` tells more");
+                return refused(&format!("can't be read: {error}"), "`ls -l` shows why");
             }
             Ok(found) if found.is_symlink() => {
                 return refused(
-                    "is a symbolic link: the file it names may be used elsewhere, too",
+                    "is a symbolic link, and its target may be used elsewhere",
                     &put_right,
                 );
             }
             Ok(found) if found.is_dir() => return refused("is a folder", &put_right),
             // A pipe might never end.
-            Ok(found) if !found.is_file() => return refused("is no file", &put_right),
+            Ok(found) if !found.is_file() => return refused("is not a file", &put_right),
             Ok(_) => {}
         }
         Content::read(&self.path()).map(Some).or_else(|error| {
             refused(
-                &format!("can't be read, so it can't be kept: {error}"),
-                "`ls -l` tells who may read it",
+                &format!("can't be read, so it can't be saved: {error}"),
+                "`ls -l` shows who may read it",
             )
         })
     }
@@ -358,7 +359,7 @@ impl CodecFile {
     fn required(&self) -> Result<Content, Failure> {
         self.own()?.ok_or_else(|| {
             Failure::environment(format!(
-                "{} is not there. `cargo workshop reset {}` brings the start back",
+                "{} is not there. `cargo workshop reset {}` restores the starting code",
                 self.shown(),
                 self.step.number()
             ))
@@ -368,8 +369,8 @@ impl CodecFile {
     fn text(&self) -> Result<String, Failure> {
         String::from_utf8(self.required()?.content).map_err(|error| {
             Failure::usage(format!(
-                "{} is not text: its byte {} is no UTF-8, so its lines can't be compared. `cargo \
-                 workshop reset {}` brings the start back, and keeps yours",
+                "{} is not text: its byte {} is not valid UTF-8, so its lines can't be compared. \
+                 `cargo workshop reset {}` saves it and restores the starting code",
                 self.shown(),
                 error.utf8_error().valid_up_to() + 1,
                 self.step.number()
@@ -382,20 +383,21 @@ impl CodecFile {
         content.map_err(|error| course::no_reference(step, &error))
     }
 
-    /// Asks whoever sits there.
+    /// Asks for consent on the terminal.
     fn may_be_solved(&self) -> Result<bool, Failure> {
         let number = self.step.number();
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(Failure::usage(format!(
-                "`solve` replaces {}, and there is no terminal to ask at: `cargo workshop solve \
-                 {number} --yes` does it without asking, and keeps yours. Nothing was changed",
+                "`solve` replaces {}, but there is no terminal to ask for your consent. Nothing was \
+                 changed. `cargo workshop solve {number} --yes` saves your codec and replaces it \
+                 without asking",
                 self.shown()
             )));
         }
         let question = format!(
-            "This puts the solution of exercise {number} in place of your codec.rs, which is kept.\n\
+            "This saves your codec.rs and replaces it with the solution of exercise {number}.\n\
              A hint may be enough: cargo workshop hint {number}\n\
-             Put the solution there? [y/N] "
+             Replace it? [y/N] "
         );
         let mut answer = String::new();
         let asked = io::stderr().write_all(question.as_bytes());
@@ -417,22 +419,22 @@ impl CodecFile {
     fn replace(&self, own: Option<&Content>, new: &Content) -> Result<Option<PathBuf>, Failure> {
         let kept =
             own.filter(|own| !self.is_reference(own)).map(|own| self.keep(own)).transpose()?;
-        // An editor may have saved since it was read, and while somebody was asked.
+        // An editor may have saved the file since it was read, for example during the question.
         let now = self.own()?;
         if now.as_ref().map(|now| &now.content) != own.map(|own| &own.content) {
             return Err(Failure::environment(format!(
-                "{} was saved meanwhile: it is left as it is now. Try again",
+                "{} was saved meanwhile, so nothing was changed. Try again",
                 self.shown()
             )));
         }
         let permissions = own.unwrap_or(new).permissions.clone();
         atomic_file::replace(&self.path(), &new.content, Some(permissions)).map_err(|error| {
             Failure::environment(format!(
-                "{} can't be written: {error}. It is as it was. {}",
+                "{} can't be written: {error}. It was not changed. {}",
                 self.shown(),
                 match self.path().parent().is_some_and(Path::is_dir) {
-                    true => "See who may write in its folder, and whether the disk is full",
-                    false => "Its folder is not there: `git checkout -- exercises` brings it back",
+                    true => "Check the permissions of its folder, and whether the disk is full",
+                    false => "Its folder is not there: `git checkout -- exercises` restores it",
                 }
             ))
         })?;
@@ -445,8 +447,8 @@ impl CodecFile {
             .and_then(|()| atomic_file::create(&there, self.step.folder(), "rs", &own.content));
         let kept = kept.map_err(|error| {
             Failure::environment(format!(
-                "your codec can't be kept in {KEPT}: {error}. So nothing was changed. See who may \
-                 write there, and whether the disk is full"
+                "your codec can't be saved in {KEPT}: {error}. So nothing was changed. Check the \
+                 permissions of that folder, and whether the disk is full"
             ))
         })?;
         Ok(kept.strip_prefix(&self.root).unwrap_or(&kept).to_owned())

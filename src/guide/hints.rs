@@ -56,8 +56,8 @@ impl Hints {
         let file = course::folder(step).join("hints.md");
         let text = fs::read_to_string(root.join(&file)).map_err(|error| {
             Failure::environment(format!(
-                "there are no hints for exercise {}: {} can't be read ({error}). `git status` tells \
-                 whether it was moved; its README has links for when you are stuck, too",
+                "there are no hints for exercise {}: {} can't be read ({error}). `git status` \
+                 shows whether it was moved. The exercise's README has links that may help, too",
                 step.number(),
                 file.display()
             ))
@@ -65,7 +65,7 @@ impl Hints {
         let levels = levels(&text);
         if levels.is_empty() {
             return Err(Failure::environment(format!(
-                "there are no hints for exercise {}: {} has no section `## 1`. `git diff` tells \
+                "there are no hints for exercise {}: {} has no section `## 1`. `git diff` shows \
                  whether it was changed",
                 step.number(),
                 file.display()
@@ -87,14 +87,14 @@ impl Hints {
         let (number, count) = (self.step.number(), self.count());
         let text = level.checked_sub(1).and_then(|at| self.levels.get(at)).ok_or_else(|| {
             Failure::usage(format!(
-                "there is no hint {level} for exercise {number}: they are 1 to {count}"
+                "there is no hint {level} for exercise {number}; choose 1 to {count}"
             ))
         })?;
         let next = if level < count {
             format!("The next one goes further: {next}")
         } else {
             format!(
-                "It was the last one. What is left is the reference codec, solutions/{}/codec.rs",
+                "This was the last hint. The reference codec is solutions/{}/codec.rs",
                 self.step.folder()
             )
         };
@@ -132,7 +132,7 @@ mod tests {
             assert_eq!(hints.count(), 3, "{step:?}");
             assert!(hints.levels.iter().all(|level| !level.is_empty()), "{hints:#?}");
             for line in hints.levels.iter().flat_map(|level| level.lines()) {
-                // Nothing folds them.
+                // Hints are printed as they are, so their lines must fit.
                 assert!(line.len() <= 80, "{line}");
             }
         }
@@ -171,7 +171,7 @@ mod tests {
         let hints = Hints { step: Step::Async, levels: vec!["a".into(), "b".into()] };
         for level in [0, 3] {
             let error = hints.level(level, "").unwrap_err().to_string();
-            assert_eq!(error, format!("there is no hint {level} for exercise 3: they are 1 to 2"));
+            assert_eq!(error, format!("there is no hint {level} for exercise 3; choose 1 to 2"));
         }
         assert!(hints.level(1, "press h").unwrap().ends_with("press h"));
     }

@@ -1,4 +1,4 @@
-//! `workshop`, `workshop status`, `workshop next`: where an attendee is, and what to do.
+//! `workshop`, `workshop status`, `workshop next`: which exercise an attendee is at, and what to do next.
 
 use std::{fs, path::Path};
 
@@ -24,7 +24,7 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// How far an exercise is.
+/// The state of an exercise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ExerciseState {
@@ -32,7 +32,7 @@ enum ExerciseState {
     SolvedAndChanged,
     Begun,
     NotBegun,
-    /// There is no codec that could be read, whatever was solved before.
+    /// Its codec can't be read, whatever was solved before.
     Broken,
 }
 
@@ -47,10 +47,10 @@ struct Status {
     state: ExerciseState,
     #[serde(skip_serializing_if = "Option::is_none")]
     solved_at: Option<String>,
-    /// What is wrong with its codec.rs that no compiler need see.
+    /// Why its codec.rs can't even be given to a compiler.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
-    /// What was guessed and measured last.
+    /// The last guess and measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_try: Option<Try>,
 }
@@ -63,7 +63,7 @@ impl Status {
             Err(fault) => (None, Some(fault)),
         };
         let is_start = content.as_deref() == Some(&course::start(root, step)?[..]);
-        // Where the codec is gone or back at its start, it is to be done again.
+        // An exercise whose codec is gone or reset has to be done again.
         let solved = progress.of(step).filter(|_| course::is_solved(step, root, progress));
         let as_solved =
             |solved: &Solved| content.as_deref().is_some_and(|content| solved.is(content));
@@ -86,7 +86,7 @@ impl Status {
         })
     }
 
-    /// What was guessed and measured last, in words: "last try 8.1 s (guess: 9.0 s)".
+    /// The last guess and measurement as text: "last try 8.1 s (guess: 9.0 s)".
     fn last_try(&self) -> Option<String> {
         let last = self.last_try.as_ref()?;
         let guess =
@@ -114,7 +114,7 @@ impl Status {
         }
     }
 
-    /// The same in its colour, on a terminal that may have colours.
+    /// The same in its colour, on a terminal that allows colours.
     fn coloured(&self) -> String {
         let text = style(self.state());
         match self.state {
@@ -168,7 +168,7 @@ impl Overview {
     }
 }
 
-/// The bare `cargo workshop`: a few lines for whoever has just come, or comes back.
+/// `cargo workshop` without a command: a few lines for newcomers, and for people who return.
 ///
 /// # Errors
 /// When this is not the workshop's folder, or its files can't be read.
@@ -176,7 +176,7 @@ pub fn greet() -> anyhow::Result<Exit> {
     let root = root::require()?;
     let overview = Overview::of(&root)?;
     let mut lines = vec![
-        "Unblock: what a blocking codec does to a Temporal worker, and how to cure it.".to_owned(),
+        "Unblock: what a blocking codec does to a Temporal worker, and how to fix it.".to_owned(),
         String::new(),
         overview.count(),
     ];
@@ -205,20 +205,23 @@ fn now(exercise: &Status) -> Vec<String> {
     let readme = ("read", format!("{}/README.md", exercise.folder));
     let then = match exercise.state {
         _ if exercise.fault.is_some() => {
-            vec![("do", format!("cargo workshop reset {number}    # brings its start back"))]
+            vec![("do", format!("cargo workshop reset {number}    # restores its starting code"))]
         }
         ExerciseState::NotBegun => vec![
             readme,
-            ("run", "what it says: `cargo workshop next` has the commands".to_owned()),
+            (
+                "run",
+                format!("cargo workshop try {number}      # asks for your guess, then measures"),
+            ),
             ("edit", course::codec(exercise.step).display().to_string()),
-            ("type", format!("cargo workshop watch {number}    # judges it at each save")),
+            ("type", format!("cargo workshop watch {number}    # checks it at each save")),
         ],
         ExerciseState::Begun | ExerciseState::Broken => vec![
-            ("type", format!("cargo workshop verify {number}    # says what is left to do")),
+            ("type", format!("cargo workshop verify {number}    # shows what is left to do")),
             ("stuck?", format!("cargo workshop hint {number}")),
         ],
         ExerciseState::SolvedAndChanged => {
-            vec![("type", format!("cargo workshop verify {number}    # as it was changed since"))]
+            vec![("type", format!("cargo workshop verify {number}    # you changed it since"))]
         }
         ExerciseState::Solved => vec![("type", "cargo workshop next".to_owned())],
     };
@@ -231,9 +234,9 @@ fn afterwards() -> Vec<String> {
     let last = Step::EXERCISES.len();
     let mut lines = vec![String::new()];
     lines.extend(table(&[
-        (&format!("cargo workshop compare --mine {last}"), "yours beside the reference codecs"),
-        ("solutions/NN-…/README.md", "why each is so, and what else would be right"),
-        ("docs/your-own-worker.md", "the same for a codec of your own"),
+        (&format!("cargo workshop compare --mine {last}"), "yours next to the reference codecs"),
+        ("solutions/NN-…/README.md", "why each works, and what else would"),
+        ("docs/your-own-worker.md", "the same for your own worker"),
         ("cargo workshop reset --all", "starts over; your codecs are saved"),
     ]));
     lines
@@ -269,7 +272,7 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
         .collect();
     lines.push(String::new());
     lines.push(match overview.next() {
-        Some(_) => format!("{} Go on: cargo workshop next", overview.count()),
+        Some(_) => format!("{} Continue: cargo workshop next", overview.count()),
         None => overview.count(),
     });
     print(&lines)
@@ -297,18 +300,23 @@ pub fn next() -> anyhow::Result<Exit> {
     let (worker, starter) = commands(exercise.step, &root);
     lines.extend(table(&[
         ("1. read", &format!("{}/README.md", exercise.folder)),
-        ("2. start", "cargo workshop server    # with Grafana: cargo workshop stack"),
-        ("3. see it run", &worker),
-        ("   meanwhile", &starter),
-        ("4. judge it", &format!("cargo workshop verify {number}")),
+        ("2. measure", &format!("cargo workshop try {number}")),
+        ("3. edit", &course::codec(exercise.step).display().to_string()),
+        ("4. check", &format!("cargo workshop verify {number}")),
     ]));
     lines.push(String::new());
-    lines.push("Each of 2 and 3 in a terminal of its own, in the workshop's folder.".to_owned());
+    lines.push("By hand instead of 2, in three terminals, in the repository root:".to_owned());
+    lines.push(String::new());
+    lines.extend(table(&[
+        ("server", "cargo workshop server    # with Grafana: cargo workshop stack"),
+        ("worker", &worker),
+        ("starter", &starter),
+    ]));
     print(&lines)
 }
 
-/// The worker and the load that show what an exercise is about: those of its README, which are typed in its
-/// folder, from the workshop's.
+/// The worker and the load of an exercise: the commands of its README, which are for the exercise's folder,
+/// rewritten for the repository root.
 fn commands(step: Step, root: &Path) -> (String, String) {
     let readme = readme(step, root);
     let typed = |program: &str| {
@@ -339,7 +347,7 @@ fn table(rows: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn print(lines: &[String]) -> anyhow::Result<Exit> {
-    // A row of a table stays a line, however long: a command in two could not be pasted.
+    // Rows of a table are never folded: a command on two lines could not be pasted.
     let row = |line: &str| line.starts_with("  ");
     let lines: String = lines
         .iter()

@@ -1,4 +1,4 @@
-//! `workshop watch`: judges an exercise whenever its `codec.rs` is saved.
+//! `workshop watch`: checks an exercise whenever its `codec.rs` is saved.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -38,8 +38,8 @@ use crate::{
   cargo workshop watch      # the next one, or that of the folder you are in
   cargo workshop watch 2")]
 pub struct WatchArgs {
-    /// The exercise to begin with [default: that of the folder you are in, else the next one that
-    /// is not solved; on the branch of a step, that one]
+    /// The exercise to start with [default: that of the folder you are in, else the next one that is not
+    /// solved; on the branch of a step, that one]
     #[arg(value_name = "N")]
     exercise: Option<u8>,
     /// The same seed makes the same payloads and deals the same stalls
@@ -49,16 +49,16 @@ pub struct WatchArgs {
     log: LogArgs,
 }
 
-/// Judges the exercise now, and each time that a codec is saved, until `q`, Ctrl-C or another signal.
+/// Checks the exercise now, and each time a codec is saved, until `q`, Ctrl-C or another signal.
 ///
 /// # Errors
-/// When there is no such exercise, or the files can't be watched. What a judgement can't do is said,
-/// and the next one may do it.
+/// When there is no such exercise, or the files can't be watched. A judgement that fails is reported and does
+/// not end the watch.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let root = root::require()?;
     let step = course::chosen(args.exercise, &root)?;
-    until_stopped(watch(step, args.seed, &root), "nothing is watched any more")
+    until_stopped(watch(step, args.seed, &root), "no longer watching")
 }
 
 type Judging<'a> = LocalBoxFuture<'a, anyhow::Result<Judgement>>;
@@ -94,7 +94,7 @@ async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
         match next {
             Next::Wait => {}
             Next::Judge(depth) => {
-                // Given up before the new one begins: both would print, and build.
+                // Cancelled before the new one starts: otherwise both would build and print.
                 drop(judgement);
                 judgement = watch.judge(depth);
             }
@@ -103,10 +103,10 @@ async fn watch(step: Step, seed: u64, root: &Path) -> anyhow::Result<Exit> {
     }
 }
 
-/// What is known of the codec as it is.
+/// What is known about the codec in its current form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing, or nothing good.
+    /// Not checked, or not passed.
     No,
     /// The quick checks passed; the live run decides.
     Passed,
@@ -135,15 +135,15 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins a judgement; whoever drops it gives it up.
+    /// Starts a judgement. Dropping it cancels it.
     fn judge(&mut self, depth: Depth) -> Judging<'a> {
         self.judging = Some(depth);
         outln!("\n{}", verify::heading(self.step));
-        errln!("building and judging it\n");
+        errln!("building and checking it\n");
         verify::judge(self.step, depth, self.seed, self.root).boxed_local()
     }
 
-    /// Tells how a judgement ended.
+    /// Prints the result of a judgement.
     fn tell(&mut self, judged: anyhow::Result<Judgement>) {
         self.judging = None;
         match judged {
@@ -186,7 +186,7 @@ impl<'a> Watch<'a> {
         if self.judging.is_some() {
             outln!("\nSaved meanwhile: this check is cancelled.");
         }
-        // Of several at once, as after a `git switch`, the one that is worked on.
+        // Several may change at once, for example after `git switch`; then the current exercise has priority.
         match steps.first() {
             Some(first) if !steps.contains(&self.step) => self.turn_to(*first),
             _ => self.verdict = Verdict::No,
@@ -205,7 +205,7 @@ impl<'a> Watch<'a> {
     fn live(&mut self) -> Next {
         if !verify::has_live_run(self.step) {
             self.say(&format!(
-                "Exercise {} has no run on a real server: its codec still blocks there.",
+                "Exercise {} has no live run: its solution still blocks.",
                 self.step.number()
             ));
             return Next::Wait;
@@ -234,15 +234,14 @@ impl<'a> Watch<'a> {
         match self.verdict {
             Verdict::Solved => {}
             Verdict::Passed => outln!(
-                "\nExercise {number} has passed its quick checks, not its live run. Saving its \
-                 codec.rs brings\nyou back to it."
+                "\nExercise {number} has passed its quick checks, but not its live run. To return to it, save\nits codec.rs."
             ),
-            Verdict::No => outln!(
-                "\nExercise {number} is not solved yet. Saving its codec.rs brings you back to it."
-            ),
+            Verdict::No => {
+                outln!("\nExercise {number} is not solved yet. To return to it, save its codec.rs.")
+            }
         }
         outln!(
-            "\nExercise {} begins with {}",
+            "\nExercise {} starts with {}",
             next.number(),
             course::folder(next).join("README.md").display()
         );
@@ -256,12 +255,12 @@ impl<'a> Watch<'a> {
         self.verdict = Verdict::No;
     }
 
-    /// An answer to a key that leaves a judgement alone.
+    /// Answers a key press without disturbing a running judgement.
     fn say(&self, text: &str) {
         outln!("\n{text}");
         match self.judging {
             None => self.bar(),
-            // The bar of a live run is drawn over the line where the cursor is.
+            // The progress bar of a live run overwrites the line with the cursor.
             Some(_) => outln!(),
         }
     }

@@ -1,4 +1,4 @@
-//! `workshop worker`, which `cargo run --bin worker` is: the worker of the exercise that is meant.
+//! `workshop worker`, which `cargo run --bin worker` becomes: runs the worker of the chosen exercise.
 
 use std::{env, os::unix::process::CommandExt, process::Command};
 
@@ -53,8 +53,8 @@ fn become_worker(step: Step) -> anyhow::Result<Exit> {
     until_interrupted(work, "no worker was started")
 }
 
-/// The flags that this program was given, but those which say whose worker it is. What they mean was
-/// read already, so they are passed on as they stand.
+/// The flags of this program, without those that select the codec. They have been parsed already, so they are
+/// passed on unchanged.
 fn flags_of_the_worker() -> Vec<std::ffi::OsString> {
     let mut flags = Vec::new();
     // The program, and `worker`.

@@ -282,7 +282,7 @@ fn each_command_finds_the_exercise_of_the_folder_one_is_in() {
         (&["hint"][..], "Hint 1 of 1 for exercise 2"),
         (&["diff"], "+++ exercises/02-spawn-blocking/codec.rs"),
         (&["solve", "--yes"], "exercises/02-spawn-blocking/codec.rs is the solution now"),
-        (&["reset"], "exercises/02-spawn-blocking/codec.rs is back at its start"),
+        (&["reset"], "exercises/02-spawn-blocking/codec.rs is reset to its starting code"),
         (&["restore"], "exercises/02-spawn-blocking/codec.rs is the saved codec"),
     ] {
         let output = desk.command(words).current_dir(&here).output().unwrap();
@@ -321,7 +321,7 @@ fn reset_and_solve_keep_all_that_was_written() {
     assert_eq!(kept.len(), written.len());
     // What is there already is neither kept nor written.
     fs::write(&codec, start(SECOND)).unwrap();
-    assert!(desk.prints(&["reset", "2"]).contains("is the start already"));
+    assert!(desk.prints(&["reset", "2"]).contains("is already the starting code"));
     fs::write(&codec, solution(SECOND)).unwrap();
     assert!(desk.prints(&["solve", "2"]).contains("is the solution already"));
     assert_eq!(desk.kept().len(), written.len());
@@ -354,7 +354,7 @@ fn solve_asks_on_a_terminal_and_nowhere_else() {
     desk.fails(&["solve", "1"], 2, "no terminal to ask at: `cargo workshop solve 1 --yes`");
     for (answer, solved) in [("n\r", false), ("\r", false), ("\x04", false), ("y\r", true)] {
         let mut terminal = Terminal::start(desk.command(&["solve", "1"]));
-        terminal.screen.expect("Put the solution there? [y/N] ");
+        terminal.screen.expect("Replace it? [y/N] ");
         terminal.press(answer);
         terminal.screen.expect(if solved { "is the solution now" } else { "Nothing was changed" });
         assert_eq!(terminal.end().code(), Some(0));
@@ -406,7 +406,7 @@ fn diff_shows_the_way_from_the_start_over_yours_to_the_solution() {
     terminal.end();
 
     desk.writes(codec(FIRST), b"fn\xff");
-    desk.fails(&["diff", "1"], 2, "is not text: its byte 3 is no UTF-8");
+    desk.fails(&["diff", "1"], 2, "is not text: its byte 3 is not valid UTF-8");
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn what_is_no_file_is_refused_and_what_is_missing_comes_back() {
     }
     fs::remove_dir(&codec).unwrap();
     for words in &all[1..] {
-        desk.fails(words, 3, "is not there. `cargo workshop reset 1` brings the start back");
+        desk.fails(words, 3, "is not there. `cargo workshop reset 1` restores the starting code");
     }
     desk.prints(&["reset", "1"]);
     assert_eq!(fs::read_to_string(&codec).unwrap(), start(FIRST));
@@ -434,12 +434,12 @@ fn what_is_no_file_is_refused_and_what_is_missing_comes_back() {
 
     // And what the workshop brings itself.
     fs::remove_dir_all(desk.path(folder(FIRST))).unwrap();
-    desk.fails(&["reset", "1"], 3, "`git checkout -- exercises` brings it back");
+    desk.fails(&["reset", "1"], 3, "`git checkout -- exercises` restores it");
     fs::remove_file(desk.path(reference(Step::Start))).unwrap();
-    desk.fails(&["reset", "1"], 3, "`git checkout -- solutions` brings it back");
+    desk.fails(&["reset", "1"], 3, "`git checkout -- solutions` restores it");
     desk.fails(&["status"], 3, "solutions/00-start/codec.rs can't be read");
     for command in ["reset", "solve", "diff"] {
-        desk.fails(&[command, "9"], 2, "there is no exercise 9: they are 1 to 4");
+        desk.fails(&[command, "9"], 2, "there is no exercise 9; choose 1 to 4");
     }
 }
 
@@ -458,7 +458,7 @@ fn a_tree_that_cant_be_written_loses_nothing() {
             assert_eq!(output.status.code(), code, "{limit}: {}", stderr(&output));
             if code.is_some() {
                 let said = stderr(&output);
-                assert!(said.contains("can't be kept in .workshop/kept"), "{said}");
+                assert!(said.contains("can't be saved in .workshop/kept"), "{said}");
             }
             assert_eq!(desk.reads(codec(FIRST)), mine);
         }
@@ -513,7 +513,7 @@ fn a_tree_that_cant_be_written_loses_nothing() {
     });
     for (code, said) in &codes[..2] {
         assert_eq!(*code, Some(3), "{said}");
-        assert!(said.contains("can't be kept") && said.contains("nothing was changed"), "{said}");
+        assert!(said.contains("can't be saved") && said.contains("nothing was changed"), "{said}");
     }
     // The file is named, and nothing is watched that can't be judged.
     for (code, said) in &codes[2..4] {

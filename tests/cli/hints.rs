@@ -30,8 +30,8 @@ fn what_is_no_exercise_and_no_level_is_wrong_usage() {
     for (words, said) in [
         (&["0"][..], "there is no exercise 0"),
         (&["99"], "there is no exercise 99"),
-        (&["1", "0"], "there is no hint 0 for exercise 1: they are 1 to 3"),
-        (&["1", "4"], "there is no hint 4 for exercise 1: they are 1 to 3"),
+        (&["1", "0"], "there is no hint 0 for exercise 1; choose 1 to 3"),
+        (&["1", "4"], "there is no hint 4 for exercise 1; choose 1 to 3"),
         (&["1", "more"], "invalid value"),
     ] {
         let output = hint(words);

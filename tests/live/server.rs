@@ -40,7 +40,7 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
         checks.as_array().unwrap().iter().filter(|check| check["what"] == "ports").collect();
     assert!(ports.iter().all(|check| check["state"] != "wrong"), "{ports:#?}");
     let port = settings.port(settings::TEMPORAL_PORT);
-    let seen = format!("a Temporal server runs already, at 127.0.0.1:{port}, Web UI ");
+    let seen = format!("a Temporal server is already running at 127.0.0.1:{port}, Web UI ");
     let its = ports.iter().find(|check| check["seen"].as_str().unwrap().starts_with(&seen));
     assert_eq!(its.unwrap_or_else(|| panic!("{ports:#?}"))["state"], "note");
 

@@ -75,10 +75,7 @@ fn a_number_that_is_no_exercise_is_wrong_usage() {
         let output = verify(&[number]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let said = stderr(&output);
-        assert!(
-            said.contains(&format!("there is no exercise {number}: they are 1 to 4")),
-            "{said}"
-        );
+        assert!(said.contains(&format!("there is no exercise {number}; choose 1 to 4")), "{said}");
     }
 }
 

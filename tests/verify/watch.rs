@@ -100,7 +100,7 @@ fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
     let verdict = terminal.expect_bar(first);
     assert!(verdict.contains("Solved: exercise 1."), "{verdict}");
     terminal.press("l");
-    terminal.screen.expect("Exercise 1 has no run on a real server");
+    terminal.screen.expect("Exercise 1 has no live run");
     terminal.press("c");
     terminal.expect_heading(first);
     terminal.expect_bar(first);
@@ -190,7 +190,7 @@ fn without_a_terminal_it_watches_until_a_signal() {
     wait_for("the judge to be at work", || checkout.has_workers().then_some(()));
     watch.signal(Signal::TERM);
     assert_eq!(watch.wait_until_gone().code(), Some(130));
-    screen.expect("terminated (SIGTERM); nothing is watched any more");
+    screen.expect("terminated (SIGTERM); no longer watching");
     wait_for("all workers to be gone", || (!checkout.has_workers()).then_some(()));
 }
 

@@ -79,9 +79,9 @@ fn json_logs_are_one_object_a_line() {
 fn a_wrong_number_is_a_clear_error() {
     let checkout = Checkout::take();
     for (flags, sentence) in [
-        (["--exercise", "5"], "there is no exercise 5: they are 1 to 4"),
-        (["--exercise", "0"], "there is no exercise 0: they are 1 to 4"),
-        (["--solution", "9"], "there is no solution 9: they are 0 to 4"),
+        (["--exercise", "5"], "there is no exercise 5; choose 1 to 4"),
+        (["--exercise", "0"], "there is no exercise 0; choose 1 to 4"),
+        (["--solution", "9"], "there is no solution 9; choose 0 to 4"),
     ] {
         let output = worker(&checkout, "", &flags);
         assert_eq!(output.status.code(), Some(2));

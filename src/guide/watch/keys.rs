@@ -1,4 +1,4 @@
-//! What is pressed, and a terminal that is left as it was found.
+//! Reads key presses, and restores the terminal.
 
 use std::{
     io::{self, IsTerminal, Read},
@@ -46,19 +46,20 @@ impl Key {
     }
 }
 
-/// How often it is looked whether a key was pressed.
+/// How often the terminal is checked for key presses.
 const LOOK_INTERVAL: Duration = Duration::from_millis(30);
 
-/// Whether the terminal is this program's, and not that of the shell, which started it with `&`. Where there
-/// is no job control, no other program wants it.
+/// Whether this program is in the foreground, rather than started with `&`. Without job control, it always
+/// is.
 fn is_in_foreground() -> bool {
     tcgetpgrp(io::stdin()).map_or(true, |foreground| foreground == getpgrp())
 }
 
-/// A terminal that gives each key as it is pressed, and shows none. Dropping it puts the terminal back
-/// as it was, however the watch ends: a signal, too.
+/// A terminal that delivers each key as it is pressed, and does not echo it. Dropping it restores the
+/// terminal, however the watch ends, even by a signal.
 ///
-/// Only these two modes change. Ctrl-C stays a signal, and lines end as they did, the compiler's too.
+/// Only these two modes change. Ctrl-C is still a signal, and line endings stay the same, also for the
+/// compiler's output.
 pub struct Keys {
     before: Termios,
 }
@@ -67,12 +68,12 @@ impl Keys {
     /// Sends what is pressed.
     ///
     /// # Errors
-    /// Why nothing can be pressed: there is no terminal, or it belongs to another program now.
+    /// Why keys can't be read: there is no terminal, or another program is in its foreground.
     pub fn listen(pressed: UnboundedSender<Key>) -> Result<Self, &'static str> {
         if !io::stdin().is_terminal() {
             return Err("Not a terminal, so keys are off. Press Ctrl-C to stop.");
         }
-        // The system would stop it, should it read or change the terminal.
+        // The system would stop this program if it read or changed the terminal now.
         if !is_in_foreground() {
             return Err("Running in the background, so keys are off. `fg` and Ctrl-C stop it.");
         }
@@ -87,7 +88,8 @@ impl Keys {
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&stdin, OptionalActions::Now, &modes).ok()?;
-        // A shell sets its own modes while a program is stopped, with Ctrl-Z, and not all put ours back.
+        // While a program is stopped with Ctrl-Z, the shell sets its own modes, and not every shell restores
+        // ours.
         let mut goes_on = signal(SignalKind::from_raw(Signal::CONT.as_raw())).ok()?;
         tokio::spawn(async move {
             while goes_on.recv().await.is_some() {
@@ -97,8 +99,8 @@ impl Keys {
                 }
             }
         });
-        // A thread, as a read of a terminal can't be cancelled. It ends with the program. In the background
-        // a read would stop the program, so it reads only what is there.
+        // On a thread, because a read of a terminal can't be cancelled. The thread ends with the program. In
+        // the background a read would stop the program, so it reads only input that is already there.
         thread::spawn(move || {
             let mut byte = [0];
             loop {

@@ -15,12 +15,12 @@ use tokio::{
 
 use crate::course;
 
-/// Editors save in several steps: a file is emptied and written, or another one takes its name. So
-/// long after the last step it is done.
+/// Editors save in several steps: they empty and write the file, or rename another file to its name. After
+/// this long without a step, the save is complete.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How often the codecs are read in any case: the system reports nothing of a file behind a symbolic link,
-/// and on some mounts nothing of any. They are small.
+/// How often the codecs are read in any case: the system reports no changes behind a symbolic link, and on
+/// some mounts none at all. Reading is cheap, as the files are small.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The codecs of all exercises, under watch.
@@ -28,21 +28,20 @@ pub struct Saves {
     /// Something happened in the exercises' folders.
     stirs: UnboundedReceiver<()>,
     codecs: Vec<Codec>,
-    /// Ends when dropped. None where the system has none to give.
+    /// Stops when dropped. `None` if the system can't provide a watcher.
     _watcher: Option<RecommendedWatcher>,
 }
 
 /// Reports that something happened in that folder.
 fn watcher(room: &Path, stirred: UnboundedSender<()>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // That a file was read is reported, too: by the compiler, and by us. An error may mean that
-        // something was missed.
+        // Reads are reported as well: the compiler's and ours. An error may mean that a change was missed.
         if event.map_or(true, |event| !event.kind.is_access()) {
             stirred.send(()).ok();
         }
     })?;
-    // The folder, as a file that takes another's name is a new one; with all below, as `git switch` may do
-    // that with folders.
+    // The folder is watched, because a file that is renamed to `codec.rs` is a new file; recursively, because
+    // `git switch` may replace whole folders.
     watcher.watch(room, RecursiveMode::Recursive)?;
     Ok(watcher)
 }
@@ -55,8 +54,8 @@ struct Codec {
 }
 
 impl Saves {
-    /// Of the exercises in this folder of the workshop. If the system can't report changes, a line on stderr says
-    /// so, and they are found by reading.
+    /// Watches the exercises in this repository. If the system can't report changes, this prints a line on
+    /// stderr, and the files are read regularly.
     pub fn of(root: &Path) -> Self {
         let (stirred, stirs) = unbounded_channel();
         let watcher = watcher(&root.join("exercises"), stirred).map_err(|error| {
@@ -72,7 +71,7 @@ impl Saves {
         watcher: Option<RecommendedWatcher>,
         stirs: UnboundedReceiver<()>,
     ) -> Self {
-        // Read only now: what is saved from here on is told.
+        // Read only now, so that every later save is noticed.
         let codecs = Step::EXERCISES.into_iter().map(|step| {
             let file = root.join(course::codec(step));
             Codec { step, content: course::read(&file).ok(), file }
@@ -85,7 +84,7 @@ impl Saves {
         loop {
             match timeout(POLL_INTERVAL, self.stirs.recv()).await {
                 Ok(Some(())) => self.wait_until_quiet().await,
-                // Nothing is reported: where there is no watcher, at once.
+                // No report will come. Without a watcher, that is the case at once.
                 Ok(None) => sleep(POLL_INTERVAL).await,
                 Err(_) => {}
             }
@@ -102,7 +101,7 @@ impl Saves {
 
     fn changed(&mut self) -> Vec<Step> {
         let changed = self.codecs.iter_mut().filter_map(|codec| {
-            // One that is not there just now is about to be written, and that is told.
+            // A missing file is about to be written, and that will be noticed.
             let content = course::read(&codec.file).ok()?;
             let differs = codec.content.as_ref() != Some(&content);
             codec.content = Some(content);

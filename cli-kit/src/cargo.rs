@@ -2,8 +2,8 @@
 
 use std::{env, process::Command};
 
-/// Takes from a command what cargo sets for a program that it runs. The build script of ring watches some
-/// of it, and would have half of the SDK built anew.
+/// Removes from a command the variables that cargo sets for programs it runs. The build script of ring
+/// watches some of them, so half of the SDK would be built again.
 pub fn without_cargos_variables(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let named = name.to_string_lossy();

@@ -12,8 +12,8 @@ use crate::term;
 pub enum Exit {
     /// 0: done.
     Done = 0,
-    /// 1: it ran, and the result is not what it should be: workflows failed, a run was cut off, an
-    /// exercise is not solved.
+    /// 1: it ran, but the result is not what it should be: workflows failed, a run was cut off, an exercise
+    /// is not solved.
     NotSolved = 1,
     /// 2: wrong usage: a flag, a number or a file that can't be right.
     Usage = 2,
@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error that says what was seen, what it means and what to do, and how the program ends.
+/// An error with its exit code. Its message says what was seen, what it means and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -48,7 +48,8 @@ impl Failure {
         Self { exit: Exit::Environment, message: message.to_string() }
     }
 
-    /// The environment is broken, in one way or in several: whoever mends one wants to know of all.
+    /// The environment is broken, in one way or in several. All are reported at once, so that they can be
+    /// fixed at once.
     pub fn environments(message: &str, reasons: &[impl Display]) -> Self {
         match reasons {
             [reason] => Self::environment(format!("{message}: {reason}")),
@@ -65,8 +66,8 @@ impl Failure {
     }
 }
 
-/// Ends a program: an error goes to stderr with its causes, and decides the exit code. One that is
-/// no [`Failure`] counts as a broken environment, which most of them are.
+/// Ends a program: an error goes to stderr with its causes, and decides the exit code. An error that is no
+/// [`Failure`] counts as a broken environment, which it usually is.
 pub fn end(result: anyhow::Result<Exit>) -> ExitCode {
     let result = match term::unwritten() {
         Some(error) => result.and(Err(anyhow!("stdout can't be written: {error}"))),

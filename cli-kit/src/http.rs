@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::Context;
 use ureq::Agent;
 
-/// Longer than a program on this machine takes to answer that is not stuck.
+/// Any program on this machine that is not stuck answers within this time.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client for pages of this machine. It blocks: in async code, its place is `spawn_blocking`.
+/// A client for pages of this machine. It blocks, so async code has to call it in `spawn_blocking`.
 #[derive(Clone, Debug)]
 pub struct Http(Agent);
 
 impl Default for Http {
     fn default() -> Self {
-        // No proxy stands between a machine and itself.
+        // Requests to this machine must not go through a proxy.
         let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build();
         Self(config.into())
     }
@@ -24,7 +24,7 @@ impl Http {
     /// The page at that address.
     ///
     /// # Errors
-    /// When there is no answer in time, or one that is not 200.
+    /// When there is no answer in time, or its status is not 200.
     pub fn page(&self, url: &str) -> anyhow::Result<String> {
         let page = || anyhow::Ok(self.0.get(url).call()?.into_body().read_to_string()?);
         page().with_context(|| format!("no page from {url}"))

@@ -2,12 +2,12 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`cargo`] | what to take from the environment before cargo is run again |
+//! | [`cargo`] | the variables to remove before cargo is run again |
 //! | [`exit`] | exit codes, and errors that carry one |
 //! | [`http`] | pages of this machine, read by HTTP |
-//! | [`root`] | the workshop's folder, and the one for what it makes for itself |
+//! | [`root`] | the repository's root, and the folder for generated files |
 //! | [`settings`] | `settings.env`: ports and folders, and the variables that move them |
-//! | [`term`] | text for people: wrapped on a terminal, and no panic at a closed pipe |
+//! | [`term`] | text for people: wrapped on a terminal, without a panic at a closed pipe |
 
 pub mod cargo;
 pub mod exit;

@@ -31,7 +31,7 @@ pub const STARTER_METRICS_PORT: &str = "STACK_STARTER_METRICS_PORT";
 pub const TEMPORAL_DB: &str = "STACK_TEMPORAL_DB";
 /// The folder of Grafana's own files.
 pub const GRAFANA_HOME: &str = "STACK_GRAFANA_HOME";
-/// What everybody may do in Grafana.
+/// What everyone may do in Grafana.
 pub const GRAFANA_ROLE: &str = "STACK_GRAFANA_ROLE";
 
 /// All settings, each with a value.
@@ -42,7 +42,7 @@ impl Settings {
     /// The defaults, overridden by variables of the same name that are not empty.
     ///
     /// # Errors
-    /// A port that is none, and two that are the same.
+    /// When a port is not valid, or two ports are the same.
     pub fn from_env() -> Result<Self, Failure> {
         Self::with(|name| env::var(name).ok())
     }
@@ -72,7 +72,7 @@ impl Settings {
         let value = self.get(name);
         value.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
             Failure::usage(format!(
-                "{name}={value} is no port: a number from 1 to 65535 is, such as {}",
+                "{name}={value} is not a port: use a number from 1 to 65535, such as {}",
                 default(name)
             ))
         })
@@ -93,7 +93,7 @@ impl Settings {
         self.parse_port(name).expect("ports were checked when the settings were read")
     }
 
-    /// Whether somebody moved this setting away from its default.
+    /// Whether this setting differs from its default.
     pub fn is_moved(&self, name: &str) -> bool {
         self.get(name) != default(name)
     }
@@ -103,10 +103,10 @@ impl Settings {
         (Ipv4Addr::LOCALHOST, self.port(name)).into()
     }
 
-    /// The address that a flag gave, else the one that the settings have for that port.
+    /// The address from the flag, or else the one that the settings have for that port.
     ///
     /// # Errors
-    /// When the settings are asked and can't be read.
+    /// When the settings are needed and can't be read.
     pub fn given_or_address(given: Option<SocketAddr>, name: &str) -> Result<SocketAddr, Failure> {
         given.map_or_else(|| Ok(Self::from_env()?.address(name)), Ok)
     }
@@ -178,7 +178,7 @@ mod tests {
             let set = |name: &str| (name == GRAFANA_PORT).then(|| wrong.to_owned());
             let error = Settings::with(set).unwrap_err().to_string();
             assert!(
-                error.starts_with(&format!("STACK_GRAFANA_PORT={wrong} is no port")),
+                error.starts_with(&format!("STACK_GRAFANA_PORT={wrong} is not a port")),
                 "{error}"
             );
         }

@@ -1,4 +1,4 @@
-//! Text for people: wrapped where a terminal ends, and written where somebody still reads.
+//! Text for people: wrapped at the width of the terminal, and written without a panic at a closed pipe.
 
 use std::{
     fs,
@@ -10,15 +10,15 @@ use std::{
 use console::Term;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// Columns of a terminal, as a rule.
+/// The usual width of a terminal, in columns.
 const USUAL: usize = 80;
-/// The first thing that went wrong with stdout.
+/// The first error of writing to stdout.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 /// How much of a log an error quotes.
 const QUOTED_LINES: usize = 8;
 
-/// Wraps a line between words where the terminal ends, with each line after the first `indent` columns
-/// in. Elsewhere it stays one line, for whoever searches it.
+/// Wraps a line between words at the width of the terminal, and indents each line after the first by `indent`
+/// columns. Without a terminal it stays one line, which is easier to search.
 pub fn wrap(line: &str, indent: usize) -> String {
     wrap_for(&Term::stdout(), line, indent)
 }
@@ -27,14 +27,14 @@ fn wrap_for(terminal: &Term, line: &str, indent: usize) -> String {
     if !terminal.is_term() {
         return line.to_owned();
     }
-    // Some terminals don't tell how large they are.
+    // Some terminals don't report their size.
     let width = terminal.size_checked().map_or(USUAL, |(_, columns)| usize::from(columns));
     at(width, line, indent)
 }
 
 fn at(width: usize, line: &str, indent: usize) -> String {
     let indent = " ".repeat(indent);
-    // A path, an address or a flag that is broken can't be pasted.
+    // A path, an address or a flag broken across lines can't be pasted.
     let options = Options::new(width)
         .subsequent_indent(&indent)
         .word_separator(WordSeparator::AsciiSpace)
@@ -43,8 +43,8 @@ fn at(width: usize, line: &str, indent: usize) -> String {
     textwrap::fill(line, options)
 }
 
-/// A text of any origin on one line of at most so many characters: it may be long, and hold new lines or a
-/// terminal's commands.
+/// Puts a text of any origin on one line of at most that many characters: it may be long, and contain new
+/// lines or escape sequences.
 pub fn one_line(text: &str, most: usize) -> String {
     let mut line: String = text
         .chars()
@@ -57,8 +57,8 @@ pub fn one_line(text: &str, most: usize) -> String {
     line
 }
 
-/// Writes results to stdout. A reader that has read enough may go: that is no error. Any other failure is
-/// told once, at the [end](crate::exit::end) of the program, which it makes a failure.
+/// Writes results to stdout. If the reader closes the pipe, that is no error. Any other failure is reported
+/// once, at the [end](crate::exit::end) of the program, and makes the program fail.
 pub fn print(text: impl AsRef<[u8]>) {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_ref()).and_then(|()| stdout.flush());
@@ -74,8 +74,8 @@ pub fn unwritten() -> Option<&'static io::Error> {
     UNWRITTEN.get()
 }
 
-/// Lines on stderr: progress, and what is worth knowing beside the results. Each is wrapped where the
-/// terminal ends. Where it can't be written, there is nowhere to say so.
+/// Lines on stderr: progress, and notes beside the results. Each is wrapped at the width of the terminal. If
+/// it can't be written, there is nowhere to report that.
 pub fn note(text: impl AsRef<str>) {
     pass_on(wrap_for(&Term::stderr(), text.as_ref(), 0));
 }
@@ -103,7 +103,7 @@ pub fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     match &lines[lines.len().saturating_sub(QUOTED_LINES)..] {
-        [] => format!("; it said nothing ({})", log.display()),
+        [] => format!("; it printed nothing ({})", log.display()),
         last => format!("; the end of its log ({}):\n  {}", log.display(), last.join("\n  ")),
     }
 }
@@ -123,7 +123,7 @@ mod tests {
     fn a_line_is_wrapped_between_words() {
         assert_eq!(at(12, "Seen:  one two three", 7), "Seen:  one\n       two\n       three");
         assert_eq!(at(80, "Seen:  one two three", 7), "Seen:  one two three");
-        // What was in several lines stays so, with what each begins with.
+        // A text of several lines keeps its lines and their indentation.
         assert_eq!(at(12, "one two three\n  log\n", 0), "one two\nthree\n  log\n");
         let address = "https://docs.rs/process-compose";
         assert_eq!(at(12, &format!("get it: {address}"), 0), format!("get it:\n{address}"));
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn without_a_terminal_a_line_is_a_line() {
         let long = "word ".repeat(100);
-        // Whoever runs the tests may have one.
+        // The tests may run in a terminal.
         if !Term::stdout().is_term() {
             assert_eq!(wrap(&long, 4), long);
         }

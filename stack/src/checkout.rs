@@ -1,5 +1,5 @@
-//! A checkout of the workshop, as the stack sees it: its folder, its settings, and where a run keeps
-//! its files. Paths are absolute, so that it does not matter which folder is the current one.
+//! A checkout of the workshop, as the stack sees it: its folder, its settings, and where a run keeps its
+//! files. Paths are absolute, so the current folder does not matter.
 
 use std::{
     ffi::OsString,
@@ -48,13 +48,13 @@ impl Checkout {
         &self.root
     }
 
-    /// The folder for logs and for what a run writes for itself. It is no setting: what is in it is
-    /// removed without asking.
+    /// The folder for logs and for a run's own files. It is not a setting, because its content is removed
+    /// without asking.
     pub fn folder(&self) -> PathBuf {
         files(&self.root)
     }
 
-    /// The folder for the data of a run. It is no setting, for the same reason.
+    /// The folder for the data of a run. It is not a setting, for the same reason.
     pub fn data(&self) -> &Path {
         &self.data
     }

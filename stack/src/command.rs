@@ -1,4 +1,4 @@
-//! `stack`, `stack status`, `stack down`: the flags, and who does what.
+//! `stack`, `stack status`, `stack down`: the flags, and the functions behind them.
 
 use clap::{Args, Subcommand};
 use cli_kit::exit::Exit;
@@ -21,14 +21,14 @@ pub struct StackArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum StackCommand {
-    /// How the services are; exit code 3 if one is not healthy
+    /// Show the state of the services; exit code 3 if one is not healthy
     #[command(after_help = "Examples:\n  cargo workshop stack status --json")]
     Status {
         /// Print JSON instead of text
         #[arg(long)]
         json: bool,
     },
-    /// End the stack
+    /// Stop the stack
     #[command(after_help = "Examples:\n  cargo workshop stack down")]
     Down,
 }
@@ -36,8 +36,8 @@ enum StackCommand {
 /// Runs `stack`, for the checkout that this program is run in.
 ///
 /// # Errors
-/// When a program is missing, a port is taken, or a service does not come up or dies: the message
-/// says what to do, and nothing is left running.
+/// When a program is missing, a port is taken, or a service does not start or crashes: the message says what
+/// to do, and nothing is left running.
 pub fn run(args: &StackArgs) -> anyhow::Result<Exit> {
     let mut checkout = Checkout::find()?;
     match &args.command {

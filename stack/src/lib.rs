@@ -10,10 +10,10 @@
 //! | [`checkout`] | the workshop's folder, the settings, and where a run keeps its files |
 //! | [`services`] | the three services: their ports, and how each is asked whether it is healthy |
 //! | [`prometheus`] | Prometheus' configuration for a run, and whether its rules are loaded |
-//! | [`ports`] | is a port taken, and by whom |
-//! | [`process_compose`] | process-compose, as a program that is run and asked |
+//! | [`ports`] | whether a port is taken, and by which process |
+//! | [`process_compose`] | runs process-compose, and queries it |
 //! | [`command`] | `stack`, `stack status`, `stack down`: the flags |
-//! | [`up`], [`status`] | starts, looks after and ends the stack; tells how it is |
+//! | [`up`], [`status`] | starts, supervises and stops the stack; shows its state |
 
 pub mod checkout;
 pub mod command;

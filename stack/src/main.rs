@@ -6,7 +6,7 @@ use clap::Parser;
 use cli_kit::exit;
 use stack::command::{self, StackArgs};
 
-/// Temporal's dev server, Prometheus and Grafana, as one thing to start and to end.
+/// Start and stop Temporal's dev server, Prometheus and Grafana together.
 #[derive(Parser)]
 #[command(name = "stack", version)]
 struct Cli {

@@ -1,7 +1,7 @@
-//! Is a port taken, and by whom.
+//! Whether a port is taken, and by which process.
 //!
-//! A service that finds its port taken can look healthy because another one answers there, so this
-//! is found out before anything starts.
+//! A service that finds its port taken can look healthy because another one answers there. So the ports are
+//! checked before anything starts.
 
 use std::{
     fmt,
@@ -18,12 +18,12 @@ use crate::programs::Unfit;
 /// Longer than an answer on this machine takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Why a port can't be had.
+/// Why a port is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Somebody listens there; who, if the system tells.
+    /// A process listens there; which one, if the system tells.
     By(Option<Holder>),
-    /// The system does not let us: a port below 1024, as a rule.
+    /// The system does not permit it, usually because the port is below 1024.
     Refused(String),
 }
 
@@ -40,20 +40,22 @@ impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::By(Some(Holder { name, pid })) => write!(f, "is taken by {name} (process {pid})"),
-            Self::By(None) => write!(f, "is taken, and this system does not tell by whom"),
+            Self::By(None) => {
+                write!(f, "is taken, and this system does not report by which process")
+            }
             Self::Refused(reason) => write!(f, "can't be used ({reason})"),
         }
     }
 }
 
-/// Why the port of that setting won't do; `None` if it is free.
+/// Why the port of that setting can't be used; `None` if it is free.
 pub fn unfit(variable: &str, settings: &Settings) -> Option<Unfit> {
     let port = settings.port(variable);
     let taken = taken(settings.address(variable))?;
     let another = port.checked_add(10_000).unwrap_or_else(|| port - 10_000);
     Some(Unfit {
         seen: format!("port {port} {taken}"),
-        what_to_do: format!("end that, or move ours, as with {variable}={another}"),
+        what_to_do: format!("stop that process, or pick another port: {variable}={another}"),
     })
 }
 
@@ -62,7 +64,7 @@ pub fn taken(address: SocketAddr) -> Option<Taken> {
     match TcpListener::bind(address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => Some(Taken::By(holder(address))),
         Err(error) => Some(Taken::Refused(error.to_string())),
-        // Some systems let one listen at 127.0.0.1 where another listens at all addresses.
+        // Some systems let one process listen at 127.0.0.1 while another listens at all addresses.
         Ok(listener) => {
             drop(listener);
             TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).ok()?;
@@ -71,7 +73,7 @@ pub fn taken(address: SocketAddr) -> Option<Taken> {
     }
 }
 
-/// Who listens there. Other users' processes can't be seen by everybody.
+/// The process that listens there, if it may be seen: not every user may see other users' processes.
 fn holder(address: SocketAddr) -> Option<Holder> {
     let listener = listeners::get_all().ok()?.into_iter().find(|listener| {
         listener.protocol == Protocol::TCP
@@ -98,8 +100,7 @@ mod tests {
             };
             assert_eq!(holder.pid, std::process::id());
             drop(listener);
-            // A program that another test is just about to start still has all that was open, until it
-            // runs.
+            // A program that another test is starting still has all open files until it runs.
             let began = Instant::now();
             while taken(address).is_some() && began.elapsed() < Duration::from_secs(10) {
                 thread::sleep(Duration::from_millis(5));

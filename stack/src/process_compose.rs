@@ -1,4 +1,4 @@
-//! process-compose, as a program that is run and asked.
+//! Runs process-compose, and queries it.
 
 use std::{
     env,
@@ -24,9 +24,9 @@ use crate::{checkout::Checkout, programs, services::Service};
 const FILE: &str = "stack/process-compose.yaml";
 /// The variable that names the folder of its own settings, such as colours.
 const ITS_SETTINGS: &str = "PROC_COMP_CONFIG";
-/// Variables of the user's shell that start with these would change what is run. `PC_*` are
-/// process-compose's own: what it reads, and where it answers. `GF_*` win over `grafana.ini`: with those
-/// for another Grafana, ours would have its port, its database or its login.
+/// Environment variables with these prefixes would change what is run. `PC_*` configure process-compose: what
+/// it reads, and where it answers. `GF_*` override `grafana.ini`: with variables meant for another Grafana,
+/// ours would get that one's port, database or login.
 const FOREIGN: [&str; 2] = ["PC_", "GF_"];
 /// The variable that names another shell than bash for commands.
 const ITS_SHELL: &str = "COMPOSE_SHELL";
@@ -78,18 +78,17 @@ impl<'a> ProcessCompose<'a> {
         }
     }
 
-    /// The service whose death ended the stack, and its exit code; `None` if the stack was told to
-    /// end. This is read from process-compose's log, because nothing else is left after its end: its
-    /// API, which knows each service's exit code, is gone with it, and its own exit code is that of
-    /// the service which it stopped last. A detached stack has no other process that could have asked
-    /// the API before.
+    /// The service whose crash stopped the stack, and its exit code; `None` if the stack was told to stop.
+    /// This is read from process-compose's log, because nothing else is left once it has exited: its API,
+    /// which knows each service's exit code, is gone, and its own exit code is that of the service it stopped
+    /// last. A detached stack has no other process that could have asked the API in time.
     pub fn died(checkout: &Checkout) -> Option<(String, i32)> {
         let log = fs::read_to_string(log(checkout, SERVER)).unwrap_or_default();
         let (name, code) = first_end(&strip_str(&log).to_string())?;
         (code != 0).then_some((name, code))
     }
 
-    /// Starts the services in this process' terminal, or without any.
+    /// Starts the services in this process's terminal, or without a terminal.
     ///
     /// # Errors
     /// When the program can't be run.
@@ -98,16 +97,16 @@ impl<'a> ProcessCompose<'a> {
         command.arg("up").args(services.iter().map(|service| service.name()));
         command.args(["--config", FILE, "--disable-dotenv"]);
         if !has_terminal() {
-            // In a group of its own: a Ctrl-C that reaches us is passed on once, not twice.
+            // In its own process group, so that a Ctrl-C reaches it once, from us, and not twice.
             command.arg("--tui=false").process_group(0);
-            // What the services say is in their logs; this is what process-compose says itself.
+            // The services write to their own logs; this is process-compose's own output.
             let output = File::create(self.checkout.log("output"))?;
             command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         }
         command.spawn().context("process-compose can't be run")
     }
 
-    /// Starts the services, and leaves them to themselves.
+    /// Starts the services in the background.
     ///
     /// # Errors
     /// When process-compose does not start.
@@ -118,7 +117,7 @@ impl<'a> ProcessCompose<'a> {
         self.done(command).map(drop)
     }
 
-    /// Ends the stack, and waits for its end.
+    /// Stops the stack, and waits until it has stopped.
     ///
     /// # Errors
     /// When there is no answer.
@@ -148,11 +147,11 @@ impl<'a> ProcessCompose<'a> {
         command.env_remove(ITS_SHELL);
         command.current_dir(self.checkout.root()).envs(self.checkout.variables());
         command.env("PATH", programs::search_path(self.checkout.root()));
-        // With a terminal it would make a folder for settings in the user's home.
+        // With a terminal it would create a settings folder in the user's home.
         if env::var_os(ITS_SETTINGS).is_none() {
             command.env(ITS_SETTINGS, self.checkout.folder());
         }
-        // Server and client would write over each other's log.
+        // The server and the client would overwrite each other's log.
         let log = log(self.checkout, role);
         // Seen from the folder that it runs in, any socket's path is short enough.
         let socket = self.checkout.socket();
@@ -166,21 +165,21 @@ impl<'a> ProcessCompose<'a> {
             command.stdin(Stdio::null()).output().context("process-compose can't be run")?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
-            // Its last line is the reason; those before it tell of its settings.
+            // The last line is the reason; those before it list its settings.
             bail!("process-compose: {}", words.lines().last().unwrap_or("no reason given"));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
-/// Whether a variable of the user's shell is kept from the stack.
+/// Whether a variable of the user's shell is hidden from the stack.
 fn is_foreign(name: &str) -> bool {
     FOREIGN.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The service that ended first and was not started again, in process-compose's log: the others were
-/// stopped because of it. An end is a line such as `… INF Exited exit_code=-1 process=prometheus`; a
-/// new start follows as `… INF Restarting prometheus in 1 second(s)... Restarts: 1`.
+/// The service that exited first and was not restarted, from process-compose's log: the others were stopped
+/// because of it. An exit is a line such as `… INF Exited exit_code=-1 process=prometheus`; a new start
+/// follows as `… INF Restarting prometheus in 1 second(s)... Restarts: 1`.
 fn first_end(log: &str) -> Option<(String, i32)> {
     let mut lines = log.lines();
     while let Some(line) = lines.next() {
@@ -210,7 +209,7 @@ fn log(checkout: &Checkout, role: &str) -> PathBuf {
     checkout.log(&format!("process-compose.{role}"))
 }
 
-/// Whether there is a terminal for process-compose's own picture of the services.
+/// Whether there is a terminal for process-compose's own display of the services.
 pub fn has_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }

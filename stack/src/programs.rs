@@ -15,9 +15,9 @@ use semver::Version;
 pub struct Program {
     /// Its name on `PATH`.
     pub name: &'static str,
-    /// What makes it tell its version.
+    /// The arguments that make it print its version.
     version: &'static str,
-    /// The oldest version that will do: major, minor, patch.
+    /// The oldest version that works: major, minor, patch.
     oldest: [u64; 3],
     /// How to get it.
     get: &'static str,
@@ -29,7 +29,7 @@ pub const TEMPORAL: Program = Program {
     version: "--version",
     oldest: [1, 0, 0],
     get: "`cargo workshop compare` installs it into .workshop/, and https://docs.temporal.io/cli \
-          tells more ways",
+          lists other ways",
 };
 
 /// Prometheus. 2.42 is the oldest that was tried.
@@ -46,7 +46,7 @@ pub const GRAFANA: Program = Program {
     version: "--version",
     oldest: [13, 0, 0],
     get: "https://grafana.com/grafana/download or Homebrew's package `grafana`; --without grafana \
-          does without it",
+          skips it",
 };
 
 /// process-compose. 1.94 is the oldest that was tried.
@@ -57,7 +57,7 @@ pub const PROCESS_COMPOSE: Program = Program {
     get: "https://f1bonacc1.github.io/process-compose/installation",
 };
 
-/// The shell that process-compose runs each service's command with. Any version will do: macOS has 3.2.
+/// The shell that process-compose runs each service's command with. Any version works: macOS has 3.2.
 pub const BASH: Program = Program {
     name: "bash",
     version: "--version",
@@ -93,7 +93,7 @@ pub const RUSTC: Program = Program {
 /// Cargo.
 pub const CARGO: Program = Program { name: "cargo", ..RUSTC };
 
-/// A program that was found and will do.
+/// A program that was found and can be used.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Where it is.
@@ -102,7 +102,7 @@ pub struct Found {
     pub version: Version,
 }
 
-/// Why a program won't do, or a port.
+/// Why a program or a port can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{seen}: {what_to_do}")]
 pub struct Unfit {
@@ -113,7 +113,7 @@ pub struct Unfit {
 }
 
 impl Program {
-    /// Finds it on `PATH`, or where the workshop in that folder installs programs, and asks for its
+    /// Finds the program on `PATH`, or where the workshop in that folder installs programs, and checks its
     /// version.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Program {
             version_in(&String::from_utf8_lossy(&output.stdout))
         });
         let version = version
-            .ok_or_else(|| self.unfit(format!("{} does not tell its version", path.display())))?;
+            .ok_or_else(|| self.unfit(format!("{} does not report its version", path.display())))?;
         let [major, minor, patch] = self.oldest;
         let oldest = Version::new(major, minor, patch);
         if version < oldest {
@@ -151,7 +151,7 @@ pub fn on_path(name: &str, root: &Path) -> Option<PathBuf> {
 pub fn search_path(root: &Path) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let installed = root.join(root::OURS).join("bin");
-    // Fails only for a folder with a separator in its name: then PATH has to do.
+    // Fails only for a folder with a separator in its name; then PATH alone is used.
     env::join_paths(env::split_paths(&path).chain([installed])).unwrap_or(path)
 }
 
@@ -183,7 +183,7 @@ pub fn grafana_home(grafana: &Path) -> Result<PathBuf, Unfit> {
                 grafana.display()
             ),
             what_to_do: format!(
-                "name their folder in {}, or do --without grafana",
+                "set their folder in {}, or use --without grafana",
                 settings::GRAFANA_HOME
             ),
         })

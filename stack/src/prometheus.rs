@@ -9,8 +9,7 @@ use serde_norway::Mapping;
 
 use crate::{checkout::Checkout, programs::Unfit};
 
-/// What a run's configuration is made from, in the workshop's folder. It is a valid configuration by
-/// itself, with the usual ports.
+/// The template of a run's configuration. By itself it is a valid configuration, with the default ports.
 const TEMPLATE: &str = "stack/prometheus.yml";
 /// The files of rules that the template names.
 const RULES: [&str; 2] =
@@ -55,7 +54,7 @@ pub fn config(checkout: &Checkout) -> anyhow::Result<String> {
     let text = fs::read_to_string(&template).with_context(can_t_read)?;
     let mut config: Config = serde_norway::from_str(&text).with_context(can_t_read)?;
     for file in &mut config.rule_files {
-        // A part of it may be a pattern; the path of the folder is none.
+        // The file's name may be a pattern; the folder's path must not be read as one.
         if Path::new(file).is_relative() {
             *file = format!("{}/stack/{file}", escape_pattern(&checkout.root().to_string_lossy()));
         }
@@ -102,12 +101,12 @@ pub fn unfit(root: &Path) -> Option<Unfit> {
         Some(_) => return None,
     };
     Some(Unfit {
-        seen: format!("the path {} {why}, which Prometheus does not take", root.display()),
+        seen: format!("the path {} {why}, which Prometheus does not accept", root.display()),
         what_to_do: "rename the folder, or clone the workshop to another".to_owned(),
     })
 }
 
-/// The part of a file of rules, and of what Prometheus says of its rules, that is compared.
+/// The part that is compared, of a rules file and of Prometheus' own list of rules.
 #[derive(Deserialize)]
 struct Groups {
     groups: Vec<Group>,
@@ -124,8 +123,8 @@ struct Answer {
     data: Groups,
 }
 
-/// Looks for the workshop's rules in what Prometheus answers at `/api/v1/rules`. Without rules
-/// Prometheus is ready all the same, and dashboards and alerts stay empty.
+/// Looks for the workshop's rules in Prometheus' answer at `/api/v1/rules`. Without them Prometheus is ready
+/// all the same, but dashboards and alerts stay empty.
 ///
 /// # Errors
 /// Names the groups of rules that are missing.

@@ -97,15 +97,15 @@ impl fmt::Display for Service {
     }
 }
 
-/// Asks services how they are.
+/// Checks the health of services.
 #[derive(Default)]
 pub struct Asker(Http);
 
 impl Asker {
-    /// What time it is where that service is, as HTTP writes it.
+    /// The time according to that service, as HTTP writes it.
     ///
     /// # Errors
-    /// When it does not answer in time, or the answer does not tell.
+    /// When it does not answer in time, or the answer has no date.
     pub fn date(&self, service: Service, settings: &Settings) -> anyhow::Result<String> {
         self.0.date(&service.health(settings))
     }
@@ -132,8 +132,8 @@ impl Asker {
         Ok(())
     }
 
-    /// Where Temporal's dev server runs already, if one does at all the ports of these settings, as
-    /// `cargo workshop server` and the stack start it.
+    /// Where a Temporal dev server is already running, if one answers at every port of these settings, as one
+    /// started by `cargo workshop server` or the stack does.
     pub fn running_server(&self, settings: &Settings) -> Option<String> {
         let ports = Service::Temporal.ports();
         let all_taken = ports

@@ -13,7 +13,7 @@ use crate::{
     services::{Asker, Service},
 };
 
-/// How a service is.
+/// The state of a service.
 #[derive(Debug, Serialize)]
 struct Status {
     service: &'static str,
@@ -27,7 +27,7 @@ struct Status {
     address: String,
 }
 
-/// Prints how each service is.
+/// Prints the state of each service.
 ///
 /// # Errors
 /// When no stack runs.

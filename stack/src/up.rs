@@ -1,4 +1,4 @@
-//! Starts the stack, looks after it, and ends it.
+//! Starts, supervises and stops the stack.
 
 use std::{
     fs,
@@ -32,9 +32,9 @@ use crate::{
     services::{Asker, Service},
 };
 
-/// How often the state of the stack is looked at.
+/// How often the state of the stack is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A loaded machine needs seconds to start the services; what has not come by then won't come.
+/// A loaded machine needs seconds to start the services; what has not started by then won't.
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// A process-compose that has not answered at all by then never will.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -47,18 +47,18 @@ pub struct UpArgs {
     /// Skip a service (repeatable)
     #[arg(long, value_enum, value_name = "SERVICE")]
     without: Vec<Service>,
-    /// Keep Temporal's and Prometheus' data, and go on with what was kept
+    /// Keep the data of Temporal and Prometheus, and reuse what was kept
     #[arg(long)]
     keep: bool,
-    /// Let everybody edit in Grafana
+    /// Let everyone edit in Grafana
     #[arg(long)]
     admin: bool,
-    /// Return as soon as the services are healthy; `stack down` ends them
+    /// Return as soon as the services are healthy; `stack down` stops them
     #[arg(long)]
     detach: bool,
 }
 
-/// Starts the stack, and, unless it is detached, stays until its end.
+/// Starts the stack. Unless it is detached, waits until it stops.
 ///
 /// # Errors
 /// As [`run`](crate::command::run).
@@ -72,8 +72,8 @@ pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
     }
     if ProcessCompose::answers(checkout) {
         return Err(Failure::environment(
-            "the stack runs already, from this folder: `cargo workshop stack status` tells how it \
-             is, `cargo workshop stack down` ends it",
+            "the stack is already running, from this folder: `cargo workshop stack status` shows \
+             its state, `cargo workshop stack down` stops it",
         )
         .into());
     }
@@ -100,7 +100,7 @@ pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
             Running { checkout, child: None, has_answered: false, began, stop: &stop };
         let outcome = running.until_healthy(&services);
         if !matches!(outcome, Ok(Outcome::Healthy)) {
-            // Nothing half is left running. It may have ended by itself.
+            // A partly started stack must not keep running. It may already have stopped by itself.
             process_compose.down().ok();
         }
         return match outcome? {
@@ -108,7 +108,7 @@ pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
                 Err(Failure::interrupted("interrupted; nothing is left running").into())
             }
             Outcome::Healthy => {
-                say_where(&services, checkout, "`cargo workshop stack down` ends it");
+                say_where(&services, checkout, "`cargo workshop stack down` stops it");
                 Ok(Exit::Done)
             }
         };
@@ -118,7 +118,7 @@ pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
         Running { checkout, child: Some(child), has_answered: false, began, stop: &stop };
     if !has_terminal() {
         match running.until_healthy(&services) {
-            Ok(Outcome::Healthy) => say_where(&services, checkout, "Ctrl-C or SIGTERM ends it"),
+            Ok(Outcome::Healthy) => say_where(&services, checkout, "Ctrl-C or SIGTERM stops it"),
             Ok(Outcome::Stopped) => {}
             Err(error) => {
                 running.end()?;
@@ -129,10 +129,10 @@ pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
     running.until_end()
 }
 
-/// Ends the stack, and waits until it is gone.
+/// Stops the stack, and waits until it has stopped.
 ///
 /// # Errors
-/// When it does not end.
+/// When it does not stop.
 pub fn down(checkout: &Checkout) -> anyhow::Result<Exit> {
     if !ProcessCompose::answers(checkout) {
         outln!("no stack runs from this folder");
@@ -142,7 +142,7 @@ pub fn down(checkout: &Checkout) -> anyhow::Result<Exit> {
     let began = Instant::now();
     while ProcessCompose::answers(checkout) {
         if began.elapsed() > START_LIMIT {
-            return Err(Failure::environment("the stack was told to end and has not").into());
+            return Err(Failure::environment("the stack did not stop when it was told to").into());
         }
         thread::sleep(POLL_INTERVAL);
     }
@@ -150,8 +150,7 @@ pub fn down(checkout: &Checkout) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Finds all programs and looks at all ports, before anything starts. All problems are
-/// reported at once.
+/// Checks all programs and ports before anything starts. Reports all problems at once.
 fn check(services: &[Service], checkout: &mut Checkout) -> Result<Found, Failure> {
     let mut wrong = Vec::new();
     let mut find =
@@ -183,8 +182,8 @@ fn check(services: &[Service], checkout: &mut Checkout) -> Result<Found, Failure
     }
 }
 
-/// Fresh data is removed at the start, not at the end: after a run it can still be looked at. What
-/// is kept stands beside it, and only `--keep` touches it.
+/// A run's data is removed when the next run starts, so it can still be inspected. Kept data has a folder of
+/// its own, which only `--keep` touches.
 fn make_folders(keep: bool, checkout: &Checkout) -> anyhow::Result<()> {
     let (folder, data) = (checkout.folder(), checkout.data());
     if !keep && data.exists() {
@@ -203,7 +202,7 @@ fn make_folders(keep: bool, checkout: &Checkout) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Heard a signal that ends the stack.
+/// Whether a signal has asked the stack to stop.
 struct Stop(Arc<AtomicBool>);
 
 impl Stop {
@@ -235,7 +234,7 @@ enum Outcome {
 }
 
 impl Running<'_> {
-    /// Waits until all services are healthy, telling of each.
+    /// Waits until all services are healthy, and reports each one.
     fn until_healthy(&mut self, services: &[Service]) -> anyhow::Result<Outcome> {
         let asker = Asker::default();
         let mut waiting = services.to_vec();
@@ -272,7 +271,7 @@ impl Running<'_> {
         Ok(Outcome::Healthy)
     }
 
-    /// Waits until the stack ends, and ends it when it is told to.
+    /// Waits until the stack stops, and stops it when a signal asks for that.
     fn until_end(&mut self) -> anyhow::Result<Exit> {
         loop {
             if self.stop.is_asked() {
@@ -286,7 +285,7 @@ impl Running<'_> {
             thread::sleep(POLL_INTERVAL);
         }
         let status = self.child.as_mut().map(Child::wait).transpose()?;
-        // Told to end, by `stack down` or from its own picture of the services, it ended well.
+        // Stopped by `stack down`, or from process-compose's own display: no error.
         if ProcessCompose::died(self.checkout).is_some() || status.is_some_and(|s| !s.success()) {
             return Err(self.ended_by_itself());
         }
@@ -294,7 +293,7 @@ impl Running<'_> {
         Ok(Exit::Done)
     }
 
-    /// Tells process-compose to end, and waits for it.
+    /// Tells process-compose to stop, and waits for it.
     fn end(&mut self) -> anyhow::Result<()> {
         let Some(child) = &mut self.child else { return Ok(()) };
         if child.try_wait()?.is_none() {
@@ -320,12 +319,15 @@ impl Running<'_> {
     fn ended_by_itself(&self) -> anyhow::Error {
         let why = match ProcessCompose::died(self.checkout) {
             Some((service, code)) => {
-                format!("{service} died again and again, at last with exit code {code}")
+                format!("{service} crashed repeatedly, last with exit code {code}")
             }
-            None => "process-compose ended".to_owned(),
+            None => "process-compose exited".to_owned(),
         };
-        Failure::environment(format!("the stack has ended: {why}{}", self.log_tails(&Service::ALL)))
-            .into()
+        Failure::environment(format!(
+            "the stack has stopped: {why}{}",
+            self.log_tails(&Service::ALL)
+        ))
+        .into()
     }
 
     /// The last lines of the logs that have any.
@@ -354,7 +356,7 @@ fn say_where(services: &[Service], checkout: &Checkout, end: &str) {
     outln!("{table}");
     if checkout.settings.is_moved(settings::TEMPORAL_PORT) {
         let address = checkout.settings.address(settings::TEMPORAL_PORT);
-        outln!("worker and starter need: export TEMPORAL_ADDRESS={address}");
+        outln!("the worker and the starter need: export TEMPORAL_ADDRESS={address}");
     }
     outln!("the stack is up; {end}; its logs are in {}", checkout.folder().display());
 }

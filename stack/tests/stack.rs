@@ -212,7 +212,7 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let output = checkout.stack(&["status"]).env("STACK_GRAFANA_PORT", "x").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("STACK_GRAFANA_PORT=x is no port"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("STACK_GRAFANA_PORT=x is not a port"), "{}", stderr(&output));
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
 
     let again = checkout.up(&[]);
     assert_eq!(again.status.code(), Some(3));
-    assert!(stderr(&again).contains("the stack runs already"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("the stack is already running"), "{}", stderr(&again));
 
     // Prometheus has the rules, and asks the ports that were chosen.
     let asker = Asker::default();
@@ -384,7 +384,7 @@ fn a_service_that_dies_again_and_again_ends_it_with_the_end_of_its_log() {
     });
     let (code, said) = stack.end();
     assert_eq!((code, killed.len()), (Some(3), 4), "{said}");
-    assert!(said.contains("prometheus died again and again, at last with exit code -1"), "{said}");
+    assert!(said.contains("prometheus crashed repeatedly, last with exit code -1"), "{said}");
     assert!(said.contains(".workshop/stack/temporal.log:"), "{said}");
     let said = stderr(&checkout.run(&["status"]));
     assert!(said.contains("because prometheus died with exit code -1"), "{said}");

@@ -5,8 +5,8 @@
 //! | `git` | the program git, and what is asked of it |
 //! | `commits` | the commits: one line from `HEAD` on, exercise, solution, next exercise |
 //!
-//! The commits are made in the repository alone. No check-out, index or `HEAD` is touched, so it works
-//! in a bare clone as well, and beside unsaved work.
+//! The commits are written to the object database only. No working tree, index or `HEAD` is touched, so this
+//! also works in a bare clone, and with uncommitted changes.
 
 mod commits;
 mod git;
@@ -28,10 +28,10 @@ use self::{
   cargo workshop branches            # exercise/01-… to solution/04-…
   cargo workshop branches --check    # whether they still match")]
 pub struct BranchesArgs {
-    /// Write nothing: say whether the branches are what HEAD's tree makes of them (exit code 1: not)
+    /// Write nothing; report whether the branches match HEAD (exit code 1: they do not)
     #[arg(long, conflicts_with = "force")]
     check: bool,
-    /// Overwrite branches that hold other work, too, and keep each of these as NAME-kept-COMMIT
+    /// Also overwrite branches that hold other work; keep that work as NAME-kept-COMMIT
     #[arg(long)]
     force: bool,
     /// The repository to write them in, bare or not [default: the one you are in]
@@ -39,14 +39,14 @@ pub struct BranchesArgs {
     repository: Option<PathBuf>,
 }
 
-/// Writes the branches, or looks at them.
+/// Writes the branches, or checks them.
 ///
 /// # Errors
-/// Wrong usage: no repository, no commit of the workshop, a branch that must not be moved. A broken
-/// environment: no git, or git can't.
+/// Wrong usage: no repository, no commit of the workshop, a branch that must not be moved. Broken
+/// environment: no git, or git fails.
 pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
-    // Never the repository that this program was built in, as elsewhere when nothing else is found: it is
-    // not for a command that writes to guess where.
+    // Never falls back to the repository that this program was built in: a command that writes must not guess
+    // where.
     let folder = match &args.repository {
         Some(folder) => folder.clone(),
         None => env::current_dir()?,
@@ -57,7 +57,7 @@ pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
     }
     let mut lines = Lines::of(&git);
     let head = git.head()?;
-    // On one of these branches, HEAD's tree is what the branches' common base makes of it.
+    // If HEAD is on one of these branches, use the commit that the branches were made from.
     let base = lines.base_of(&head).unwrap_or(head);
     let commits = lines.from(&base)?;
     tell_what_is_not_committed(&git, &base)?;
@@ -68,13 +68,13 @@ pub fn run(args: &BranchesArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// Somebody who just edited a file may expect it in the branches.
+/// If you have just edited a file, you may expect it in the branches.
 fn tell_what_is_not_committed(git: &Git, base: &str) -> anyhow::Result<()> {
     let changed = git.uncommitted(&["exercises", "solutions"])?;
     if !changed.is_empty() {
         errln!(
-            "note: the branches are made of what is committed ({}). This is not, so it is not in them, \
-             and stays as it is: {}",
+            "note: the branches are made from the commit {}. These changes are not \
+             committed, so they are not in the branches, and stay as they are: {}",
             short(base),
             changed.join(", ")
         );
@@ -82,13 +82,13 @@ fn tell_what_is_not_committed(git: &Git, base: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How a branch is, beside the commit it should be at.
+/// The state of a branch, compared with the commit it should be at.
 enum BranchState<'a> {
     Missing,
     There,
     /// Written by an earlier run and left alone since.
     Old(&'a Reference),
-    /// It has commits that are not ours, or is not a plain branch.
+    /// It has commits that are not ours, or it is not a plain branch.
     OtherWork(&'a Reference),
 }
 
@@ -130,7 +130,7 @@ fn check(git: &Git, lines: &mut Lines, commits: &[(Spot, String)]) -> anyhow::Re
     Ok(Exit::NotSolved)
 }
 
-/// What there is to do, and to tell when it is done.
+/// What to do, and what to report once it is done.
 struct Plan {
     changes: Vec<Change>,
     told: Vec<String>,
@@ -150,7 +150,7 @@ fn write(
         }
         match git.change(&plan.changes) {
             Ok(()) => break plan,
-            // Another run at the same time was faster. What is there now is looked at anew.
+            // Another run at the same time was faster, so the branches are read again.
             Err(error) if git.branches()? == found => return Err(error),
             Err(_) => {}
         }
@@ -160,7 +160,7 @@ fn write(
     }
     if let Some((last, _)) = commits.last() {
         errln!(
-            "begin with `git switch {}`; `git log --graph --oneline {}` shows all",
+            "start with `git switch {}`; `git log --graph --oneline {}` shows all",
             commits[0].0.branch(),
             last.branch()
         );
@@ -168,7 +168,7 @@ fn write(
     Ok(Exit::Done)
 }
 
-/// All or nothing: whatever must not be moved is said before anything is written.
+/// All or nothing: every branch that must not be moved is reported before anything is written.
 fn plan(
     lines: &mut Lines,
     found: &[Reference],
@@ -179,15 +179,15 @@ fn plan(
     let mut refused = Vec::new();
     for (spot, commit) in commits {
         let name = spot.branch();
-        // Git keeps a branch as a file, and a folder can't be in its place.
+        // Git stores a branch as a file, so no folder of the same name can exist.
         let in_the_way = found.iter().find(|other| {
             let (a, b) = (format!("{}/", other.name), format!("{name}/"));
             a != b && (a.starts_with(&b) || b.starts_with(&a))
         });
         if let Some(Reference { name: other, .. }) = in_the_way {
             refused.push(format!(
-                "{name} can't be beside the branch {other}: `git branch -m {other} NAME` gives that \
-                 another name"
+                "{name} can't exist beside the branch {other}: rename that one with `git branch \
+                 -m {other} NAME`"
             ));
             continue;
         }
@@ -196,8 +196,8 @@ fn plan(
             && let Some(place) = &old.checked_out
         {
             refused.push(format!(
-                "{name} is checked out in {place}, which would not be what it was: switch to another \
-                 branch there (`git switch --detach` leaves all files as they are)"
+                "{name} is checked out in {place}: switch to another branch there first (`git \
+                 switch --detach` leaves all files as they are)"
             ));
             continue;
         }
@@ -210,8 +210,8 @@ fn plan(
             BranchState::Missing => Change::Create { name: name.clone(), commit: commit.clone() },
             BranchState::OtherWork(old) if !force => {
                 refused.push(format!(
-                    "{name} holds other work, up to commit {}: --force keeps that as {}, and writes the \
-                     branch again",
+                    "{name} holds other work, up to commit {}: --force keeps that as {}, and \
+                     rewrites the branch",
                     short(&old.commit),
                     kept(found, old)
                 ));
@@ -221,7 +221,7 @@ fn plan(
             BranchState::OtherWork(old) => {
                 let kept = kept(found, old);
                 plan.told.push(format!("kept       {name} as {kept}"));
-                // An earlier run has kept it already, if it came back to the same commit.
+                // An earlier run may already have kept the same commit.
                 if !found.iter().any(|other| other.name == kept) {
                     plan.changes.push(Change::Create { name: kept, commit: old.commit.clone() });
                 }
@@ -237,7 +237,7 @@ fn plan(
     Err(Failure::usage(format!("no branch was written:\n  {}", refused.join("\n  "))))
 }
 
-/// The name under which a branch's work is kept: one that is free, or holds that very commit.
+/// The name under which a branch's work is kept: an unused one, or one that already points to that commit.
 fn kept(found: &[Reference], old: &Reference) -> String {
     let first = format!("{}-kept-{}", old.name, short(&old.commit));
     let more = (2..).map(|number| format!("{first}-{number}"));

@@ -136,7 +136,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
             };
             line(state, what, seen);
             if let Some(what_to_do) = what_to_do {
-                line("", "what to do:", what_to_do);
+                line("", "fix:", what_to_do);
             }
         }
         let is_wrong = |name| checks.iter().any(|c| c.what == name && c.state == CheckState::Wrong);

@@ -15,8 +15,8 @@
 //! | `doctor` | what is here, what is wrong, what to do |
 //! | `process`, `atomic_file` | processes that leave nothing behind; files that are whole or not there |
 //!
-//! Each knows only those below it: `cli`, then `guide`, then `verify`, `attempt` and `compare`, then `experiment`,
-//! then `course` and `temporal`, then the rest. `tests/house.rs` holds them to it.
+//! Each module uses only those below it: `cli`, then `guide`, then `verify`, `attempt` and `compare`, then
+//! `experiment`, then `course` and `temporal`, then the rest. `tests/cli/house.rs` checks that.
 
 mod atomic_file;
 mod attempt;

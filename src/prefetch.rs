@@ -1,12 +1,12 @@
-//! `workshop prefetch`: all that a day without the network needs, and a proof that it is here.
+//! `workshop prefetch`: downloads everything that offline work needs, and checks that it is complete.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `fetch` | fetches and builds everything, then builds it again without the network |
 //! | `bundle` | writes what other laptops need into a folder |
 //!
-//! `install.sh` installs from such a folder. It is part of the bundle, for laptops that have nothing built
-//! yet, and `--from` runs it, too.
+//! `install.sh` installs from such a folder. It is part of the bundle, for laptops with nothing built yet.
+//! `--from` runs it, too.
 
 mod bundle;
 mod fetch;
@@ -30,19 +30,19 @@ use crate::process::{ProcessGroup, until_interrupted};
   cargo workshop prefetch --bundle /media/stick    # for those without a network
   cargo workshop prefetch --from /media/stick      # on their laptop")]
 pub struct PrefetchArgs {
-    /// Write what other laptops need into this folder, on a USB stick say; build nothing
+    /// Write what other laptops need to this folder, such as a USB stick; build nothing
     #[arg(long, value_name = "DIR", conflicts_with = "from")]
     bundle: Option<PathBuf>,
     /// Add the Temporal CLI for Linux and macOS on x86_64 and aarch64, not only for this system
     #[arg(long, requires = "bundle")]
     all_systems: bool,
-    /// Check such a folder, and install from it; build nothing
+    /// Check a bundle in this folder, and install from it; build nothing
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Fetch only, and build later without the network
+    /// Download only, and build later, with or without a network
     #[arg(long, conflicts_with_all = ["bundle", "from"])]
     no_build: bool,
-    /// Leave out Nix's shell and stack
+    /// Skip Nix's shell and stack
     #[arg(long, conflicts_with_all = ["bundle", "from"])]
     no_nix: bool,
 }
@@ -54,12 +54,12 @@ pub struct PrefetchArgs {
 pub fn run(args: &PrefetchArgs) -> anyhow::Result<Exit> {
     // Relative to the current folder, which `root::enter` changes.
     let absolute = |folder: &PathBuf| {
-        path::absolute(folder).with_context(|| format!("{} is no folder", folder.display()))
+        path::absolute(folder).with_context(|| format!("{} is not a folder", folder.display()))
     };
     let to = args.bundle.as_ref().map(absolute).transpose()?;
     let from = args.from.as_ref().map(absolute).transpose()?;
     let root = root::require()?;
-    let lost = "what was fetched stays: run it again to finish";
+    let lost = "what was downloaded is kept: run it again to finish";
     until_interrupted(
         async {
             match (to, from) {
@@ -72,8 +72,8 @@ pub fn run(args: &PrefetchArgs) -> anyhow::Result<Exit> {
     )
 }
 
-/// Runs `install.sh`, which prints what is wrong. The script comes from this program and not from the
-/// bundle, whose checksum covers its archive only.
+/// Runs `install.sh`, which prints what is wrong. The script is this program's, not the bundle's: the
+/// bundle's checksum covers only its archive.
 async fn install(root: &Path, bundle: &Path) -> anyhow::Result<Exit> {
     let mut script = Command::new("sh");
     script.args(["-c", bundle::INSTALL, "install.sh"]).args([root, bundle]).stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! Temporal on this machine: its CLI, found or installed, and servers that it runs.
+//! Temporal on this machine: the CLI, found or installed, and the servers that it runs.
 
 mod cli;
 mod dev_server;

@@ -1,5 +1,5 @@
-//! The commits of the branches. They are one line, so that `git log --graph` reads from the start to the
-//! last solution, and `git diff exercise/01-… solution/01-…` is what that exercise is about.
+//! The commits of the branches. They form one linear history, so that `git log --graph` shows everything up
+//! to the last solution, and `git diff exercise/01-… solution/01-…` is what that exercise is about.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,8 @@ use solutions::Step;
 use super::git::{Commit, Git, short};
 use crate::course;
 
-/// The last line of each message: what the branches were made from. A later run makes the same line
-/// again from it, and a branch that is at one of its commits holds nobody's work.
+/// The last line of each message: the commit that the branches were made from. A later run can make the same
+/// commits again from it, so a branch that is at one of them holds no one's work.
 const BASE: &str = "Unblock-Base: ";
 
 /// One of the branches.
@@ -41,7 +41,7 @@ impl Spot {
 
     fn message(self, readme: &str, base: &str) -> String {
         let (number, step) = (self.step.number(), self.step.folder());
-        // Without the number that begins it.
+        // Without the leading number.
         let title = readme.lines().find_map(|line| line.strip_prefix("# ")).map_or(step, |line| {
             line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('.').trim()
         });
@@ -73,7 +73,7 @@ impl Spot {
     }
 }
 
-/// The lines of commits, each made once.
+/// Caches the series of commits, so that each is made once.
 pub struct Lines<'a> {
     git: &'a Git,
     made: HashMap<String, Vec<(Spot, String)>>,
@@ -84,10 +84,10 @@ impl<'a> Lines<'a> {
         Self { git, made: HashMap::new() }
     }
 
-    /// Makes the commits that follow from this one, for each branch its own.
+    /// Makes the commits on top of this one, one for each branch.
     ///
     /// # Errors
-    /// When that commit is none of the workshop's, or git can't.
+    /// When that commit is not one of the workshop, or git fails.
     pub fn from(&mut self, base: &str) -> anyhow::Result<Vec<(Spot, String)>> {
         if let Some(made) = self.made.get(base) {
             return Ok(made.clone());
@@ -97,8 +97,8 @@ impl<'a> Lines<'a> {
         Ok(made)
     }
 
-    /// What the commit was made from, if it is one of a line. One that can't be made again (its base is
-    /// not here any more, say) counts as somebody's: that is kept, and never lost.
+    /// The commit that this one was made from, if it is one of ours. A commit that can't be made again, for
+    /// example because its base is gone, counts as someone's work: it is kept and never lost.
     pub fn base_of(&mut self, commit: &str) -> Option<String> {
         let message = self.git.commit(commit).ok()?.message;
         let base = message.lines().last()?.strip_prefix(BASE)?;
@@ -130,8 +130,8 @@ fn make(git: &Git, base: &str) -> anyhow::Result<Vec<(Spot, String)>> {
     }
 
     let index = git.index(base)?;
-    // Not of today, or each day had commits of its own. A second later each, for whoever sorts them by
-    // time.
+    // Not today's date, or every day would give other commits. Each is one second later, so that sorting by
+    // time keeps the order.
     let times = git.commit(base)?.time + 1..;
     let mut commits: Vec<(Spot, String)> = Vec::new();
     for (spot, time) in Spot::all().zip(times) {
@@ -141,7 +141,7 @@ fn make(git: &Git, base: &str) -> anyhow::Result<Vec<(Spot, String)>> {
         }
         let current = git.keep_file(format!("{}\n", spot.step.number()).as_bytes())?;
         index.put("exercises/current", &current)?;
-        // A text that is not there leaves out a sentence, and nothing else.
+        // If a text is missing, only its sentence is left out.
         let readme = git.file(base, &format!("{}/README.md", path(spot.step))).unwrap_or_default();
         let message = spot.message(&String::from_utf8_lossy(&readme), base);
         let parent = commits.last().map_or(base, |(_, commit)| commit.as_str());

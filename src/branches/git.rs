@@ -1,4 +1,4 @@
-//! The program git: the few plumbing commands that are asked of it.
+//! Runs git: the few plumbing commands that are needed.
 
 use std::{
     ffi::OsString,
@@ -12,15 +12,15 @@ use anyhow::Context;
 use cli_kit::exit::Failure;
 use tempfile::TempDir;
 
-/// Who makes the commits. Neither a name nor a day of whoever runs this goes into them: the same tree
-/// gives the same commits everywhere.
+/// The author of the commits. They contain neither your name nor today's date, so the same tree gives the
+/// same commits everywhere.
 const NAME: &str = "Unblock";
 const EMAIL: &str = "workshop@localhost";
 
 /// A repository.
 pub struct Git {
     folder: PathBuf,
-    /// Where objects go that nobody keeps, and where all others are.
+    /// A temporary folder for new objects, and the repository's own object folder.
     scratch: Option<(TempDir, OsString)>,
 }
 
@@ -29,13 +29,13 @@ pub struct Git {
 pub struct Reference {
     pub name: String,
     pub commit: String,
-    /// It stands for another branch.
+    /// It is a symbolic ref to another branch.
     pub is_symbolic: bool,
-    /// Where, if it is.
+    /// The working tree in which it is checked out, if there is one.
     pub checked_out: Option<String>,
 }
 
-/// What to do to a branch. Each says what must be there before.
+/// A change to a branch. Each names the state that it expects.
 pub enum Change {
     Create { name: String, commit: String },
     Move { name: String, commit: String, old: String },
@@ -48,7 +48,7 @@ impl Change {
     }
 }
 
-/// What of a commit matters here.
+/// The parts of a commit that matter here.
 pub struct Commit {
     /// The committer's clock, in seconds since 1970.
     pub time: u64,
@@ -56,7 +56,7 @@ pub struct Commit {
 }
 
 impl Git {
-    /// The repository which that folder is in.
+    /// The repository that contains the folder.
     ///
     /// # Errors
     /// When it is in none, or there is no git.
@@ -69,24 +69,24 @@ impl Git {
         let words = words(&output);
         let what = if words.contains("not a git repository") {
             format!(
-                "{} is in no git repository, and the branches are written into one. Clone the workshop \
-                 (an archive of it has no branches), or name a clone with --repository",
+                "{} is in no git repository, but the branches are written into one. Clone the \
+                 workshop (an archive of it has no branches), or name a clone with --repository",
                 git.folder.display()
             )
         } else {
-            format!("git does not take {} for a repository: {words}", git.folder.display())
+            format!("git does not accept {} as a repository: {words}", git.folder.display())
         };
         Err(Failure::usage(what).into())
     }
 
-    /// The same repository, as it is: whatever is made in it from now on is gone when this is dropped.
+    /// The same repository, but new objects go to a temporary folder that is removed when this is dropped.
     ///
     /// # Errors
-    /// When there is no place for it.
+    /// When no temporary folder can be created.
     pub fn without_a_trace(mut self) -> anyhow::Result<Self> {
         let objects = self.line(&["rev-parse", "--git-path", "objects"], b"")?;
         let objects = self.folder.join(objects).canonicalize()?;
-        // Quoted, as a colon would divide two places.
+        // Quoted, because a colon separates two paths.
         let quoted = objects.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
         let scratch = tempfile::tempdir().context("there is no place for temporary files")?;
         self.scratch = Some((scratch, format!("\"{quoted}\"").into()));
@@ -95,7 +95,7 @@ impl Git {
 
     fn command(&self) -> Command {
         let mut command = Command::new("git");
-        // Set where a hook of git runs this; then it is another repository's, or another index.
+        // These are set when a git hook runs this program, and would name another repository or index.
         for name in [
             "GIT_DIR",
             "GIT_WORK_TREE",
@@ -114,19 +114,19 @@ impl Git {
         command
             .arg("-C")
             .arg(&self.folder)
-            // Nothing of the user's settings changes what is written, and no hook of theirs runs.
+            // The user's settings must not change what is written, and no hook must run.
             .args(["-c", "core.hooksPath=/dev/null", "-c", "i18n.commitEncoding=UTF-8"])
             .args(["-c", "core.fsmonitor=false", "-c", "core.quotePath=false"])
-            // Another run at the same time is waited for, this many milliseconds.
+            // How long to wait for another run at the same time, in milliseconds.
             .args(["-c", "core.filesRefLockTimeout=5000"])
             .env("GIT_AUTHOR_NAME", NAME)
             .env("GIT_AUTHOR_EMAIL", EMAIL)
             .env("GIT_COMMITTER_NAME", NAME)
             .env("GIT_COMMITTER_EMAIL", EMAIL)
-            // `git status` would refresh the check-out's index.
+            // `git status` would refresh the index of the working tree.
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
-            // Its words are looked at.
+            // Its messages are parsed.
             .env("LC_ALL", "C");
         command
     }
@@ -160,8 +160,8 @@ impl Git {
         let output = self.output(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], b"")?;
         if !output.status.success() {
             return Err(Failure::usage(format!(
-                "the repository of {} has no commit at HEAD, and the branches are made of its tree: commit \
-                 the workshop's files first",
+                "the repository of {} has no commit at HEAD, but the branches are made from that \
+                 commit: commit the workshop's files first",
                 self.folder.display()
             ))
             .into());
@@ -199,7 +199,7 @@ impl Git {
         self.run(&["cat-file", "blob", &format!("{commit}:{path}")], b"")
     }
 
-    /// Keeps a file. Returns its id.
+    /// Writes a file. Returns its id.
     ///
     /// # Errors
     /// When git can't.
@@ -207,7 +207,7 @@ impl Git {
         self.line(&["hash-object", "-w", "--stdin"], content)
     }
 
-    /// An index of our own, filled with what a commit has. The one of a check-out is left alone.
+    /// A temporary index with the content of a commit. The index of the working tree is not touched.
     ///
     /// # Errors
     /// When git can't.
@@ -218,7 +218,7 @@ impl Git {
         Ok(index)
     }
 
-    /// Keeps a commit. Returns its id.
+    /// Writes a commit. Returns its id.
     ///
     /// # Errors
     /// When git can't.
@@ -234,10 +234,10 @@ impl Git {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// All branches whose names begin as ours do.
+    /// All branches whose names start like ours.
     ///
     /// # Errors
-    /// When git can't tell.
+    /// When git fails.
     pub fn branches(&self) -> anyhow::Result<Vec<Reference>> {
         let format = "--format=%(refname)%00%(objectname)%00%(symref)%00%(worktreepath)";
         let listed =
@@ -260,7 +260,7 @@ impl Git {
     /// # Errors
     /// When none was made.
     pub fn change(&self, changes: &[Change]) -> anyhow::Result<()> {
-        // Without `commit` git does nothing: so it is when this program ends while it still writes.
+        // Without `commit` git changes nothing, also if this program is killed while it is still writing.
         let mut input = String::from("start\n");
         for change in changes {
             let line = match change {
@@ -273,23 +273,23 @@ impl Git {
             input.push_str(&line);
         }
         input.push_str("prepare\ncommit\n");
-        // A branch that stands for another is replaced, and the other one stays where it is.
+        // A symbolic ref is itself replaced; the branch it points to does not move.
         let arguments = ["update-ref", "-m", "workshop branches", "--no-deref", "--stdin"];
         let mut command = self.command();
-        // A Ctrl-C is not for git, which could be in the middle of it.
+        // Ctrl-C must not reach git, which could be in the middle of a change.
         command.args(arguments).process_group(0);
         let output = feed(command, input.as_bytes())?;
-        // It says so of each step. Without the last one it does nothing, and calls that a success.
+        // Git confirms each step. If the last confirmation is missing, it did nothing but still exits with 0.
         if !output.status.success() || !output.stdout.ends_with(b"commit: ok\n") {
             return Err(failed(&arguments, &output).into());
         }
         Ok(())
     }
 
-    /// What of these folders is changed in the check-out and not committed; nothing without a check-out.
+    /// The uncommitted changes in these folders; none without a working tree.
     ///
     /// # Errors
-    /// When git can't tell.
+    /// When git fails.
     pub fn uncommitted(&self, folders: &[&str]) -> anyhow::Result<Vec<String>> {
         if self.line(&["rev-parse", "--is-inside-work-tree"], b"")? != "true" {
             return Ok(Vec::new());
@@ -299,19 +299,19 @@ impl Git {
         arguments.extend(folders.iter().map(String::as_str));
         let listed = self.run(&arguments, b"")?;
         let listed = String::from_utf8_lossy(&listed);
-        // Two letters and a space come before the path.
+        // The path follows two letters and a space.
         Ok(listed.lines().filter_map(|line| line.get(3..).map(str::to_owned)).collect())
     }
 }
 
-/// An index of our own: from it, git makes the tree of a commit.
+/// A temporary index, from which git makes the tree of a commit.
 pub struct Index<'a> {
     git: &'a Git,
     folder: TempDir,
 }
 
 impl Index<'_> {
-    /// Puts a file at that path, in the place of the one that is there.
+    /// Puts a file at that path, and replaces the one that is there.
     ///
     /// # Errors
     /// When git can't.
@@ -320,12 +320,12 @@ impl Index<'_> {
         Ok(())
     }
 
-    /// Keeps all of it as a tree. Returns its id.
+    /// Writes it as a tree. Returns its id.
     ///
     /// # Errors
     /// When git can't.
     pub fn write(&self) -> anyhow::Result<String> {
-        // Without `--missing-ok`, a clone that has not all files would fetch each of them.
+        // Without `--missing-ok`, a partial clone would fetch every missing file.
         self.run(&["write-tree", "--missing-ok"])
     }
 
@@ -340,7 +340,7 @@ impl Index<'_> {
     }
 }
 
-/// The first digits of a commit's id, as many as no two commits of a workshop share.
+/// The first digits of a commit's id, enough to be unique in a workshop's repository.
 pub fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
@@ -349,13 +349,13 @@ fn feed(mut command: Command, input: &[u8]) -> anyhow::Result<Output> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut git = command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::environment(
-            "git is not on PATH, and the branches are made with it: install it from your system's \
-             packages, or as https://git-scm.com/downloads tells",
+            "git is not on PATH, but `branches` needs it: install it from your system's packages, \
+             or from https://git-scm.com/downloads",
         ),
         _ => Failure::environment(format!("git can't be started: {error}")),
     })?;
     if let Some(mut stdin) = git.stdin.take() {
-        // One that ended before it read all says itself why.
+        // A git that exits before it has read everything reports the reason itself.
         stdin.write_all(input).ok();
     }
     git.wait_with_output().context("git can't be waited for")

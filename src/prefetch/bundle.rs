@@ -61,7 +61,7 @@ const SYSTEMS: [(&str, &str, &str); 4] = [
 /// When the folder holds other things or is in the workshop's own; when crates or the Temporal CLI can't
 /// be fetched; when something can't be written. Then there is no complete bundle.
 pub async fn write(root: &Path, folder: &Path, all_systems: bool) -> anyhow::Result<Exit> {
-    // Before anything is fetched for it.
+    // Checked before anything is downloaded.
     may_be_written(root, folder)?;
     let ours = root.join(root::OURS);
     fs::create_dir_all(&ours).with_context(|| format!("can't make {}", ours.display()))?;
@@ -74,9 +74,10 @@ pub async fn write(root: &Path, folder: &Path, all_systems: bool) -> anyhow::Res
     note(format!("writing to {}", folder.display()));
     // `stage` stays here, where Ctrl-C drops it, which removes its folder.
     let (root, staged, to) = (root.to_owned(), stage.path().to_owned(), folder.to_owned());
-    // On a thread of its own: it blocks, and Ctrl-C has to work meanwhile.
+    // On a thread of its own, because it blocks and Ctrl-C has to work meanwhile.
     let (repository, sum, bytes) = task::spawn_blocking(move || {
-        // What is packed need not reach this disk. Otherwise it would, before the bundle reaches the stick.
+        // The staged files need not be flushed to this disk, which would happen before the bundle reaches the
+        // stick.
         fs::remove_dir_all(staged.join(VENDOR))?;
         let repository = repository(&root, &staged.join(REPOSITORY))?;
         let (sum, bytes) = store(&staged, &to)?;
@@ -94,10 +95,10 @@ pub async fn write(root: &Path, folder: &Path, all_systems: bool) -> anyhow::Res
 
 /// Whether a bundle may be written there: an empty folder, one that does not exist yet, or an older bundle.
 fn may_be_written(root: &Path, folder: &Path) -> anyhow::Result<()> {
-    // There, git would see it as a part of the workshop.
+    // Inside the repository, git would see the bundle as new files.
     if resolved(folder).starts_with(resolved(root)) {
         return Err(Failure::usage(format!(
-            "{} is in the workshop's own folder.\nName another one, on a USB stick say",
+            "{} is in the workshop's own folder.\nName another one, such as a USB stick",
             folder.display()
         ))
         .into());
@@ -210,7 +211,7 @@ async fn archive(stage: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes what is committed of the repository, on the current branch. Whether it can be had.
+/// Writes the committed state of the current branch. Returns whether the bundle contains it.
 fn repository(root: &Path, to: &Path) -> anyhow::Result<bool> {
     let git = |args: &[&str]| {
         let mut git = process::Command::new("git");
@@ -283,7 +284,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The SHA-256 of a file that need not fit into memory.
+/// The SHA-256 of a file, read in pieces because it may not fit into memory.
 fn sha256(path: &Path) -> io::Result<String> {
     let mut context = digest::Context::new(&SHA256);
     let mut file = File::open(path)?;
@@ -307,7 +308,7 @@ mod tests {
         let check = |folder: &Path| may_be_written(root.path(), folder).map_err(|e| e.to_string());
         check(&folder.path().join("new")).unwrap();
         check(folder.path()).unwrap();
-        // Its names alone do not make a bundle.
+        // Files with a bundle's names alone are not a bundle.
         fs::write(folder.path().join(README_NAME), "mine\n").unwrap();
         let error = check(folder.path()).unwrap_err();
         assert!(error.contains("is not empty, and holds no bundle"), "{error}");
@@ -359,7 +360,7 @@ mod tests {
         for (os, arch, _) in SYSTEMS {
             assert!(INSTALL.contains(os) && INSTALL.contains(arch), "{os} {arch}");
         }
-        // A shell reads CR as a part of each line.
+        // With CR LF, a shell would read the CR as part of each line.
         assert!(!INSTALL.contains('\r'));
     }
 }

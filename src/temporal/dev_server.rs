@@ -1,5 +1,5 @@
-//! A Temporal dev server of one run's own: a server slows down as executions pile up in it, so no
-//! codec inherits another's.
+//! A Temporal dev server for a single run. A server slows down as executions accumulate, so each codec gets a
+//! new one.
 
 use std::{fs::File, path::Path};
 
@@ -11,7 +11,7 @@ use temporalio_sdk_core::ephemeral_server::{
 
 use super::cli::TemporalCli;
 
-/// The SDK waits five seconds for a server to start; a cold or busy machine may need longer.
+/// The SDK waits only five seconds for a server to start; a cold or busy machine may need longer.
 const TRIES: usize = 3;
 
 /// A dev server on a free port of this machine, in memory. Dropping it kills it.
@@ -23,7 +23,7 @@ impl DevServer {
     /// Starts one. What it prints goes to `log`.
     ///
     /// # Errors
-    /// When it does not start: the message holds its last words.
+    /// When it does not start: the message has the end of its log.
     pub async fn start(cli: &TemporalCli, log: &Path) -> anyhow::Result<Self> {
         let config = TemporalDevServerConfig::builder()
             .exe(EphemeralExe::ExistingPath(cli.path.to_string_lossy().into_owned()))
@@ -94,7 +94,7 @@ mod tests {
             })
         }));
         panicked.unwrap_err();
-        // Nothing, if the panic was another one, before the server was there.
+        // Empty if something else panicked before the server was there.
         let address = address.try_recv().unwrap();
         let began = Instant::now();
         while TcpStream::connect(&address).is_ok() {

@@ -1,4 +1,4 @@
-//! `workshop server`: Temporal's dev server alone, for a machine that has nothing else of the stack.
+//! `workshop server`: only Temporal's dev server, for machines without the rest of the stack.
 
 use std::{os::unix::process::CommandExt, process::Command};
 
@@ -20,7 +20,7 @@ use crate::process::until_interrupted;
 /// Finds or installs the Temporal CLI, and becomes its dev server: in memory, at the stack's ports.
 ///
 /// # Errors
-/// When a port is taken, or there is no CLI and none can be had.
+/// When a port is taken, or there is no CLI and it can't be installed.
 pub fn run() -> anyhow::Result<Exit> {
     let root = root::require()?;
     let settings = Settings::from_env()?;
@@ -35,15 +35,15 @@ pub fn run() -> anyhow::Result<Exit> {
     }
     let work = async {
         let cli = TemporalCli::find_or_install(&root.join(root::OURS)).await?;
-        // It says itself where it is.
-        print("A Temporal server, in memory, until Ctrl-C.\n\n");
+        // The server prints its own addresses.
+        print("Temporal dev server (in memory). Press Ctrl-C to stop.\n\n");
         let error = Command::new(&cli.path)
             .args(["server", "start-dev", "--log-level", "error", "--ip", "127.0.0.1"])
             .args(["--port", settings.get(settings::TEMPORAL_PORT)])
             .args(["--http-port", settings.get(settings::TEMPORAL_HTTP_PORT)])
             .args(["--ui-port", settings.get(settings::TEMPORAL_UI_PORT)])
             .args(["--metrics-port", settings.get(settings::TEMPORAL_METRICS_PORT)])
-            // Nothing is asked of anybody elsewhere.
+            // No requests to other machines.
             .args(["--dynamic-config-value", "frontend.enableServerVersionCheck=false"])
             .exec();
         Err(error).with_context(|| format!("{} can't be started", cli.path.display()))

@@ -317,7 +317,7 @@ fn no_check_out_is_touched_and_unsaved_work_is_told_of() {
     assert!(output.status.success());
     assert_eq!(state(&path)[1..], before);
     let said = stderr(&output);
-    assert!(said.contains("is not, so it is not in them, and stays as it is: "), "{said}");
+    assert!(said.contains("so they are not in the branches, and stay as they are: "), "{said}");
     assert!(said.contains("exercises/01-blocking-codec/codec.rs, exercises/notes.md"), "{said}");
     // Without any, nothing is said.
     let clone = repository.cloned("clone", &["--single-branch"]);

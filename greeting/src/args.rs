@@ -1,7 +1,7 @@
 //! The numbers of a load, of a key service and of a runtime.
 //!
-//! Each is spelled once, here: it is a flag of every program that takes it, a field of what `compare`
-//! reports, and [`to_flags`] hands it to another process.
+//! Each is defined once, here: it is a flag of every program that takes it and a field of what `compare`
+//! reports, and [`to_flags`] passes it to another process.
 
 use std::{marker::PhantomData, num::NonZeroUsize, time::Duration};
 
@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::workflows::{ACTIVITIES, ACTIVITY_SECONDS};
 
-/// The most threads of tokio's blocking pool, unless it is told otherwise: tokio's own default.
+/// The default maximum of the blocking pool's threads, which is Tokio's own.
 const BLOCKING_THREADS: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
-/// More than any machine of the workshop has cores.
+/// More than the cores of any machine in a workshop.
 const MOST_THREADS: usize = 256;
-/// A pool of this size takes some gigabytes once every thread of it waits.
+/// A pool of this size takes some gigabytes if all its threads wait.
 const MOST_BLOCKING_THREADS: usize = 4096;
 /// A day, in seconds: longer than any run here, and short enough for the server to accept as a timeout.
 const LONGEST: f64 = 86_400.0;
@@ -40,10 +40,10 @@ pub struct LoadArgs {
 /// The runtime of a worker.
 #[derive(Clone, Debug, PartialEq, Args, Serialize)]
 pub struct RuntimeArgs {
-    /// Threads of the worker's runtime; 0: tokio's current_thread, which runs all tasks on one
+    /// Threads of the worker's runtime; 0: Tokio's current_thread, which runs all tasks on one
     #[arg(long, default_value_t = 0, value_parser = whole::<0, MOST_THREADS>)]
     pub threads: usize,
-    /// The most threads that tokio's blocking pool may have
+    /// The most threads that Tokio's blocking pool may have
     #[arg(long, default_value_t = BLOCKING_THREADS, value_parser = blocking_threads)]
     pub blocking_threads: NonZeroUsize,
 }
@@ -54,7 +54,7 @@ pub struct KeyServiceArgs {
     /// Share of the calls for the key to encode with that stall, 0 to 1
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     pub stall_probability: f64,
-    /// Share of the calls for a key to decode with that stall, 0 to 1; the original never waits there
+    /// Share of the calls for a key to decode with that stall, 0 to 1 (the original: 0)
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub decode_stall_probability: f64,
     /// How long a stalled call takes, in seconds
@@ -63,7 +63,7 @@ pub struct KeyServiceArgs {
     /// Share of the calls to the key service that fail, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub failure_rate: f64,
-    /// How long a key may be used after it was given, in seconds
+    /// How long a key may be used after the service returned it, in seconds
     #[arg(long, default_value_t = 60.0, value_parser = some_seconds)]
     pub key_lifetime_seconds: f64,
     /// The same seed deals the same stalls
@@ -72,7 +72,7 @@ pub struct KeyServiceArgs {
 }
 
 impl KeyServiceArgs {
-    /// The stalls and failures that it deals.
+    /// The stalls and failures of the key service.
     pub fn stalls(&self) -> Stalls {
         Stalls {
             probability: self.stall_probability,
@@ -105,15 +105,15 @@ pub fn seconds(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("not between 0 and {LONGEST} seconds, which is a day"))
 }
 
-/// A number of seconds on the command line where 0 makes no sense.
+/// A number of seconds on the command line, above 0.
 ///
 /// # Errors
 /// Why the text is not such a number.
 pub fn some_seconds(text: &str) -> Result<f64, String> {
     match seconds(text)? {
-        // Of a nanosecond, nothing would be left.
+        // Less than a nanosecond would be rounded to 0.
         seconds if Duration::from_secs_f64(seconds).is_zero() => {
-            Err("0 makes no sense here: give a number of seconds above 0".to_owned())
+            Err("must be above 0 seconds".to_owned())
         }
         seconds => Ok(seconds),
     }
@@ -139,7 +139,7 @@ fn share(text: &str) -> Result<f64, String> {
     (0.0..=1.0).contains(&share).then_some(share).ok_or_else(|| "not between 0 and 1".to_owned())
 }
 
-/// The numbers where no flag is given: the original's, and tokio's.
+/// The defaults: the original's, and Tokio's.
 pub fn defaults<T: Args>() -> T {
     let matches = T::augment_args(Command::new("flags")).get_matches_from(["flags"]);
     T::from_arg_matches(&matches).expect("every number has a default")
@@ -151,7 +151,7 @@ pub fn to_flags<T: Args + Serialize>(numbers: &T) -> Vec<String> {
     let command = T::augment_args(Command::new("flags"));
     let flag = |argument: &clap::Arg| {
         let value = values.get(argument.get_id().as_str())?;
-        // As people write it: 1, and not 1.0.
+        // As people write it: 1, not 1.0.
         let value = match value.as_f64() {
             Some(number) if value.is_f64() => number.to_string(),
             _ => value.to_string(),
@@ -161,7 +161,7 @@ pub fn to_flags<T: Args + Serialize>(numbers: &T) -> Vec<String> {
     command.get_arguments().filter_map(flag).collect()
 }
 
-/// The flags of `T` where its numbers come from elsewhere, and what is given goes over them.
+/// The flags of `T` for programs whose defaults come from elsewhere: a given flag overrides a default.
 #[derive(Clone, Debug)]
 pub struct Given<T> {
     matches: ArgMatches,
@@ -169,10 +169,10 @@ pub struct Given<T> {
 }
 
 impl<T: Args> Given<T> {
-    /// These numbers, with those that were given in their place.
+    /// These numbers, overridden by those that were given.
     ///
     /// # Errors
-    /// None that clap has not told when it read the flags.
+    /// None that clap has not already reported when it read the flags.
     pub fn over(&self, mut numbers: T) -> Result<T, clap::Error> {
         numbers.update_from_arg_matches(&self.matches)?;
         Ok(numbers)
@@ -182,7 +182,7 @@ impl<T: Args> Given<T> {
 impl<T: Args> Args for Given<T> {
     fn augment_args(command: Command) -> Command {
         let flags = T::augment_args(Command::new("flags"));
-        // A default would count as given.
+        // A default would count as a given flag.
         let without_default = |command: Command, argument: &clap::Arg| {
             command.mut_arg(argument.get_id(), |known| {
                 known.default_value(Resettable::Reset).required(false)
@@ -265,7 +265,7 @@ mod tests {
             assert_eq!(parse::<All>(&to_flags(numbers)), *numbers);
         }
         let flags = to_flags(&others);
-        // One for each, and each of another value.
+        // One for each, with different values.
         assert_eq!(flags.len(), 12, "{flags:?}");
         assert!(flags.iter().all(|flag| !to_flags(&default).contains(flag)), "{flags:?}");
         assert!(flags.contains(&"--workflow-task-timeout=2".to_owned()), "{flags:?}");

@@ -27,7 +27,7 @@ use temporalio_common::{
 };
 use url::{Host, Url};
 
-/// Longer than any server that works needs, short enough that nobody wonders.
+/// Longer than a working server needs, and short enough to wait for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The flags that say which server.
@@ -45,7 +45,7 @@ pub struct ServerArgs {
     pub profile: Option<String>,
 }
 
-/// A server that was chosen, and the keys to talk about it with.
+/// The chosen server, and the keys for it.
 #[derive(Clone)]
 pub struct Server {
     options: ConnectionOptions,
@@ -54,7 +54,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Settles flags, variables and profile, and reads the keys.
+    /// Resolves flags, variables and profile, and reads the keys.
     ///
     /// # Errors
     /// Settings or keys that can't be read; and the samples' public test key with a server that is
@@ -68,8 +68,8 @@ impl Server {
         Self::with_profile(args, profile, keyring.unwrap_or_else(Keyring::test_key))
     }
 
-    /// A server of our own on this machine, with the test key: neither `TEMPORAL_*` nor `temporal.toml` nor
-    /// `CODEC_*` is read.
+    /// A server that we started on this machine, with the test key: neither `TEMPORAL_*` nor `temporal.toml`
+    /// nor `CODEC_*` is read.
     ///
     /// # Errors
     /// As [`choose`](Self::choose).
@@ -103,9 +103,10 @@ impl Server {
         if keyring.is_test_key() && !is_loopback(&options.target) {
             return Err(Failure::usage(format!(
                 "the server {} is not on this machine, and the key is the Temporal samples' test \
-                 key, which everybody knows: nothing would be secret. Give a key of your own: \
-                 {KEYS_VARIABLE}=my-key=$(head -c 32 /dev/urandom | base64), or {KEY_FILE_VARIABLE} \
-                 with a file of such lines, and {ACTIVE_KEY_VARIABLE} with the id to encrypt with.",
+                 key, which is public: nothing would be secret. Give a key of your own: \
+                 {KEYS_VARIABLE}=my-key=$(head -c 32 /dev/urandom | base64), or \
+                 {KEY_FILE_VARIABLE} with a file of such lines, and {ACTIVE_KEY_VARIABLE} with \
+                 the id to encrypt with.",
                 display(&options.target),
             ))
             .into());
@@ -118,8 +119,8 @@ impl Server {
         Self { keyring, ..self }
     }
 
-    /// One line in the log if the key is public. It is accepted for every address on this machine, and
-    /// what is forwarded from here to another server has such an address, too.
+    /// Logs a warning if the key is public. The public key is accepted for every address on this machine, but
+    /// a port forwarded from here to another server has such an address, too.
     pub fn warn_of_test_key(&self) {
         if self.keyring.is_test_key() {
             tracing::warn!(
@@ -165,7 +166,7 @@ impl Server {
         let failures = EncodedFailures::default();
         let converter = DataConverter::new(PayloadConverter::default(), failures, codec);
         let options = ClientOptions::new(self.namespace.as_str()).data_converter(converter).build();
-        Client::new(connection, options).context("the Temporal client could not be made")
+        Client::new(connection, options).context("the Temporal client could not be created")
     }
 
     fn refusal(&self, error: &ClientConnectError) -> Failure {
@@ -185,7 +186,7 @@ impl Server {
             | ClientConnectError::InvalidConfig(_) => {
                 Failure::usage(format!("the Temporal settings are not valid: {error}"))
             }
-            // The last cause is the system's own word, such as "Connection refused".
+            // The last cause is the system's own message, such as "Connection refused".
             _ => self.nobody_answers(&last_cause(error)),
         }
     }
@@ -209,7 +210,7 @@ fn load_profile(args: &ServerArgs) -> Result<ClientConfigProfile, impl Error> {
 fn is_loopback(target: &Url) -> bool {
     match target.host() {
         Some(Host::Domain(name)) => {
-            // With a dot at its end, a name is complete: no search list is added.
+            // A name that ends with a dot is complete: no search domain is appended.
             name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case("localhost")
                 || name.parse().is_ok_and(is_this_machine)
         }

@@ -1,5 +1,5 @@
-//! The application under study: a workflow that greets, slowly, ten times in a row, the worker that runs
-//! it with the codec of a step, and the starter that puts a load on it.
+//! The application under test: a workflow that runs ten slow greetings, one after another, the worker that
+//! runs it with the codec of a step, and the starter that puts a load on it.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -9,11 +9,11 @@
 //! | [`stuck`] | why a load makes no progress |
 //! | [`load`] | starts workflows, waits for them, records how long each took |
 //! | [`args`] | the numbers of a load, a key service and a runtime: flags that several programs share |
-//! | [`connection`] | which server, which namespace, which keys; "no server there" in one sentence |
+//! | [`connection`] | which server, namespace and keys; a clear error if no server answers |
 //! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
-//! | [`quantiles`] | p50, p95, p99 and maximum of a lot of latencies |
+//! | [`quantiles`] | p50, p95, p99 and maximum of many latencies |
 //! | [`trace`] | the codec's long polls as a file that Perfetto opens |
-//! | [`totals`] | what the codec's calls took in all, on one line |
+//! | [`totals`] | the total time of the codec's calls, on one line |
 //! | [`signals`] | which signal asks the program to stop |
 //! | [`logging`] | logs on stderr |
 

@@ -52,12 +52,13 @@ impl Load {
             Some(1) => Some(Failing::Once),
             _ => None,
         };
-        // The server takes a second for a retry: a single one, or they would be the slowest of all.
+        // The server waits a second before a retry, so a failing workflow gets only one activity: with more, it
+        // would be the slowest of all.
         let activities = if failing.is_some() { activities.min(1) } else { activities };
         GreetingInput {
             id: number.to_string(),
             name: self.name.clone(),
-            // The original's own are left out.
+            // Values equal to the original's are left out.
             activities: Some(activities).filter(|number| *number != ACTIVITIES),
             activity_seconds: Some(activity_seconds).filter(|seconds| *seconds != ACTIVITY_SECONDS),
             failing,

@@ -1,10 +1,10 @@
-//! p50, p95, p99 and maximum of a lot of latencies.
+//! p50, p95, p99 and maximum of many latencies.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Quantiles, in seconds, by the nearest rank: each is a latency that was measured.
+/// Quantiles, in seconds, by the nearest-rank method: each is a measured latency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quantiles {
     /// Half of all are at most this.

@@ -10,7 +10,7 @@ pub const KEYBOARD: &str = "interrupted";
 /// Waits for SIGINT, SIGTERM or SIGHUP, and says which it was.
 ///
 /// # Errors
-/// When the system lets no program listen: then such a signal ends this one as it does anyway.
+/// When no signal handler can be installed; then a signal simply ends this program.
 pub async fn next() -> io::Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

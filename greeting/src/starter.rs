@@ -29,7 +29,7 @@ use crate::{
     workflows::TASK_QUEUE,
 };
 
-/// Seconds: a load without stalls and one that stalls for minutes are both read from these.
+/// Seconds. The buckets suit a load without stalls as well as one that stalls for minutes.
 const END_TO_END_BUCKETS: [f64; 15] =
     [0.1, 0.2, 0.5, 1., 1.5, 2., 3., 5., 10., 20., 30., 60., 120., 180., 300.];
 
@@ -97,8 +97,7 @@ struct FailureReport<'a> {
 /// Runs the starter.
 ///
 /// # Errors
-/// When no server answers, or it was interrupted: the message says what was started and not
-/// awaited.
+/// When no server answers, or when it was interrupted: the message lists what was started and is still open.
 pub fn run(args: &StarterArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let server = Server::choose(&args.server)?;
@@ -124,7 +123,7 @@ async fn start(
         name: args.name.clone(),
         failing: 0,
     };
-    // Draws nothing when stderr is no terminal.
+    // Draws nothing if stderr is not a terminal.
     let bar = ProgressBar::new(args.load.workflows.into()).with_style(
         ProgressStyle::with_template("{elapsed_precise} [{bar:40}] {pos}/{len} workflows")?
             .progress_chars("=> "),
@@ -169,14 +168,14 @@ async fn start(
     }
 }
 
-/// Why a load was stopped before its end.
+/// Why a load was stopped early.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Signal(&'static str),
     Timeout(f64),
 }
 
-/// Waits for a signal, or for the end of the time.
+/// Waits for a signal, or until the time is up.
 async fn stop(timeout: Option<f64>) -> Stop {
     let signal = async {
         match signals::next().await {
@@ -199,11 +198,11 @@ async fn stop(timeout: Option<f64>) -> Stop {
     }
 }
 
-/// Metrics of a starter tell of a load while it runs; none are no reason not to run it, so a port
-/// that is taken is a warning.
+/// The starter's metrics describe a running load. The load runs without them, too, so a port in use is only a
+/// warning.
 fn serve_metrics(address: SocketAddr) -> Option<Telemetry> {
     Telemetry::start(address, Labels::new())
-        .inspect_err(|error| tracing::warn!("{error:#}; this starter runs without"))
+        .inspect_err(|error| tracing::warn!("{error:#}; this starter runs without metrics"))
         .ok()
 }
 
@@ -223,7 +222,7 @@ impl StarterMetrics {
         let help = "Workflows of this load";
         let workflows =
             IntCounterVec::new(Opts::new("workshop_starter_workflows_total", help), &["state"])?;
-        // A state that has not come yet is 0, and not absent.
+        // A state without workflows is 0, not absent.
         for state in ["started", "completed", "failed"] {
             workflows.with_label_values(&[state]);
         }
@@ -305,7 +304,7 @@ fn text(outcome: &LoadOutcome) -> String {
     text
 }
 
-/// What continues without this program.
+/// A message about the workflows that continue without this program.
 fn what_is_left(args: &StarterArgs, outcome: &LoadOutcome) -> String {
     let mut left = format!(
         "{} of {} workflows were started, and {} of these are still open{}. They continue as long as a \

@@ -1,4 +1,4 @@
-//! Why a load makes no progress: what the server says of its task queue and of its open workflows.
+//! Why a load makes no progress, according to the server: its task queue and its open workflows.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,18 +27,18 @@ use crate::load::{Event, messages};
 
 /// After this long without a workflow that finishes, the server is asked why.
 const QUIET: Duration = Duration::from_secs(5);
-/// Until it is asked again.
+/// The time until the server is asked again.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Where the server shows nothing wrong, only this long without progress is worth a line.
+/// If the server shows nothing wrong, a lack of progress is reported only after this long.
 const VERY_QUIET: Duration = Duration::from_secs(30);
 /// The same cause is reported again after this long.
 const REPEATED: Duration = Duration::from_secs(60);
 /// A poll waits at the server for up to a minute, and only its start is recorded.
 const POLL: Duration = Duration::from_secs(70);
-/// How many open workflows are looked at. Of a load that is held up, some wait between two activities.
+/// How many open workflows are examined. In a stalled load, some wait between two activities.
 const SAMPLED: usize = 20;
 
-/// Which workflows of a load are open, and when one finished last.
+/// Which workflows of a load are open, and when the last one finished.
 pub struct Progress {
     open: RefCell<BTreeSet<String>>,
     last: Cell<Instant>,
@@ -96,7 +96,7 @@ enum Cause {
 }
 
 impl Cause {
-    /// What is seen, and what to do about it.
+    /// What was seen, and how to fix it.
     fn text(&self, task_queue: &str) -> (String, Option<String>) {
         match self {
             Self::NoPollers { of, last } => {
@@ -133,14 +133,15 @@ impl Cause {
                      failed it, or did not answer in time"
                 ),
                 Some(
-                    "read the worker's log. If it can't decrypt a payload, give worker and starter \
-                     the same keys. If it says \"Workflow task not found\", it answers too late"
+                    "read the worker's log. If it can't decrypt a payload, give the worker and \
+                     the starter the same keys. If it says \"Workflow task not found\", it \
+                     answers too late"
                         .to_owned(),
                 ),
             ),
             Self::NoAnswer(error) => (
                 format!("the server does not say why: {error}"),
-                Some("look whether the server still runs".to_owned()),
+                Some("check whether the server is still running".to_owned()),
             ),
             Self::Busy { workflow, activity: Some(activity) } => {
                 (format!("{workflow} still works on its activity {activity}"), None)
@@ -152,8 +153,8 @@ impl Cause {
     }
 }
 
-/// Asks the server again and again why no workflow of the load finishes, while none does, and reports
-/// what it sees. It never ends.
+/// While no workflow of the load finishes, asks the server again and again why, and reports the answer. Never
+/// returns.
 pub async fn watch(
     client: &Client,
     task_queue: &str,
@@ -169,7 +170,7 @@ pub async fn watch(
         }
         let (open, sample) = progress.open();
         let cause = look(client, task_queue, &sample).await;
-        // While the server was asked, one may have finished.
+        // A workflow may have finished while the server was asked.
         let quiet = progress.quiet();
         let is_new = |cause: &Cause| match reported {
             Some((known, at)) => known != discriminant(cause) || at.elapsed() >= REPEATED,
@@ -202,7 +203,7 @@ async fn look(client: &Client, task_queue: &str, sample: &[String]) -> Option<Ca
     let mut busy = None;
     for id in sample {
         let handle = client.get_workflow_handle::<UntypedWorkflow>(id.as_str());
-        // One that is not there was not started yet.
+        // A workflow that the server does not know was not started yet.
         let Ok(description) = handle.describe(Default::default()).await else { continue };
         let description = description.into_raw();
         if let Some(cause) = retried(client, id, &description) {
@@ -246,7 +247,7 @@ fn name(activity: &PendingActivityInfo) -> String {
     activity.activity_type.clone().unwrap_or_default().name
 }
 
-/// The messages of a failure and of its causes. They may be encoded, and are decrypted by now.
+/// The messages of a failure and of its causes, already decrypted.
 fn reason(client: &Client, failure: Failure) -> String {
     let converter = &client.options().data_converter;
     let decoded = converter.failure_converter().to_error(

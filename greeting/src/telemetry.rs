@@ -1,8 +1,8 @@
 //! Metrics that answer while the worker is stalled.
 //!
-//! The SDK's exporter serves on the runtime it is started in: on the worker's own, it would go
-//! silent exactly when there is something to see. So `/metrics` has a thread and a runtime of its
-//! own, and the signals that stop the worker are heard there too.
+//! The SDK's exporter runs on the runtime that starts it. On the worker's own, it would stop answering
+//! exactly when there is something to see. So `/metrics` has a thread and a runtime of its own, which also
+//! handles the signals that stop the worker.
 
 mod lag;
 mod server;
@@ -29,9 +29,9 @@ pub use lag::{LagProbe, TICK};
 pub use server::Labels;
 pub use threads::BlockingThreads;
 
-/// Milliseconds, the SDK's default unit: 1 ms to 10 minutes in steps of at most 1.5, so that 10 ms
-/// and 3 minutes can both be read. The SDK's own buckets end at 1 s or begin at 100 ms, and hide
-/// what this workshop is about.
+/// Milliseconds, the SDK's default unit: 1 ms to 10 minutes in steps of at most a factor of 1.5, so that both
+/// 10 ms and 3 minutes show. The SDK's own buckets end at 1 s or start at 100 ms, which hides what this
+/// workshop is about.
 const BUCKETS_MS: [f64; 35] = [
     1., 1.5, 2., 3., 5., 7., 10., 15., 20., 30., 50., 70., 100., 150., 200., 300., 500., 700., 1e3,
     1.5e3, 2e3, 3e3, 5e3, 7e3, 1e4, 1.5e4, 2e4, 3e4, 5e4, 7e4, 1e5, 1.5e5, 2e5, 3e5, 6e5,
@@ -53,7 +53,7 @@ pub struct Telemetry {
     meter: Arc<dyn CoreMeter>,
     /// Where `/metrics` is served.
     pub address: SocketAddr,
-    /// The runtime beside the worker's. It ends with this struct.
+    /// The metrics' own runtime. It stops when this struct is dropped.
     pub beside: runtime::Handle,
     _stop: oneshot::Sender<()>,
 }
@@ -70,13 +70,13 @@ impl Telemetry {
         let (meter, address) = runtime.block_on(serve(address, labels))?;
         let (stop, stopped) = oneshot::channel::<()>();
         thread::Builder::new().name("telemetry".into()).spawn(move || {
-            // Ends when the sender is dropped, which is an "error" here.
+            // Finishes when the sender is dropped, which the receiver sees as an error.
             runtime.block_on(stopped).ok();
         })?;
         Ok(Self { meter, address, beside, _stop: stop })
     }
 
-    /// What the SDK's runtime is told.
+    /// The telemetry options for the SDK's runtime.
     pub fn options(&self) -> TelemetryOptions {
         // No logger of its own: the SDK's events go to the subscriber of the process.
         TelemetryOptions::builder().metrics(Arc::clone(&self.meter)).build()
@@ -87,7 +87,7 @@ impl Telemetry {
     /// # Errors
     /// When the SDK's telemetry can't be set up.
     pub fn client_meter(&self) -> anyhow::Result<Option<TemporalMeter>> {
-        // The SDK gives out this meter, with its prefix and labels, only from an instance.
+        // The SDK provides this meter, with its prefix and labels, only through an instance.
         Ok(telemetry_init(self.options())?.get_temporal_metric_meter())
     }
 }
@@ -102,8 +102,8 @@ async fn serve(
              there; stop it, or choose another address with --metrics-address (port 0: a free one)"
         ))
     })?;
-    // The SDK keeps its registry to itself: its exporter serves it on a port of its own, and ours
-    // puts the two together.
+    // The SDK's registry is private: its exporter serves it on a port of its own, and ours merges the two
+    // pages.
     let exporter = start_prometheus_metric_exporter(
         PrometheusExporterOptions::builder()
             .socket_addr(SocketAddr::from(([127, 0, 0, 1], 0)))

@@ -1,4 +1,4 @@
-//! What the codec's calls took in all, on one line.
+//! The total time of the codec's calls, on one line.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Totals {
     pub calls: u64,
     /// Seconds from start to result, all calls added up.
     pub call_seconds: f64,
-    /// Seconds of each call's longest poll, all calls added up: for so long, a thread was blocked.
+    /// Seconds of each call's longest poll, all calls added up: the time during which a thread was blocked.
     pub blocking_seconds: f64,
 }
 
@@ -23,7 +23,7 @@ impl Totals {
         if self.call_seconds > 0.0 { self.blocking_seconds / self.call_seconds } else { 0.0 }
     }
 
-    /// What came after `earlier`.
+    /// The difference since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             calls: self.calls.saturating_sub(earlier.calls),
@@ -62,8 +62,8 @@ pub fn lines([encode, decode]: [Totals; 2]) -> [String; 2] {
     [format!("encode: {encode}"), format!("decode: {decode}")]
 }
 
-/// What the codecs of this process have done that [`Observed::new`](codec_kit::Observed::new) observes; `None`
-/// where nothing is observed.
+/// The totals of all codecs in this process that [`Observed::new`](codec_kit::Observed::new) observes; `None`
+/// if there is no such codec.
 pub fn of_this_process() -> Option<[Totals; 2]> {
     let figures = Figures::shared();
     let both = [figures.encode(), figures.decode()].map(Totals::from);

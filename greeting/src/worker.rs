@@ -39,7 +39,7 @@ use crate::{
     workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
 };
 
-/// What the worker's logs say unless `RUST_LOG` says otherwise.
+/// The worker's log filter unless `RUST_LOG` is set.
 const LOG_FILTER: &str = "info";
 /// The SDK's default.
 const WORKFLOW_TASK_SLOTS: usize = 100;
@@ -62,8 +62,8 @@ pub struct WorkerArgs {
     /// Task queue to poll
     #[arg(long, default_value = TASK_QUEUE)]
     task_queue: String,
-    /// Where to serve /metrics; port 0: a free one, which the first line on stdout tells [default:
-    /// 127.0.0.1 with port STACK_WORKER_METRICS_PORT, or 8086]
+    /// Where to serve /metrics; port 0: a free one, printed on the first line of stdout [default: 127.0.0.1
+    /// with port STACK_WORKER_METRICS_PORT, or 8086]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_address: Option<SocketAddr>,
     /// When the worker stops, write the codec's polls of 1 ms and longer to this file, in the
@@ -88,9 +88,9 @@ pub struct WorkerArgs {
     nonsticky_ratio: f32,
 }
 
-/// The SDK polls two queues for workflow tasks. With a single slot, a poll of one of them takes the only
-/// place, and workflow tasks in the other one time out. The SDK refuses that, but not where slots come
-/// from a tuner, as here.
+/// The SDK polls two queues for workflow tasks. With a single slot, a poll of one queue takes that slot, and
+/// workflow tasks in the other queue time out. The SDK refuses such a setting, but not if the slots come from
+/// a tuner, as here.
 fn workflow_task_slots(text: &str) -> Result<usize, String> {
     two_queues::<MOST_SLOTS>(text)
 }
@@ -142,8 +142,8 @@ impl CodecSource {
         Self { folder: "solutions", step }
     }
 
-    /// What the worker's metrics carry, so that the steps stand side by side in one picture:
-    /// `exercise`, the step's number, and `codec`, the folder of this file.
+    /// The labels of the worker's metrics, so that one panel can compare the steps: `exercise`, the step's
+    /// number, and `codec`, the folder of this file.
     fn labels(self) -> Labels {
         let Self { folder, step } = self;
         let labels = [
@@ -160,14 +160,14 @@ impl fmt::Display for CodecSource {
     }
 }
 
-/// Runs a worker until it is told to stop. `codec` makes the codec under study, and `source` says
-/// which that is, for the log and the metrics' labels.
+/// Runs a worker until a signal stops it. `codec` constructs the codec, and `source` identifies it in the log
+/// and in the metrics' labels.
 ///
-/// SIGINT or SIGTERM: takes no more tasks, finishes those it has, and ends well. A second one ends
-/// the process at once.
+/// On SIGINT or SIGTERM the worker takes no more tasks, finishes those it has, and exits normally. A second
+/// signal stops the process at once.
 ///
 /// # Errors
-/// When no server answers, the metrics' port is taken, or the SDK gives up.
+/// When no server answers, the metrics' port is taken, or the SDK returns an error.
 pub fn run(
     args: &WorkerArgs,
     source: CodecSource,
@@ -182,7 +182,7 @@ pub fn run(
         decode_stall_probability = stalls.decode_probability,
         stall_seconds = stalls.duration.as_secs_f64(),
         seed = stalls.seed,
-        // 0 is the runtime that has none of its own.
+        // 0 selects the current_thread runtime, which has no worker threads.
         threads = threads.max(1),
         "worker runs this codec"
     );
@@ -205,12 +205,12 @@ pub fn run(
     };
     BlockingThreads::register()?.count(&mut builder, threads);
     let runtime = builder.enable_all().max_blocking_threads(blocking_threads.get()).build()?;
-    // It needs an observed codec: another one's polls it does not see.
+    // The watchdog sees only the polls of an observed codec.
     let watchdog = Watchdog::start(Watchdog::THRESHOLD)?;
     prometheus::default_registry().register(Box::new(watchdog.stalls()))?;
-    // Made on the runtime: a codec may start a task there.
+    // Constructed on the runtime, because a codec may start a task there.
     let result = runtime.block_on(async { serve(args, &server, &telemetry, codec(keys)).await });
-    // A blocking call that is still under way must not hold up the end.
+    // A blocking call in progress must not delay the exit.
     runtime.shutdown_background();
     if let Some(file) = &args.trace {
         trace::write(file, &Figures::shared().long_polls())?;
@@ -243,7 +243,7 @@ async fn serve(
         "worker polls"
     );
 
-    // One task: what holds the worker holds this probe.
+    // In the same Tokio task, so that whatever blocks the worker also blocks this probe.
     tokio::select! {
         result = worker.run() => result.map_err(|error| explain(error, server))?,
         () = probe.run() => future::pending().await,
@@ -273,7 +273,7 @@ fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {
             TunerHolder::builder()
                 .workflow_task_slot_supplier(slots(args.workflow_task_slots))
                 .activity_task_slot_supplier(slots(args.activity_slots))
-                // Not used here; the SDK wants a number.
+                // Unused here, but the SDK requires a number.
                 .local_activity_task_slot_supplier(slots(1))
                 .nexus_task_slot_supplier(slots(1))
                 .build(),
@@ -284,7 +284,7 @@ fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {
         .build())
 }
 
-/// Runs beside the worker: a signal must be heard while the worker is stalled.
+/// Runs on another thread, so that signals are handled while the worker is stalled.
 async fn stop_on_signal(stop: impl Fn()) {
     static STOPPING: AtomicBool = AtomicBool::new(false);
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
@@ -300,11 +300,11 @@ async fn stop_on_signal(stop: impl Fn()) {
             _ = terminate.recv() => {}
         }
         if STOPPING.swap(true, Relaxed) {
-            tracing::warn!("ended at once; tasks that were under way will time out and be retried");
+            tracing::warn!("stopped at once; tasks in progress will time out and be retried");
             process::exit(Exit::Interrupted as i32);
         }
         tracing::info!(
-            "worker stops: finishing the tasks it has (a second signal ends it at once)"
+            "worker stops: finishing the tasks it has (a second signal stops it at once)"
         );
         stop();
     }
@@ -322,7 +322,7 @@ fn explain(error: WorkerRunError, server: &Server) -> anyhow::Error {
             source.message(),
         ))
         .into(),
-        error => anyhow::Error::from(error).context("the worker gave up"),
+        error => anyhow::Error::from(error).context("the worker failed"),
     }
 }
 

@@ -1,9 +1,9 @@
-//! The workload: `GreetingWorkflow`, which runs the activity `compose_greeting` ten times in a row.
+//! The workload: `GreetingWorkflow`, which runs the activity `compose_greeting` ten times, one after another.
 //!
-//! Names, JSON and defaults are those of the Python original, so that a client written in another
-//! language can drive this worker. The fields that shape a load (`activities`,
-//! `activity_seconds`) travel in the input, and are left out where they have the original's value:
-//! a workflow's code must not depend on the flags of the worker that happens to replay it.
+//! Names, JSON and defaults are those of the Python original, so that a client written in another language
+//! can drive this worker. The fields that shape a load (`activities`, `activity_seconds`) are part of the
+//! input, because a workflow's code must not depend on the flags of the worker that happens to replay it.
+//! They are left out if they have the original's value.
 
 #![expect(missing_docs, reason = "the macros define constants, and give nowhere to document them")]
 
@@ -27,7 +27,8 @@ pub const ACTIVITY_SECONDS: f64 = 0.5;
 /// The message of an activity that fails because its input says so.
 pub const FAILS_ON_PURPOSE: &str = "the activity failed on purpose";
 
-/// For an activity of up to half this length. A longer one gets more time, or it could never finish.
+/// The timeout for an activity of up to half this length. A longer activity gets more time, or it could never
+/// finish.
 const START_TO_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A longer activity is refused: its timeout would be longer than the server accepts.
 const LONGEST_ACTIVITY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -36,7 +37,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// An activity works in this many equal parts, as the original's does.
 const NAPS: u32 = 5;
 
-/// How an activity fails on purpose, with details, so that there are failures whose payloads a codec has to
+/// How an activity fails on purpose. Its failure has details, so that there are failures with payloads to
 /// encrypt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,8 +97,8 @@ impl GreetingInput {
         format!("Greeted {} {} times", self.name, self.activities())
     }
 
-    /// How long an attempt of its activities may take; `None` if no activity can work as long as this
-    /// input says. It comes from the starter, which may be a program in another language.
+    /// How long an attempt of its activities may take; `None` if the requested length is not possible. The
+    /// input may come from a starter in another language, so it is checked.
     fn start_to_close(&self) -> Option<Duration> {
         let work = Duration::try_from_secs_f64(self.activity().seconds()).ok()?;
         (work <= LONGEST_ACTIVITY).then(|| START_TO_CLOSE_TIMEOUT.max(2 * work))
@@ -176,8 +177,8 @@ pub struct GreetingActivities;
 
 #[activities]
 impl GreetingActivities {
-    /// Works for a while, then greets. It waits without a thread: what is slow in this workshop is
-    /// the codec, and nothing else.
+    /// Works for a while, then greets. It waits without a thread, so that nothing in this workshop is slow
+    /// but the codec.
     #[activity(name = "compose_greeting")]
     pub async fn compose_greeting(
         ctx: ActivityContext,

@@ -1,7 +1,7 @@
 //! What sealing, opening and observing cost: `cargo bench --package codec-kit`.
 //!
-//! `raw` is ring alone: `seal_in_place` and `open_in_place` on a buffer that is ready, the floor
-//! that `seal` and `open` are held against. The counts of allocations are measured, not supposed.
+//! `raw` is ring alone: `seal_in_place` and `open_in_place` on a prepared buffer, the lower bound for `seal`
+//! and `open`. The numbers of allocations are measured.
 
 use std::{hint::black_box, task::Poll};
 

@@ -1,4 +1,4 @@
-//! What a codec's few lines need: one error to use `?` with, and the types the SDK asks for.
+//! What a codec's few lines need: one error type for `?`, and the types that the SDK requires.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::{
 /// What [`PayloadCodec::encode`] and [`PayloadCodec::decode`] return.
 pub type CodecFuture = BoxFuture<'static, Result<Vec<Payload>, PayloadConversionError>>;
 
-/// Whatever can go wrong in a codec. The SDK fails the workflow task or the activity with it, the
-/// server has it tried again, and nothing is lost.
+/// Whatever can go wrong in a codec. The SDK fails the workflow task or the activity with this error, the
+/// server retries it, and no work is lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -39,8 +39,8 @@ impl From<Error> for PayloadConversionError {
 
 /// Boxes a codec's work as the SDK wants it, with [`Error`] turned into the SDK's own.
 ///
-/// The work does not start before the SDK polls the future; code that runs before this call runs on
-/// the caller's thread, and holds it.
+/// The work does not start before the SDK polls the future. Code that runs before this call runs on the
+/// caller's thread and holds it.
 pub fn codec_future(
     work: impl Future<Output = Result<Vec<Payload>, Error>> + Send + 'static,
 ) -> CodecFuture {

@@ -85,7 +85,7 @@ fn encode(failure: &mut Failure) {
 
 fn decode(failure: &mut Failure) {
     let Some(payload) = &failure.encoded_attributes else { return };
-    // Another program may have written something else there; then its message has to do.
+    // Another program may have written something else there; then its message is used as it is.
     if let Ok(attributes) = serde_json::from_slice::<Attributes>(&payload.data) {
         failure.message = attributes.message;
         failure.stack_trace = attributes.stack_trace;

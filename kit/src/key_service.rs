@@ -1,5 +1,5 @@
-//! The slow dependency: a key service that answers at once nine times out of ten, and late the
-//! tenth, when it is asked for the key to encrypt with.
+//! The slow dependency: a key service. Asked for the key to encrypt with, it answers at once nine times out
+//! of ten, and late the tenth time.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use crate::{DataKey, DataKeys, Keyring};
 
 /// How often and how long a simulated call stalls, and how often it fails.
 ///
-/// The defaults are the support case's: one call in ten for the key to seal with takes 400 ms, and
+/// The defaults are those of the support case: one call in ten for the key to seal with takes 400 ms, and
 /// decoding never waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stalls {
@@ -55,7 +55,7 @@ impl Stalls {
     }
 }
 
-/// How long a key may be used unless the service says otherwise.
+/// How long a key may be used by default.
 const KEY_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How many calls a [`KeyService`] has seen.
@@ -65,7 +65,7 @@ pub struct Calls {
     pub started: u64,
     /// Calls that came back, with a key or an error. One that is dropped while it waits does not.
     pub finished: u64,
-    /// Calls that were dealt a stall.
+    /// Calls that stalled.
     pub stalled: u64,
     /// Calls that came back with an error.
     pub failed: u64,
@@ -77,7 +77,8 @@ pub struct Calls {
 pub enum KeyServiceError {
     /// It failed when it was asked for the key to seal with.
     #[error(
-        "the key service failed (call {call}): no data key, so nothing was encrypted; the task is tried again"
+        "the key service failed (call {call}): no data key, so nothing was encrypted; the task is \
+         tried again"
     )]
     NoKeyToSeal {
         /// Which call of its kind, counted from 1.
@@ -85,7 +86,8 @@ pub enum KeyServiceError {
     },
     /// It failed when it was asked for a key to open with.
     #[error(
-        "the key service failed (call {call}): no data key {key_id:?}, so nothing was decrypted; the task is tried again"
+        "the key service failed (call {call}): no data key {key_id:?}, so nothing was decrypted; \
+         the task is tried again"
     )]
     NoKeyToOpen {
         /// Which call of its kind, counted from 1.
@@ -95,7 +97,8 @@ pub enum KeyServiceError {
     },
     /// It has no key of that id.
     #[error(
-        "the payload is encrypted with key id {key_id:?}, which the key service does not hold (it holds {held}): add that key to its keyring"
+        "the payload is encrypted with key id {key_id:?}, which the key service does not hold (it \
+         holds {held}): add that key to its keyring"
     )]
     UnknownKey {
         /// The id asked for.
@@ -120,7 +123,7 @@ impl KeyRequest<'_> {
     /// The answer of a service that encrypts with `active` and hands out `keys`.
     ///
     /// # Errors
-    /// When the call is dealt a failure, or there is no such key.
+    /// When the call is to fail, or there is no such key.
     pub fn answer(
         &self,
         deal: Deal,
@@ -143,7 +146,7 @@ impl KeyRequest<'_> {
     }
 }
 
-/// What a call is dealt when it starts.
+/// What is decided about a call when it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deal {
     /// How long the call stalls, if it does.
@@ -152,7 +155,7 @@ pub struct Deal {
     pub fails: bool,
 }
 
-/// What stands behind a [`KeyService`]: decides how long each call takes and what it returns.
+/// The back end of a [`KeyService`]: decides how long each call takes and what it returns.
 pub trait KeySource: fmt::Debug + Send + Sync {
     /// Called when a call starts.
     fn begin(&self, request: &KeyRequest<'_>) -> Deal;
@@ -166,8 +169,7 @@ pub trait KeySource: fmt::Debug + Send + Sync {
 
 /// Hands out data keys, and sometimes takes its time. Cloning shares it.
 ///
-/// The same dependency behind two calls, one for each kind of client library there is, and each of
-/// them for two purposes:
+/// It has two kinds of calls, like the two kinds of client libraries, and each kind for two purposes:
 ///
 /// | | waits on the calling thread | waits without a thread |
 /// | --- | --- | --- |
@@ -201,7 +203,7 @@ impl KeyService {
         Self::with_stalls(keyring, Stalls::never())
     }
 
-    /// A service that stalls as told.
+    /// A service with these stalls.
     pub fn with_stalls(keyring: Keyring, stalls: Stalls) -> Self {
         Self::from_source(Simulation::new(keyring, stalls))
     }
@@ -216,7 +218,7 @@ impl KeyService {
         Self { inner: Arc::new(inner), key_lifetime: KEY_LIFETIME }
     }
 
-    /// The same service, with keys that may be used for so long.
+    /// The same service, with keys that may be used for `lifetime`.
     pub fn with_key_lifetime(self, key_lifetime: Duration) -> Self {
         Self { key_lifetime, ..self }
     }
@@ -254,8 +256,8 @@ impl KeyService {
         self.inner.wait(Some(id)).await
     }
 
-    /// How long a key may be used after it was given: 60 s unless told otherwise. A codec that keeps
-    /// one longer may use a revoked key.
+    /// How long a key may be used after the service returned it: 60 s by default. A codec that caches a key
+    /// for longer may use a revoked key.
     pub fn key_lifetime(&self) -> Duration {
         self.key_lifetime
     }
@@ -328,13 +330,13 @@ impl Counters {
     }
 }
 
-/// Rolls dice for stalls and failures.
+/// Decides stalls and failures at random.
 #[derive(Debug)]
 struct Simulation {
     keyring: Keyring,
     stalls: Stalls,
-    // Dice of their own, so that calls for one purpose do not deal other stalls to the other.
-    // A std mutex is right: it is held for one roll of the dice, and nothing awaits meanwhile.
+    // A random generator for each purpose, so that calls for one purpose do not change the stalls of the
+    // other. A std mutex is right: it is held for one random number, and never across an await.
     encrypt: Mutex<fastrand::Rng>,
     decrypt: Mutex<fastrand::Rng>,
 }
@@ -355,7 +357,7 @@ impl KeySource for Simulation {
             Some(_) => (&self.decrypt, decode_probability),
         };
         let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both are rolled for every call, so that a failure rate does not deal other stalls.
+        // Both numbers are drawn for every call, so that a failure rate does not change which calls stall.
         let (stall, fail) = (dice.f64(), dice.f64());
         Deal { stall: (stall < probability).then_some(duration), fails: fail < failure_rate }
     }

@@ -18,7 +18,7 @@ pub const ACTIVE_KEY_VARIABLE: &str = "CODEC_ACTIVE_KEY";
 
 const KEY_LENGTH: usize = 32;
 
-/// What some editors write before a file's first line.
+/// The byte-order mark that some editors write before a file's first line.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One data key and its id. Cloning shares it; the bytes are wiped when the last clone is dropped.
@@ -36,8 +36,8 @@ impl DataKey {
         &self.0.id
     }
 
-    /// The key, expanded for one use. ring does not wipe what it expands, so nothing keeps it: for
-    /// some hundred nanoseconds a call, no copy outlives [`Zeroizing`] on the heap.
+    /// The key, expanded for one use. ring does not wipe expanded keys, so none is kept: expanding it again
+    /// costs some hundred nanoseconds a call, and no copy on the heap outlives [`Zeroizing`].
     pub(crate) fn cipher(&self) -> LessSafeKey {
         let key = UnboundKey::new(ALGORITHM, &*self.0.bytes)
             .expect("32 bytes, checked when the key was read, are a key of AES-256");
@@ -51,7 +51,7 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Why a keyring could not be read. Says which entry and why, never what the entry holds.
+/// Why a keyring could not be read. Names the entry and the reason, but never shows the entry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
@@ -95,7 +95,7 @@ pub enum KeyringError {
     },
     /// Two entries have the same id.
     #[error(
-        "entry {entry}: key id {id:?} occurs twice; which of the two keys is meant can't be known"
+        "entry {entry}: key id {id:?} occurs twice, so it is not clear which of the two keys to use"
     )]
     Doubled {
         /// The later entry, counted from 1.
@@ -130,12 +130,12 @@ pub enum KeyringError {
     Both,
 }
 
-/// Data keys by id, to open with. Shown, it is their ids.
+/// Data keys by id, to open with. Its `Display` lists the ids.
 #[derive(Clone, Default)]
 pub struct DataKeys(BTreeMap<String, DataKey>);
 
 impl DataKeys {
-    /// Adds a key; gives back the one that had its id before.
+    /// Adds a key; returns the one that had its id before.
     pub fn insert(&mut self, key: DataKey) -> Option<DataKey> {
         self.0.insert(key.id().to_owned(), key)
     }
@@ -200,7 +200,8 @@ impl Keyring {
         let mut first = None;
         let entries = text
             .split(|c: char| c == ',' || c.is_whitespace())
-            // At the start of a file, and in the middle of two that were put together.
+            // A byte-order mark may be at the start of a file, or in the middle if two files were
+            // concatenated.
             .map(|entry| entry.trim_start_matches(BYTE_ORDER_MARK))
             .filter(|entry| !entry.is_empty());
         for (entry, text) in (1..).zip(entries) {
@@ -248,7 +249,7 @@ impl Keyring {
         &self.keys
     }
 
-    /// Whether this is [`Keyring::test_key`], which everybody knows.
+    /// Whether this is [`Keyring::test_key`], which is public.
     pub fn is_test_key(&self) -> bool {
         self.test_key || self.active.0.bytes == Self::test_key().active.0.bytes
     }
@@ -272,8 +273,8 @@ fn parse_entry(entry: usize, text: &str) -> Result<DataKey, KeyringError> {
         .filter(|(id, _)| !id.is_empty())
         .ok_or(KeyringError::NotAnEntry { entry })?;
     let id = id.to_owned();
-    // Roomy, so that base64 never moves the key to a larger buffer and leaves a copy behind. The
-    // decoder's own message would quote a character of the key: it is dropped.
+    // Large enough that base64 never moves the key to a larger buffer and leaves a copy behind. The decoder's
+    // own message would quote a character of the key, so it is dropped.
     let mut decoded = Zeroizing::new(Vec::with_capacity(key.len()));
     if STANDARD.decode_vec(key, &mut decoded).is_err() {
         return Err(KeyringError::NotBase64 { entry, id });

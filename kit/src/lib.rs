@@ -6,7 +6,7 @@
 //! | [`keyring`](Keyring) | [`DataKey`], [`DataKeys`], [`Keyring`]: keys by id, one active, wiped from memory when dropped |
 //! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
 //! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
-//! | [`watchdog`](Watchdog) | [`Watchdog`]: names the call that blocks a thread, while it does |
+//! | [`watchdog`](Watchdog) | [`Watchdog`]: names the call that blocks a thread, while it is still blocking |
 //! | [`timeline`](LongPoll) | [`LongPoll`]: the latest polls of 1 ms and longer |
 //! | [`failures`](EncodedFailures) | [`EncodedFailures`]: messages and stack traces of failures, encrypted like payloads |
 //! | [`codec`](codec_future) | what a codec's few lines need: [`CodecFuture`], [`AnyCodec`], [`Error`] |
@@ -14,7 +14,7 @@
 //!
 //! # Encrypt the payloads of a worker or a client
 //!
-//! A codec waits for its data key without holding a thread, seals with it, and is observed:
+//! This codec waits for its data key without holding a thread, seals with it, and is observed:
 //!
 //! ```
 //! use codec_kit::{

@@ -24,7 +24,7 @@ use crate::{
     timeline::{CallInfo, DECODE, ENCODE, LONG, LongPolls, UnderWay},
 };
 
-/// Seconds, from 10 µs to 3 minutes: a healthy poll and a stalled worker are both read from them.
+/// Seconds, from 10 µs to 3 minutes, for healthy polls as well as stalled workers.
 const BUCKETS: [f64; 22] = [
     0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0,
     3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0,
@@ -37,18 +37,18 @@ pub struct Observed<C> {
 }
 
 impl<C> Observed<C> {
-    /// Observes `codec` into figures that the whole process shares and that stand in the
-    /// [default registry](prometheus::default_registry) of crate `prometheus`.
+    /// Observes `codec`. Its figures are shared by the whole process and registered in the [default
+    /// registry](prometheus::default_registry) of the crate `prometheus`.
     pub fn new(codec: C) -> Self {
         Self::with_figures(codec, Figures::shared())
     }
 
-    /// Observes `codec` into figures of your own, to be registered where you like.
+    /// Observes `codec` with figures of your own, which you can register anywhere.
     pub fn with_figures(codec: C, figures: Figures) -> Self {
         Self { codec, figures }
     }
 
-    /// The handle to what was seen so far.
+    /// The figures so far.
     pub fn figures(&self) -> Figures {
         self.figures.clone()
     }
@@ -107,12 +107,12 @@ pub struct CallFigures {
 }
 
 impl Figures {
-    /// The figures that the whole process shares: those of every codec in [`Observed::new`]. They stand in
-    /// the [default registry](prometheus::default_registry) of crate `prometheus`.
+    /// The figures that the whole process shares: those of every codec in [`Observed::new`]. They are
+    /// registered in the [default registry](prometheus::default_registry) of the crate `prometheus`.
     pub fn shared() -> Self {
         static SHARED: LazyLock<Figures> = LazyLock::new(|| {
             let figures = Figures::default();
-            // Fails only where another collector has taken these names; the figures still count.
+            // Fails only if another collector has taken these names; the figures still count.
             prometheus::default_registry().register(Box::new(figures.clone())).ok();
             figures
         });
@@ -166,7 +166,7 @@ struct Operation {
     name: &'static str,
     /// Those of both directions; `None`: they are not kept.
     long_polls: Option<Arc<LongPolls>>,
-    // A Prometheus gauge can only be set, and two threads that set it would lose a maximum.
+    // A Prometheus gauge can only be set, so two threads could overwrite each other's maximum.
     longest_poll_nanos: AtomicU64,
     in_flight_now: AtomicI64,
     longest_poll: Gauge,
@@ -245,7 +245,7 @@ impl Operation {
     }
 }
 
-/// One call from its start to its result. Dropped early, it is only taken out of `in_flight`.
+/// One call from its start to its result. If it is dropped early, it only leaves `in_flight`.
 struct Call {
     operation: Arc<Operation>,
     info: CallInfo,
@@ -254,7 +254,7 @@ struct Call {
 }
 
 impl Call {
-    /// Runs `step`, and remembers how long the thread was held by it.
+    /// Runs `step`, and records how long it held the thread.
     fn held<T>(&mut self, step: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let under_way = UnderWay::mark(self.info, began);
@@ -265,7 +265,7 @@ impl Call {
             polls.push(self.info, held);
         }
         self.longest_poll = self.longest_poll.max(held);
-        // Reported at once, not at the call's end: a call that is dropped has held its thread too.
+        // Recorded at once, not at the call's end, because a call that is dropped has held its thread, too.
         let nanos = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
         self.operation.longest_poll_nanos.fetch_max(nanos, Relaxed);
         result

@@ -38,14 +38,15 @@ pub enum SealError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The payload names a key that is not among those at hand.
+    /// The payload names a key that is not available.
     #[error(
-        "the payload is encrypted with key id {key_id:?}, which is not among the available keys ({held})"
+        "the payload is encrypted with key id {key_id:?}, which is not among the available keys \
+         ({held})"
     )]
     UnknownKey {
         /// The id in the payload's metadata, with anything that is not UTF-8 replaced.
         key_id: String,
-        /// The ids at hand.
+        /// The ids of the available keys.
         held: String,
     },
     /// The data is shorter than a nonce and a tag.
@@ -55,15 +56,17 @@ pub enum OpenError {
     TooShort(usize),
     /// Authentication failed.
     #[error(
-        "decryption with key id {key_id:?} failed: the data was changed, or sealed with another key of that id"
+        "decryption with key id {key_id:?} failed: the data was changed, or sealed with another \
+         key of that id"
     )]
     Authentication {
         /// The id in the payload's metadata.
         key_id: String,
     },
-    /// What came out is no Payload message.
+    /// The decrypted data is not a Payload message.
     #[error(
-        "the data sealed with key id {key_id:?} is authentic but holds no Temporal Payload: another program wrote it"
+        "the data sealed with key id {key_id:?} is authentic but holds no Temporal Payload: \
+         another program wrote it"
     )]
     NotAPayload {
         /// The id in the payload's metadata.
@@ -73,7 +76,7 @@ pub enum OpenError {
 
 /// Encrypts one payload with a fresh nonce from the system's random generator.
 ///
-/// The data is allocated once, at its final size, and encrypted where it stands.
+/// The data is allocated once, at its final size, and encrypted in place.
 ///
 /// # Errors
 /// When the random generator fails, or the payload is larger than AES-GCM allows.
@@ -84,7 +87,7 @@ pub fn seal(key: &DataKey, payload: &Payload) -> Result<Payload, SealError> {
     let mut nonce = [0; NONCE_LEN];
     SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Random)?;
     data.extend_from_slice(&nonce);
-    // A Vec grows when it must, so the only error `encode` knows cannot occur.
+    // A `Vec` grows as needed, so the only possible error of `encode` cannot occur.
     payload.encode(&mut data).map_err(|_| SealError::TooLarge(length))?;
 
     let tag = key
@@ -108,8 +111,8 @@ pub fn seal(key: &DataKey, payload: &Payload) -> Result<Payload, SealError> {
     })
 }
 
-/// The ids of the keys that these payloads are sealed with, each once. A payload that is not sealed
-/// has none; neither has one that names none, which [`open`] refuses.
+/// The ids of the keys that these payloads are sealed with, each once. A payload that is not sealed has no
+/// id. Neither has a sealed one that names no key, which [`open`] refuses.
 pub fn key_ids(payloads: &[Payload]) -> BTreeSet<String> {
     let sealed = payloads.iter().filter(|payload| is_sealed(payload));
     sealed.filter_map(key_id).map(str::to_owned).collect()
@@ -119,7 +122,7 @@ fn is_sealed(payload: &Payload) -> bool {
     payload.metadata.get(ENCODING).is_some_and(|encoding| encoding == ENCRYPTED)
 }
 
-/// Only if it is text: a lossy comparison could take one id for another.
+/// Only if it is valid UTF-8: a lossy conversion could confuse two ids.
 fn key_id(payload: &Payload) -> Option<&str> {
     std::str::from_utf8(payload.metadata.get(KEY_ID)?).ok()
 }
@@ -166,8 +169,8 @@ fn parse(mut message: Vec<u8>) -> Result<Payload, DecodeError> {
     Ok(payload)
 }
 
-/// Where the field `data` begins and where its value is, if it is there; of several, the last, which
-/// is the one that counts.
+/// Where the field `data` starts and where its value is, if there is one. If there are several, the last one
+/// counts.
 fn data_field(message: &[u8]) -> Option<(usize, Range<usize>)> {
     const DATA: u32 = 2; // its number in temporal/api/common/v1/message.proto
     let mut found = None;
@@ -194,7 +197,7 @@ pub(crate) static ALGORITHM: &ring::aead::Algorithm = &AES_256_GCM;
 mod tests {
     use super::*;
 
-    /// Two serializations one after another are one message, in which later fields win.
+    /// Two concatenated serializations are one message, in which later fields win.
     #[test]
     fn a_message_with_two_data_fields_reads_as_prost_reads_it() {
         let payload = |data: &[u8]| Payload { data: data.to_vec(), ..Default::default() };

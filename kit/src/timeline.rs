@@ -1,5 +1,5 @@
-//! What observed codecs do with their threads: which poll each thread is in right now, and the long polls of
-//! late.
+//! What observed codecs do with their threads: the poll that each thread is in right now, and recent long
+//! polls.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use std::{
 
 /// Shorter polls are not kept.
 pub(crate) const LONG: Duration = Duration::from_millis(1);
-/// So many polls are kept: at 80 bytes each, a third of a MiB.
+/// How many polls are kept: at 80 bytes each, a third of a MiB.
 pub(crate) const MOST: usize = 4096;
 
 /// A poll of a codec's future that took 1 ms or longer.
@@ -72,7 +72,8 @@ impl LongPolls {
 #[derive(Debug)]
 struct Slot {
     thread: Arc<str>,
-    /// When the poll that runs now started; 0: none runs. Written last, so that what it belongs to is there.
+    /// When the current poll started; 0 if there is none. Written last, so that the other fields are already
+    /// valid.
     since: AtomicU64,
     decodes: AtomicBool,
     payloads: AtomicU64,
@@ -81,7 +82,7 @@ struct Slot {
 
 /// Every thread that has polled an observed codec and still exists.
 static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
-/// Times are counted from here.
+/// The origin of all times.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 struct Here {
@@ -117,7 +118,7 @@ fn slots() -> MutexGuard<'static, Vec<Weak<Slot>>> {
 pub(crate) struct UnderWay;
 
 impl UnderWay {
-    /// That began just now.
+    /// A poll that starts now.
     pub fn mark(call: CallInfo, began: Instant) -> Self {
         let since = began.saturating_duration_since(*START).as_nanos() as u64 + 1;
         HERE.with(|here| {
@@ -130,7 +131,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        // A thread that is ending has nothing left to show.
+        // A thread that is exiting no longer has its slot.
         HERE.try_with(|here| {
             let mut calls = here.calls.borrow_mut();
             calls.pop();
@@ -159,7 +160,7 @@ pub(crate) const DECODE: &str = "decode";
 /// A poll that has not returned.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    /// Tells it from every other one of its thread.
+    /// Distinguishes it from every other poll of its thread.
     pub since: u64,
     pub lasted: Duration,
     pub call: CallInfo,
@@ -179,7 +180,7 @@ pub(crate) fn running() -> Vec<Running> {
                 payloads: slot.payloads.load(Ordering::Relaxed) as usize,
                 bytes: slot.bytes.load(Ordering::Relaxed),
             };
-            // Another poll may have taken its place meanwhile.
+            // Another poll may have started meanwhile.
             let same = since != 0 && slot.since.load(Ordering::Acquire) == since;
             let lasted = Duration::from_nanos(now.saturating_sub(since));
             let thread = Arc::clone(&slot.thread);

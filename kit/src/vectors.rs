@@ -1,5 +1,5 @@
-//! Payloads made by another implementation (Python's `cryptography` and `temporalio`), to test a
-//! codec against: what must open, what must be an error, what decoding leaves alone.
+//! Payloads made by another implementation (Python's `cryptography` and `temporalio`), to test a codec with:
+//! some must open, some must be an error, and some must be left unchanged by decoding.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use prost::Message;

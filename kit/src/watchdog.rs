@@ -1,4 +1,4 @@
-//! Says which codec call blocks a thread, while it does.
+//! Reports which codec call blocks a thread, while it is still blocking.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use prometheus::{IntCounterVec, Opts};
 
 use crate::timeline::{self, CallInfo, Running};
 
-/// How many times within its threshold a watchdog looks.
+/// How many times a watchdog looks within its threshold.
 const LOOKS: u32 = 4;
 /// At most one warning in this time; the others are only counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(1);
@@ -57,8 +57,9 @@ impl fmt::Display for Stall {
     }
 }
 
-/// Watches every codec in [`Observed`](crate::Observed), from a thread of its own: a poll that holds its thread for
-/// too long is reported while it still does, once, and at most one each second. All are counted.
+/// Watches every codec in [`Observed`](crate::Observed) from a thread of its own. A poll that holds its
+/// thread for too long is reported once, while it is still running, with at most one report per second. All
+/// such polls are counted.
 ///
 /// When the watchdog itself wakes up late, the machine is to blame and nothing is reported.
 ///
@@ -72,7 +73,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// A threshold that no healthy poll reaches, and that a person would call a stall: 100 ms.
+    /// A threshold that no healthy poll reaches and that people notice: 100 ms.
     pub const THRESHOLD: Duration = Duration::from_millis(100);
 
     /// Logs a warning for polls that hold their thread for longer than `threshold`.
@@ -120,7 +121,7 @@ impl Watchdog {
         Ok(Self { stalls, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// `codec_stalls_total`, with the label `operation`: to be registered where you like.
+    /// `codec_stalls_total`, with the label `operation`. You can register it anywhere.
     pub fn stalls(&self) -> IntCounterVec {
         self.stalls.clone()
     }
@@ -139,7 +140,8 @@ impl Drop for Watchdog {
 struct Watch {
     threshold: Duration,
     stalls: IntCounterVec,
-    /// The polls that ran when it looked last, by thread: in how many looks, and whether they were counted.
+    /// The polls that ran at the last look, by thread: in how many looks they were seen, and whether they
+    /// were counted.
     seen: HashMap<(Arc<str>, u64), (u32, bool)>,
     /// The last warning.
     last: Option<Instant>,
@@ -152,7 +154,7 @@ impl Watch {
         for running in timeline::running() {
             let key = (Arc::clone(&running.thread), running.since);
             let (looks, counted) = self.seen.get(&key).copied().unwrap_or_default();
-            // A look that comes late tells of the machine, not of the poll.
+            // A late look says something about the machine, not about the poll.
             let looks = if on_time { looks + 1 } else { looks };
             let stalls = looks >= LOOKS - 1 && running.lasted >= self.threshold;
             if stalls && !counted {

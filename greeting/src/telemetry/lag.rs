@@ -1,8 +1,8 @@
-//! How late a task of the runtime runs.
+//! How late a Tokio task runs.
 //!
-//! A probe asks to be woken every 10 ms, and sees how much later than that it is. Where it stands
-//! decides what it sees: joined into the worker's own task it is late whenever that task is held;
-//! as a task beside it, it is late only when every thread of the runtime is.
+//! A probe asks to be woken every 10 ms, and measures how much later it runs. What it sees depends on where
+//! it runs. Joined into the worker's main Tokio task, it is late whenever that task is blocked. As a separate
+//! task, it is late only when every thread of the runtime is blocked.
 
 use std::{
     sync::{
@@ -72,7 +72,7 @@ impl LagProbe {
         Ok(probe)
     }
 
-    /// Ticks for ever.
+    /// Ticks forever.
     pub async fn run(self) {
         loop {
             let due = Instant::now() + TICK;
@@ -90,8 +90,8 @@ impl Inner {
         nanos(at.saturating_duration_since(self.started))
     }
 
-    /// How late the tick is that is due now. Asked by the thread that serves metrics, so it tells
-    /// of a stall that is not over.
+    /// How late the tick is that is due now. The thread that serves metrics asks for it, so a stall shows
+    /// before it is over.
     fn current(&self) -> Duration {
         let now = self.nanos(Instant::now());
         Duration::from_nanos(now.saturating_sub(self.due.load(Relaxed)))

@@ -22,8 +22,8 @@ struct Sources {
     labels: Labels,
 }
 
-/// Serves `/metrics` for ever: our registry, with `labels` on each metric, and what the SDK's own
-/// exporter says at `sdk`.
+/// Serves `/metrics` forever: our registry, with `labels` on each metric, and the page of the SDK's own
+/// exporter at `sdk`.
 pub async fn serve(listener: TcpListener, sdk: SocketAddr, labels: Labels) {
     let sources = Sources { http: Http::default(), sdk, labels };
     let router = Router::new().route("/metrics", get(metrics)).with_state(sources);
@@ -35,7 +35,7 @@ pub async fn serve(listener: TcpListener, sdk: SocketAddr, labels: Labels) {
 async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
     let ours = TextEncoder::new().encode_to_string(&labelled(&sources.labels));
     let Sources { http, sdk, .. } = sources;
-    // The client blocks, and the exporter that it asks runs on this thread.
+    // The HTTP client blocks, and the exporter that it asks runs on this very thread.
     let sdk = spawn_blocking(move || http.page(&format!("http://{sdk}/metrics"))).await;
     match (sdk.map_err(anyhow::Error::from).flatten(), ours) {
         (Ok(sdk), Ok(ours)) => {
@@ -46,8 +46,8 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
     }
 }
 
-/// All of the default registry. Its labels can't be set there: `Observed` registers itself before
-/// anybody could.
+/// All of the default registry. The labels can't be set there, because `Observed` registers its metrics
+/// earlier.
 fn labelled(labels: &Labels) -> Vec<MetricFamily> {
     let pairs: Vec<_> = labels
         .iter()

@@ -1,14 +1,14 @@
-//! How many threads tokio's blocking pool has.
+//! How many threads Tokio's blocking pool has.
 //!
-//! Tokio counts them itself, but only tells where it is built with `tokio_unstable`. It does tell
-//! when a thread of the runtime starts and stops, and which of these it is told at the start are the
-//! runtime's own.
+//! Tokio counts them itself, but reports the count only if built with `tokio_unstable`. It does report when a
+//! thread of the runtime starts and stops, and how many threads are the runtime's own is known from its
+//! configuration.
 
 use prometheus::IntGauge;
 use tokio::runtime;
 
-/// Exports `workshop_blocking_threads`, a gauge: threads of the blocking pool that exist now, those
-/// that wait for work included (they end after ten idle seconds, tokio's default).
+/// Exports `workshop_blocking_threads`, a gauge: threads of the blocking pool that exist now, including idle
+/// ones. These stop after ten seconds, Tokio's default.
 pub struct BlockingThreads(IntGauge);
 
 impl BlockingThreads {
@@ -23,8 +23,8 @@ impl BlockingThreads {
         Ok(Self(gauge))
     }
 
-    /// Counts the threads of the runtime that `builder` builds. `own` of them run its tasks and are
-    /// no part of the pool: 0 with current_thread, whose tasks run on the caller's thread.
+    /// Counts the threads of the runtime that `builder` builds. `own` of them run its tasks and do not belong
+    /// to the pool: 0 with current_thread, whose tasks run on the caller's thread.
     pub fn count(self, builder: &mut runtime::Builder, own: usize) {
         let Self(gauge) = self;
         gauge.sub(i64::try_from(own).unwrap_or(i64::MAX));

@@ -1,8 +1,8 @@
-//! The codec under judgement, with every call checked for all that always holds.
+//! The codec under test, with every call checked for what must hold for any call.
 //!
-//! Whatever a measure has the codec do, and whether or not the measure looks at the result: payloads come
-//! back whole, in order, encrypted with a key that the service gave for that, and not readable;
-//! errors come when they are due, and only then; no poll, and no drop, blocks the thread.
+//! This applies to every call, whether or not the running measurement looks at its result. Payloads come back
+//! whole and in order, encrypted with a key that the service gave for encryption, and not readable. Errors
+//! come when they are due, and only then. No poll and no drop blocks the thread.
 
 use std::{
     any::Any,
@@ -29,25 +29,25 @@ use crate::{
     script::{Answered, Asked, Purpose, Script},
 };
 
-/// A poll that sleeps for so long blocks its thread. Locks and page faults take a hundredth of it.
+/// A poll that sleeps for this long blocks its thread. Locks and page faults take a hundredth of it.
 const BLOCKED: Duration = Duration::from_millis(50);
-/// A poll that computes for so long spins: encrypting 2 MiB takes a tenth of it, unoptimised.
+/// A poll that computes for this long spins: encrypting 2 MiB in a debug build takes a tenth of it.
 const SPUN: Duration = Duration::from_millis(150);
-/// A future that is polled more often than this, and then as often as that, asks for it: one that waits
-/// is polled twice, and once more each time something else wakes its task.
+/// A future that is polled more often than this, and at this rate, wakes itself: one that waits is polled
+/// twice, and once more each time something else wakes its task.
 const MANY_POLLS: u128 = 300;
 const POLLS_A_MILLISECOND: u128 = 2;
-/// A codec may ask so often for a key, each time the key service fails.
+/// How often a codec may ask for a key if the key service fails each time.
 pub const ATTEMPTS: usize = 3;
-/// And for so many keys besides: one that it caches may be due for a new one.
+/// How many other keys it may ask for, because a cached one may be due for renewal.
 const SPARE: usize = 2;
-/// For so long, a codec may return an error that it remembers.
+/// How long a codec may return a remembered error.
 const ERROR_MEMORY: Duration = Duration::from_secs(1);
-/// A codec may stop waiting for the key service after so long, or later.
+/// The shortest time after which a codec may stop waiting for the key service.
 const SHORTEST_DEADLINE: Duration = Duration::from_millis(500);
-/// A key of this many lifetimes has expired for certain: timers are late on a busy machine.
+/// A key as old as this many lifetimes has certainly expired: timers are late on a busy machine.
 const EXPIRED: f64 = 1.25;
-/// And for certain only after this long.
+/// And it must be older than its lifetime by at least this much.
 const EXPIRED_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// What was seen of all calls. Cloning shares it.
@@ -75,7 +75,7 @@ struct UnderWay {
 }
 
 impl Evidence {
-    /// The faults, the worst kind first; each tells how often it was seen.
+    /// The faults, the worst kind first, each with how often it was seen.
     pub fn faults(&self) -> Vec<Fault> {
         let seen = self.seen();
         let mut faults: Vec<_> = seen
@@ -104,12 +104,12 @@ impl Evidence {
         self.seen().longest[operation as usize]
     }
 
-    /// How often the future of one call was polled, at most.
+    /// The most polls of one call's future.
     pub fn most_polls(&self) -> u64 {
         self.seen().most_polls
     }
 
-    /// The longest that a task which the codec started blocked the thread.
+    /// The longest time that a task started by the codec blocked the thread.
     pub fn blocked(&self) -> Duration {
         self.seen().blocked
     }
@@ -125,10 +125,11 @@ impl Evidence {
         self.note(Kind::Blocked, says);
     }
 
-    /// A call that has not returned, if there is one: one that blocks, or else the one that began first.
+    /// A call that has not returned, if there is one: preferably one that blocks, or else the one that
+    /// started first.
     pub fn under_way(&self) -> Option<String> {
         let seen = self.seen();
-        // The one that blocks keeps all the others waiting.
+        // A call that blocks keeps all the others waiting.
         let first =
             seen.under_way.iter().min_by_key(|((_, number), call)| (!call.in_poll, *number));
         first.map(|(_, call)| match call.in_poll {
@@ -149,7 +150,7 @@ impl Evidence {
     }
 }
 
-/// What of the step's promises counts here.
+/// The step's promises that matter here.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// No poll may block.
@@ -253,7 +254,7 @@ impl Drop for CheckedFuture {
     }
 }
 
-/// The codec panicked; it is noted.
+/// Notes that the codec panicked.
 struct Panicked;
 
 fn panicked() -> PayloadConversionError {
@@ -269,7 +270,7 @@ struct Call {
     given: Vec<Payload>,
     began: Instant,
     polls: u64,
-    /// The number of calls so far, if no other was under way when this one began.
+    /// The number of calls so far, if no other call was in progress when this one started.
     alone_since: Option<u64>,
 }
 
@@ -315,14 +316,14 @@ impl Call {
         }
     }
 
-    /// Its requests for keys, and those of calls at the same time.
+    /// Its requests for keys, and those of concurrent calls.
     fn requests(&self) -> Vec<Asked> {
         let mut asked = self.checked.script.asked_since(self.began);
         asked.retain(|asked| asked.purpose.is_like(&self.operation.purpose()));
         asked
     }
 
-    /// What the key service did meanwhile: ", after a stall of 200 ms".
+    /// What the key service did during the call: ", after a stall of 200 ms".
     fn circumstances(&self) -> String {
         let requests = self.requests();
         let stall = requests.iter().filter_map(|asked| asked.deal.stall).max();
@@ -371,7 +372,7 @@ impl Call {
 
     fn look_at(&self, spent: Spent, since: &Moment, part: &str) {
         if spent.asleep >= BLOCKED {
-            // The key service knows who waited on this very thread.
+            // The key service knows whether a call waited on this very thread.
             let began = Instant::now().checked_sub(since.wall()).unwrap_or(self.began);
             let asked = self.checked.script.asked_since(began).into_iter();
             let asked = asked.rev().find(|asked| asked.blocks == Some(thread::current().id()));
@@ -398,8 +399,8 @@ impl Call {
         }
     }
 
-    /// Whether it made no more requests for keys than a codec may that retries. Known if no other call was
-    /// under way meanwhile.
+    /// Checks that it made no more requests for keys than a codec with retries may. Known only if no other
+    /// call was in progress.
     fn check_requests(&self) {
         let alone = self.alone_since == Some(self.checked.evidence.calls());
         if !alone {
@@ -436,7 +437,7 @@ impl Call {
     }
 
     fn error_is_due(&self) -> bool {
-        // What took so long may have been cut short by a deadline.
+        // A call that took this long may have reached the codec's own deadline.
         if self.began.elapsed() >= SHORTEST_DEADLINE {
             return true;
         }
@@ -496,7 +497,7 @@ impl Call {
                     let says = format!("{which} decrypts to something else than what went in");
                     self.note(Kind::Changed, &says);
                 }
-                // A key that no service gave is said already.
+                // A key that the service never gave has already been reported.
                 Err(_) if keys.get(&id).is_none() => {}
                 Err(error) => {
                     self.note(Kind::Changed, &format!("{which} does not decrypt: {error}"));
@@ -587,7 +588,7 @@ impl Call {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub fn panic_words(panicked: &(dyn Any + Send)) -> String {
     let text = panicked.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panicked.downcast_ref::<String>().cloned())

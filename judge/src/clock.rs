@@ -1,5 +1,5 @@
 //! What a thread did with its time: slept, computed, or queued for a processor. On a busy machine a poll
-//! takes long because its thread queues; that is not the codec's doing, and it is left out here.
+//! takes long because its thread queues. That is not the codec's fault, so it is not counted here.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use std::{
 /// What a thread did between two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Neither ran nor wanted to run.
+    /// Time in which it neither ran nor wanted to run.
     pub asleep: Duration,
     /// Ran.
     pub computing: Duration,
@@ -26,7 +26,7 @@ impl Spent {
     }
 }
 
-/// A moment in the life of the thread that looks.
+/// A point in time, for the calling thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     at: Instant,
@@ -42,25 +42,25 @@ impl Moment {
         Self { at: Instant::now(), ran, queued, sleeps: sleeps() }
     }
 
-    /// The time on the clock since then, queueing included.
+    /// The wall time since then, including queueing.
     pub fn wall(&self) -> Duration {
         self.at.elapsed()
     }
 
-    /// What this thread has done since then. To be asked on the same thread. Where the system does not
-    /// account for it, all of the time counts as sleep.
+    /// What this thread has done since then. Call it on the same thread. If the system does not account for
+    /// thread time, all of it counts as sleep.
     pub fn spent(&self) -> Spent {
         let now = Self::now();
         let computing = now.ran.saturating_sub(self.ran);
         let queued = now.queued.saturating_sub(self.queued);
-        // A virtual machine's processor may have stood still: then the thread never went to sleep.
+        // If the thread never went to sleep, a virtual machine's processor was suspended.
         let slept = now.sleeps.is_none() || now.sleeps != self.sleeps;
         let asleep = (now.at - self.at).saturating_sub(computing + queued);
         Spent { asleep: if slept { asleep } else { Duration::ZERO }, computing }
     }
 }
 
-/// How often this thread went to sleep by itself, where the system counts that.
+/// How often this thread went to sleep voluntarily, if the system counts that.
 #[cfg(target_os = "linux")]
 fn sleeps() -> Option<i64> {
     use nix::sys::resource::{UsageWho, getrusage};
@@ -77,8 +77,8 @@ pub fn is_exact() -> bool {
     scheduled().is_some()
 }
 
-/// How long this thread has run, and how long it has queued for a processor, since its start. Linux
-/// tells: <https://docs.kernel.org/scheduler/sched-stats.html>. The first figure may be one tick old, up
+/// How long this thread has run, and how long it has queued for a processor, since its start, as Linux
+/// reports it: <https://docs.kernel.org/scheduler/sched-stats.html>. The first figure may be one tick old, up
 /// to 10 ms.
 fn scheduled() -> Option<(Duration, Duration)> {
     thread_local! {

@@ -1,5 +1,5 @@
-//! In the worker's process: judges the codec, and writes down what it finds as it finds it. A codec
-//! may loop for ever or end the program: what it was asked last is then written down.
+//! Runs in the worker's process: checks the codec, and reports each finding at once. A codec may loop forever
+//! or end the program; then the report ends with the check that was running.
 
 use std::{
     fs::File,
@@ -25,30 +25,30 @@ use crate::{
     verdict,
 };
 
-/// How often the examiner looks whether the codec is still being made.
+/// How often the examiner checks whether the codec is still being constructed.
 const CONSTRUCTION_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// One line of what the examiner writes.
+/// One line of the examiner's report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
-    /// This promise is judged now.
+    /// The check of this promise starts.
     Judging(&'static Promise),
-    /// It was judged: its check, and those of other promises that were seen to be broken meanwhile.
+    /// The check is done: its result, and those of other promises that were seen to be broken meanwhile.
     Judged(&'static Promise, Vec<Check>),
-    /// The machine can't judge: what was seen.
+    /// The machine is too busy: what was seen.
     Overloaded(String),
     /// All was judged.
     Done,
 }
 
-/// Judges the codec as that step's, for the process `parent`: with it, this one ends.
+/// Checks the codec as that step's, for the process `parent`. This process exits when that one does.
 ///
-/// What is found is written to standard input, which has to be a pipe's end to write to: standard output
-/// is the codec's, and of this pipe the codec knows no path.
+/// The report goes to standard input, which has to be the writing end of a pipe. Standard output belongs to
+/// the codec, and the codec knows no path to this pipe.
 ///
 /// # Errors
-/// When standard input can't be written to, or the judge can't work.
+/// When standard input can't be written to, or the checks can't run.
 pub fn run(
     step: Step,
     codec: impl Fn(KeyService) -> AnyCodec + Sync,
@@ -59,7 +59,7 @@ pub fn run(
     let report = Arc::new(report);
     limits::impose();
     limits::end_with_parent(parent)?;
-    // All that a codec logs counts as its output, whatever level is asked for.
+    // Everything a codec logs counts as its output, at any level.
     tracing_subscriber::fmt()
         .with_max_level(Level::TRACE)
         .with_writer(io::stderr)
@@ -92,13 +92,13 @@ impl Report {
     }
 }
 
-/// When each codec that is being made was started. A call runs on a thread that the judge can abandon; the
-/// codec is made on the judge's own.
+/// When the construction of each codec started. A call runs on a thread that can be abandoned, but codecs are
+/// constructed on the examiner's own threads.
 #[derive(Default)]
 struct Construction(Mutex<Vec<Instant>>);
 
 impl Construction {
-    /// Reports a codec that takes too long to make, and ends this process.
+    /// Reports a codec that takes too long to construct, and ends this process.
     fn watched(step: Step, report: Arc<Report>) -> io::Result<Arc<Self>> {
         let construction = Arc::<Self>::default();
         let watched = Arc::clone(&construction);
@@ -128,7 +128,7 @@ impl Construction {
     }
 }
 
-/// A codec that is being made, until this is dropped: also by a panic.
+/// A codec under construction, until this is dropped, also by a panic.
 struct UnderConstruction<'a> {
     construction: &'a Construction,
     began: Instant,
@@ -155,11 +155,11 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
         let stuck = checks.iter().any(|check| check.outcome == Outcome::Stuck);
         let slow = promise == ANSWERS_PROMPTLY && !checks.iter().all(Check::is_kept);
         if stuck || slow {
-            // Everything else would be as slow, or stuck again.
+            // All other checks would be as slow, or get stuck again.
             return report.write(&Line::Done);
         }
     }
-    // Most of the time these wait.
+    // These mostly wait, so they can run concurrently.
     let judged: Vec<anyhow::Result<Vec<Check>>> = thread::scope(|scope| {
         let running: Vec<_> = together.iter().map(|promise| scope.spawn(|| one(promise))).collect();
         let joined = running.into_iter().map(|running| running.join());

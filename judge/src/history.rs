@@ -1,6 +1,7 @@
-//! Random histories: calls of every kind, at once and one after another, while keys come late, fail,
-//! change and expire. What must hold is checked at every call; a history in which something does not is
-//! shrunk to the few lines that still show it. One that only blocked, and does not again, was the machine.
+//! Random histories: calls of every kind, concurrent and in sequence, while keys arrive late, fail, change
+//! and expire. Every call is checked. A history that shows a fault is shrunk to the few steps that still show
+//! it. If the fault was only a blocked thread, and the same history does not show it again, the machine was
+//! the cause.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use self::run::AT_ONCE;
 use crate::{measure::JudgeError, stage::Subject};
 
-/// How much was tried.
+/// How many histories and calls were tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     /// Histories.
@@ -28,8 +29,8 @@ pub struct Tried {
     pub calls: u64,
 }
 
-/// Tries histories, from the subject's seed on, for so long; those that were begun are played to their end.
-/// The first fault of each history is noted as the subject's, in its shortest form. Ends at the first.
+/// Tries histories, starting from the subject's seed, for the given time. Those that have started are played
+/// to their end. Stops at the first fault, and notes it with its shortest history.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started.
@@ -58,7 +59,7 @@ pub fn try_for(subject: &Subject<'_>, budget: Duration) -> Result<Tried, JudgeEr
     Ok(tried)
 }
 
-/// Of the history of that number: any function will do that never gives the same twice.
+/// The seed of the history with that number. Any function without repetition would do.
 fn seed(of_subject: u64, number: u64) -> u64 {
     of_subject.wrapping_mul(1_000_003).wrapping_add(number)
 }

@@ -1,4 +1,4 @@
-//! Looks for what nobody may read, plaintext or key, in what a program has printed.
+//! Looks for secrets, plaintext or key, in what a program has printed.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::measure::MARKER;
 
-/// What the judge's key services hand out, but for a key that is made for one measure.
+/// The keys that the test key services hand out, except keys made for one measurement.
 const TEST_KEY: &[u8] = b"test-key-test-key-test-key-test!";
 
 /// How something secret can be read.
@@ -50,7 +50,7 @@ pub struct Leak {
     pub form: Form,
 }
 
-/// What a codec under judgement has printed and should not: a payload, or the key.
+/// The leak in a codec's output, if there is one: a payload, or the key.
 pub fn leak(output: &[u8]) -> Option<Leak> {
     let printed = Printed::new(output);
     let secrets = [("a payload", MARKER.as_bytes()), ("the data key", TEST_KEY)];
@@ -63,25 +63,25 @@ pub fn leak(output: &[u8]) -> Option<Leak> {
     whole.or_else(|| preview().then_some(Leak { what: "a part of a payload", form: Form::Text }))
 }
 
-/// So many characters in a row are no coincidence.
+/// This many equal characters in a row are no coincidence.
 const PIECE: usize = 8;
 
-/// What was printed, made ready to be searched.
+/// Printed text, prepared for searching.
 pub struct Printed<'a> {
     output: &'a [u8],
-    /// Letters and digits only, in lower case. Whatever separates printed bytes (spaces, commas, colons, new
-    /// lines) is then gone.
+    /// Only letters and digits, in lower case. That removes whatever separates printed bytes: spaces, commas,
+    /// colons, new lines.
     plain: String,
 }
 
 impl<'a> Printed<'a> {
-    /// Of these bytes, whatever they are.
+    /// Prepares these bytes, whatever they contain.
     pub fn new(output: &'a [u8]) -> Self {
         Self { output, plain: plain(output) }
     }
 
-    /// How this secret can be read in it, if it can. Of text, and of keys, 12 bytes at least: less may
-    /// be there by chance, and is for [`shows_word`](Self::shows_word).
+    /// The form in which this secret can be read, if it can. For text or keys of at least 12 bytes: shorter
+    /// ones may be there by chance, and are for [`shows_word`](Self::shows_word).
     pub fn shows(&self, secret: &[u8]) -> Option<Form> {
         let backwards = |(_, text)| (Form::Reversed, text);
         let mut forms = forms(secret);
@@ -89,8 +89,8 @@ impl<'a> Printed<'a> {
         forms.into_iter().find(|(_, text)| self.plain.contains(text)).map(|(form, _)| form)
     }
 
-    /// How this short secret, a word of letters and digits, can be read in it: as a word by itself, and not
-    /// within another one.
+    /// The form in which this short secret, a word of letters and digits, can be read: as a separate word,
+    /// not within another one.
     pub fn shows_word(&self, secret: &str) -> Option<Form> {
         let backwards: String = secret.chars().rev().collect();
         let in_base64 = |secret: &str| STANDARD_NO_PAD.encode(secret);
@@ -109,7 +109,7 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// A secret in every form, as [`Printed::plain`] has it.
+/// A secret in every form, prepared like [`Printed::plain`].
 fn forms(secret: &[u8]) -> Vec<(Form, String)> {
     let bytes = |print: fn(&u8) -> String| secret.iter().map(print).collect::<String>();
     let mut forms = vec![
@@ -119,7 +119,7 @@ fn forms(secret: &[u8]) -> Vec<(Form, String)> {
         // What `{:#x?}` prints.
         (Form::Hexadecimal, bytes(|byte| format!("0x{byte:x}"))),
     ];
-    // Base64 takes three bytes at a time, and which three depends on what stands before.
+    // Base64 encodes three bytes at a time, and which three depends on what comes before.
     for start in 0..3 {
         let (whole, _) = secret.get(start..).unwrap_or_default().as_chunks::<3>();
         forms.push((Form::Base64, plain(STANDARD.encode(whole.as_flattened()).as_bytes())));
@@ -127,7 +127,7 @@ fn forms(secret: &[u8]) -> Vec<(Form, String)> {
     forms
 }
 
-/// The same of what is reversed: before it was given its form, or after.
+/// The same for reversed secrets: reversed before or after they were encoded.
 fn forms_of_reversed(secret: &[u8]) -> impl Iterator<Item = (Form, String)> {
     let reversed: Vec<u8> = secret.iter().rev().copied().collect();
     let after = forms(secret).into_iter().map(|(form, text)| (form, text.chars().rev().collect()));

@@ -1,18 +1,18 @@
-//! Judges a codec by what it does, never by its text.
+//! Checks a codec by its behaviour, never by its source.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`verdict`] | holds a codec to the promises of a step |
+//! | [`verdict`] | checks a codec against the promises of a step |
 //! | [`promises`], `promise` | the promises, each in a file of its own; what a promise is |
 //! | [`measure`] | one measurement each: what a stall does to the thread, how many stalls overlap |
 //! | `history` | random histories: many things at once, in any order, shrunk when one breaks something |
-//! | `stage`, `script` | a runtime as the worker has; a key service that does as it is told |
-//! | `checked`, `fault` | the codec, with every call checked for all that always holds; what can be wrong |
-//! | [`advice`] | what people try first, and a sentence for each |
+//! | `stage`, `script` | a runtime like the worker's; a scripted key service |
+//! | `checked`, `fault` | the codec, with every call checked; what can be wrong with a call |
+//! | [`advice`] | advice for the most common failures |
 //! | `clock` | what a thread did with its time |
 //! | `readable`, [`leaks`] | looks for plaintext in what was encrypted, and for plaintext and keys in what was printed |
 //! | `noise` | whether this machine can judge at all |
-//! | [`examiner`], [`limits`] | the process that runs the codec, and what the codec may take meanwhile |
+//! | [`examiner`], [`limits`] | the process that runs the codec, and the resources that it may use |
 
 pub mod advice;
 mod checked;

@@ -1,5 +1,5 @@
-//! What a codec may take while it is judged. The system keeps some of it, and is faster than anybody
-//! who looks now and then.
+//! The resources that a codec may use while it is checked. The system enforces some of these limits, which is
+//! faster than checking them now and then.
 
 use std::{io, process, thread, time::Duration};
 
@@ -9,22 +9,22 @@ use rustix::process::{
     setrlimit,
 };
 
-/// How often a judge looks whether it is still asked for.
+/// How often the process checks whether its parent still runs.
 const PARENT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes of memory in use; a right codec needs a tenth of it.
+/// Bytes of memory in use; a correct codec needs a tenth of it.
 pub const MEMORY: u64 = 1 << 30;
-/// Bytes of memory that may be asked for, in use or not. More than may be in use, because each thread
-/// asks for a stack of 2 MiB, and uses little of it: this is enough for two thousand.
+/// Bytes of address space. More than the memory in use, because each thread reserves a stack of 2 MiB and
+/// uses little of it: this is enough for two thousand threads.
 const RESERVED: u64 = 4 << 30;
-/// Bytes of output; a line of debugging for each call is well below.
+/// Bytes of output; a line of debugging for each call stays far below.
 pub const OUTPUT: u64 = 16 << 20;
 
-/// Sets the limits that the system keeps for this process and all that it starts. Where the system
-/// has no such limit, whoever looks now and then is alone.
+/// Sets the limits that the system enforces for this process and everything it starts. On a system without
+/// such limits, only the parent's regular check remains.
 pub fn impose() {
-    // Memory that is not had is an abort, output that is too long a signal: see `examination`. A
-    // process that aborts must not leave a file with its memory in it.
+    // A failed allocation aborts, and too much output raises a signal: see `subprocess`. A process that
+    // aborts must not leave a core dump.
     for (resource, most) in
         [(Resource::Data, RESERVED), (Resource::Fsize, OUTPUT), (Resource::Core, 0)]
     {
@@ -34,19 +34,19 @@ pub fn impose() {
     }
 }
 
-/// Ends this process, and what the codec has started, when whoever asked for it is gone: a `verify`
-/// that was killed can't end a codec that loops. `parent` is its process id, as it may be gone by now, and
-/// another process be the parent; `None`: whichever process is the parent now.
+/// Ends this process, and what the codec has started, when the parent is gone: a `verify` that was killed
+/// can't stop a codec that loops. `parent` is the parent's process id, because it may already be gone and
+/// replaced as parent. `None` stands for the current parent.
 ///
 /// # Errors
-/// When there is no thread for it.
+/// When no thread can be started for it.
 pub fn end_with_parent(parent: Option<i32>) -> io::Result<()> {
     let parent = parent.map_or_else(getppid, Pid::from_raw);
     thread::Builder::new().name("parent".to_owned()).spawn(move || {
         while getppid() == parent {
             thread::sleep(PARENT_CHECK_INTERVAL);
         }
-        // By hand, it may be in the group of something else.
+        // If started by hand, it may be in another program's process group.
         if getpgrp() == getpid() {
             kill_current_process_group(Signal::KILL).ok();
         }

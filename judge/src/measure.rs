@@ -1,20 +1,20 @@
 //! Measurements of what a codec does.
 //!
-//! Every measure is taken against the stall that the codec was dealt, not against absolute milliseconds: a
-//! slow machine makes everything slower, the stall included. What holds for every call, whatever is
-//! measured, is not looked at here: `checked` does that.
+//! Every measurement is relative to the stall that the codec met, not in absolute milliseconds: a slow
+//! machine makes everything slower, the stall included. What must hold for every call is not checked here but
+//! in `checked`.
 //!
 //! | module | what it measures |
 //! | --- | --- |
 //! | `payloads` | the wire format, and payloads of every kind |
 //! | `stalls` | one stall, a long one, many: whether the codec waits, and what that does to its thread |
-//! | `concurrency` | several stalls at once: the time and the threads that they take |
+//! | `concurrency` | several concurrent stalls: the time and the threads that they take |
 //! | `failing` | a key service that fails |
 //! | `cancelled` | what is left of calls that were cancelled |
 //! | `caching` | a codec that caches keys: for whom, and for how long |
 //! | `observed` | whether its calls are in the metrics |
 //! | `growth` | what is left after thousands of calls |
-//! | `promptness` | how long a call takes that need not wait |
+//! | `promptness` | how long a call takes that does not wait |
 //! | `common` | what several of these need |
 
 mod caching;

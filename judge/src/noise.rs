@@ -1,5 +1,5 @@
-//! Whether this machine can judge at all. What a busy machine does to a codec looks like what a codec does
-//! to its thread; the reference codecs tell the two apart, here and now.
+//! Whether this machine is quiet enough for the checks. A busy machine can make a codec look as if it
+//! blocked. The reference codecs, run at the same time, tell the two apart.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::{
     stage::Subject,
 };
 
-/// The stall that the machine is tried with.
+/// The stall that the machine is tested with.
 const STALL: Duration = Duration::from_millis(200);
-/// Tries, of which one without noise is enough.
+/// How many tries; one without noise is enough.
 const TRIES: usize = 5;
 
-/// Tries the machine: on one where the reference codec, which waits without a thread, seems to block its
-/// thread or waits for much longer than its key takes, no codec is judged.
+/// Tests the machine with the reference codec, which waits without a thread. If even that one seems to block
+/// its thread, or waits much longer than its key takes, no codec is judged.
 ///
 /// # Errors
 /// [`JudgeError::TooBusy`], with what was seen.
@@ -39,14 +39,13 @@ pub fn quiet() -> Result<(), JudgeError> {
     )))
 }
 
-/// Whether the system says what a thread did with its time, so that a busy machine can't look like a
-/// codec that blocks.
+/// Whether the system accounts for thread time, so that a busy machine can't look like a codec that blocks.
 pub fn is_accounted_for() -> bool {
     clock::is_exact()
 }
 
-/// Tries a promise that noise can break: a reference codec keeps every promise of its step. `broken` is the
-/// one that it seems to break.
+/// Tests the reference codec, which keeps every promise of its step, on a promise that noise can break.
+/// `broken` is the check that it seems to fail.
 ///
 /// # Errors
 /// [`JudgeError::TooBusy`] when there is one.

@@ -1,4 +1,4 @@
-//! What a promise is, and how it is judged. The promises themselves are in [`promises`](crate::promises).
+//! What a promise is, and how it is checked. The promises themselves are in [`promises`](crate::promises).
 
 use std::{fmt, time::Duration};
 
@@ -11,18 +11,18 @@ use crate::{
     stage::Subject,
 };
 
-/// Long against what else a busy machine does to a thread.
+/// Long, compared with what else a busy machine does to a thread.
 pub(crate) const STALL: Duration = Duration::from_millis(200);
-/// Calls at once.
+/// Concurrent calls.
 pub(crate) const AT_ONCE: usize = 12;
-/// Calls at once where each may take its turn.
+/// Concurrent calls where each may have to take its turn.
 pub(crate) const FEW_AT_ONCE: usize = 6;
 /// A codec that misbehaves once in a hundred calls does so in this many.
 pub(crate) const RARE: usize = 300;
-/// Stalls at once are together if they take less than this many in a row.
+/// Concurrent stalls overlap if they take less than this many one after another.
 pub(crate) const TOGETHER: f64 = 2.5;
-/// Threads that many stalls may need beyond those of one, and calls that may go on when many were
-/// cancelled: for what is made once and serves all.
+/// How many more threads many stalls may need than one stall, and how many requests may continue after many
+/// calls were cancelled: something created once may serve all calls.
 pub(crate) const SHARED: usize = 2;
 
 /// A thing that a codec promises.
@@ -31,17 +31,17 @@ pub struct Promise {
     pub name: &'static str,
     /// What it says, for the list.
     pub says: &'static str,
-    /// What to say first when its measure finds it broken, after "Not solved yet:".
+    /// The headline when its check fails, after "Not solved yet:".
     pub fails: &'static str,
-    /// What it means when it is broken.
+    /// What a failure means.
     pub means: &'static str,
-    /// Where to look then. Never the solution.
+    /// Where to look after a failure. Never the solution.
     pub next: &'static str,
     /// Whether a step makes it.
     pub(crate) of: fn(Step) -> bool,
-    /// What breaks it whenever it is seen, whichever promise is measured at that moment.
+    /// Faults that break it whenever they are seen, whichever check is running.
     pub(crate) broken_by: &'static [Kind],
-    /// Whether it is measured by what the whole process has: then nothing else may be measured meanwhile.
+    /// Whether it is measured on the whole process, so that no other check may run meanwhile.
     pub(crate) alone: bool,
     pub(crate) measure: fn(&Subject<'_>) -> Result<Finding, JudgeError>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Finding {
     pub seen: String,
 }
 
-/// What became of a promise.
+/// The result of a promise's check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -64,7 +64,7 @@ pub enum Outcome {
     Broken,
     /// Broken by a panic of the codec.
     Panicked,
-    /// Broken by a codec that did not come to an end.
+    /// Broken, because the codec did not finish.
     Stuck,
 }
 

@@ -1,5 +1,5 @@
-//! The promises of the steps. Each has a file of its own: what it is called, what it means when it is
-//! broken, which steps make it, and how it is measured. To add one, write its file and put it into [`ALL`].
+//! The promises of the steps. Each has a file of its own: what it is called, what it means when it is broken,
+//! which steps make it, and how it is measured. To add one, write its file and add it to [`ALL`].
 
 mod answers_promptly;
 mod does_not_grow;
@@ -44,9 +44,8 @@ pub use waits_for_key::WAITS_FOR_KEY;
 pub use waits_quietly::WAITS_QUIETLY;
 pub use wire_format::WIRE_FORMAT;
 
-/// All, in the order in which they are listed: what is wrong with a codec shows first where it is
-/// plainest. So threads come before the stalls at once: with threads, stalls wait for each other where
-/// the pool ends.
+/// All promises, in the order in which they are listed: the plainest reason for a failure comes first. So
+/// threads come before concurrent stalls: stalls on threads wait for each other once the pool is exhausted.
 pub const ALL: [&Promise; 18] = [
     IS_OBSERVED,
     WIRE_FORMAT,
@@ -68,20 +67,21 @@ pub const ALL: [&Promise; 18] = [
     SURVIVES_HISTORIES,
 ];
 
-/// What a step promises, in the order in which it is judged.
+/// What a step promises, in the order of [`ALL`].
 pub fn of(step: Step) -> impl Iterator<Item = &'static Promise> {
     ALL.into_iter().filter(move |promise| promise.is_of(step))
 }
 
-/// What a step promises, in the order in which it is judged: the metrics can be counted only with the first
-/// codec of a process, and of a codec whose every call is slow nothing else is worth the time.
+/// What a step promises, in the order in which it is checked. The metrics come first, because only a
+/// process's first codec can register them. Promptness comes second, because a codec whose every call is slow
+/// is not worth further checks.
 pub fn in_order(step: Step) -> impl Iterator<Item = &'static Promise> {
     let first = [IS_OBSERVED, ANSWERS_PROMPTLY];
     let others = of(step).filter(move |promise| !first.contains(promise));
     first.into_iter().filter(move |promise| promise.is_of(step)).chain(others)
 }
 
-/// Where it stands in [`ALL`].
+/// Its position in [`ALL`].
 pub fn position(promise: &Promise) -> usize {
     ALL.iter().position(|one| *one == promise).unwrap_or(ALL.len())
 }

@@ -8,7 +8,7 @@ use base64::{
 };
 use codec_kit::{ENCODING, KEY_ID, Payload};
 
-/// So many bytes in a row are no coincidence.
+/// This many equal bytes in a row are no coincidence.
 const PIECE: usize = 8;
 /// How much of a payload's data is looked for, at its start and at its end.
 const LOOKED_AT: usize = 64;
@@ -17,7 +17,7 @@ const NONCE: usize = 12;
 
 /// How a payload can be read in its encrypted form, if it can: in the metadata, or in the nonce.
 pub fn in_encrypted(plain: &Payload, encrypted: &Payload) -> Option<String> {
-    // What these two may hold is checked elsewhere; a payload that is encrypted twice has both.
+    // The values of these two are checked elsewhere; a payload that is encrypted twice has both.
     let added =
         encrypted.metadata.iter().filter(|(name, _)| ![ENCODING, KEY_ID].contains(&&***name));
     let places: Vec<_> = added.flat_map(|(name, value)| [name.as_bytes(), value]).collect();
@@ -49,11 +49,11 @@ impl Pieces {
         let metadata = plain.metadata.values().map(Vec::as_slice);
         let places = [start, end].into_iter().chain(metadata);
         let pieces = places.flat_map(|place| place.windows(PIECE).map(<[u8]>::to_vec));
-        // One byte over and over, such as zeros, may be there by itself.
+        // A repeated byte, such as zeros, may be there by chance.
         Self(pieces.filter(|piece| piece.iter().any(|byte| *byte != piece[0])).collect())
     }
 
-    /// In which form a piece stands there.
+    /// The form in which a piece was found.
     fn shown_in(&self, place: &[u8]) -> Option<&'static str> {
         if self.0.is_empty() || place.is_empty() {
             return None;
@@ -74,7 +74,7 @@ impl Pieces {
             if [0, 1].iter().any(|start| shows(&hexadecimal(&word[*start..]))) {
                 return Some("in hexadecimal");
             }
-            // What stands before it shifts the groups of four.
+            // What comes before it shifts the groups of four.
             if (0..4).any(|start| word.get(start..).is_some_and(|word| shows(&from_base64(word)))) {
                 return Some("in base64");
             }

@@ -1,5 +1,5 @@
-//! The key service that the judge puts before a codec: it stalls, fails and changes its keys as it is
-//! told, and remembers every answer that it gave.
+//! The scripted key service for a codec under test: it stalls, fails and changes its keys on command, and
+//! records every answer.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -13,14 +13,14 @@ use codec_kit::{
     DataKey, DataKeys, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Keyring,
 };
 
-/// The start of every key id: as long as that of a key in a cloud.
+/// The start of every key id, as long as a cloud provider's.
 const PREFIX: &str =
     "projects/Unblock/locations/europe-west1/keyRings/payloads/cryptoKeys/orders/versions";
 
-/// How calls for one purpose go.
+/// How calls for one purpose behave.
 #[derive(Clone, Debug, Default)]
 pub struct Behaviour {
-    /// What the next calls are dealt, before anything else counts.
+    /// What happens to the next calls, before the other fields apply.
     pub next: VecDeque<Deal>,
     /// How long a call stalls, if it does.
     pub stall: Duration,
@@ -117,8 +117,8 @@ impl Script {
         let service = random.u16(..);
         let entry = |number: usize, random: &mut fastrand::Rng| {
             let key: [u8; 32] = std::array::from_fn(|_| random.u8(..));
-            // Long, alike but for the end, and of two one like the other but for its case: a codec takes
-            // ids as they are.
+            // The ids are long, differ only at the end, and two differ only in case: a codec must compare ids
+            // exactly.
             let case = if number.is_multiple_of(2) { "Key" } else { "key" };
             let id = format!("{PREFIX}/{service:04x}-{:02}-{case}", number / 2);
             format!("{id}={}", STANDARD.encode(key))
@@ -128,19 +128,19 @@ impl Script {
         Self::new(&keyring.expect("the judge writes valid keys"))
     }
 
-    /// What the codec asks for its keys.
+    /// The key service for the codec.
     pub fn key_service(&self) -> KeyService {
         KeyService::from_source(self.clone())
     }
 
-    /// From now on, calls for both purposes go like this.
+    /// From now on, calls for both purposes behave like this.
     pub fn behave(&self, behaviour: Behaviour) {
         let mut state = self.state();
         state.decrypt = behaviour.clone();
         state.encrypt = behaviour;
     }
 
-    /// The next call for this purpose is dealt this.
+    /// The next call for this purpose behaves like this.
     pub fn deal_next(&self, purpose: &Purpose, deal: Deal) {
         self.state().behaviour(purpose).next.push_back(deal);
     }
@@ -157,7 +157,7 @@ impl Script {
         state.behaviour(purpose).next.extend(std::iter::repeat_n(fails, calls));
     }
 
-    /// What was dealt to the next calls is not.
+    /// Cancels what was set for the next calls.
     pub fn forget_next(&self, purpose: &Purpose) {
         self.state().behaviour(purpose).next.clear();
     }
@@ -169,12 +169,12 @@ impl Script {
         state.active = key;
     }
 
-    /// From now on, the service does not hand out this key.
+    /// From now on, the service does not return this key.
     pub fn revoke(&self, id: &str) {
         self.state().revoked.insert(id.to_owned());
     }
 
-    /// From now on, it does again.
+    /// From now on, the service returns it again.
     pub fn restore(&self, id: &str) {
         self.state().revoked.remove(id);
     }

@@ -1,4 +1,4 @@
-//! Where a codec is tried: a runtime as the worker has, and a key service that does as it is told.
+//! Where a codec is tested: a runtime like the worker's, and a scripted key service.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -32,25 +32,25 @@ use crate::{
     script::{Behaviour, Script},
 };
 
-/// For how long keys may be used where that is not looked at.
+/// How long keys may be used in checks that are not about expiry.
 pub const LONG_LIFETIME: Duration = Duration::from_secs(60);
-/// How often the thread is looked at.
+/// How often the thread is sampled.
 const TICK: Duration = Duration::from_millis(5);
 /// A thread that sleeps for so much longer than a tick is blocked. More than what counts within a call: the
 /// thread is asleep in any case, and wakes late where a virtual machine's processors stand still.
 const TASK_BLOCKED: Duration = Duration::from_millis(100);
-/// A measure that takes longer does not end. The longest that does takes half of it, with a codec that
-/// retries for as long as it may.
+/// The time limit of a measurement. The longest one takes half of it, with a codec that retries for as long
+/// as it may.
 pub const TIME_LIMIT: Duration = Duration::from_secs(15);
 
-/// Builds the codec under judgement around a key service.
+/// Constructs the codec under test with a key service.
 pub type MakeCodec<'a> = &'a (dyn Fn(KeyService) -> AnyCodec + Sync);
 
-/// What is judged, and what was seen of it.
+/// The codec under test, and what was seen of it.
 pub struct Subject<'a> {
     /// The codec.
     pub make: MakeCodec<'a>,
-    /// What it is to be.
+    /// The step whose promises it has to keep.
     pub step: Step,
     /// Payloads and histories come from it.
     pub seed: u64,
@@ -59,7 +59,7 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// Nothing is seen of it yet.
+    /// A subject of which nothing has been seen yet.
     pub fn new(make: MakeCodec<'a>, step: Step, seed: u64) -> Self {
         Self { make, step, seed, evidence: Evidence::default() }
     }
@@ -74,7 +74,7 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// As the worker has by default: all of it on one thread, but for `pool` threads to block on.
+    /// Like the worker's by default: everything on one thread, except the blocking pool of `pool` threads.
     ///
     /// # Errors
     /// When the system has no room for it.
@@ -82,7 +82,7 @@ impl<'a> Stage<'a> {
         Self::build(subject, runtime::Builder::new_current_thread(), pool, true)
     }
 
-    /// As the worker has with `--threads 2`.
+    /// Like the worker's with `--threads 2`.
     ///
     /// # Errors
     /// When the system has no room for it.
@@ -102,7 +102,8 @@ impl<'a> Stage<'a> {
         Ok(Self { subject, runtime, one_thread })
     }
 
-    /// Makes the codec, on this runtime, with a key service of so many keys that behaves like this.
+    /// Constructs the codec on this runtime, with a key service that has this many keys and behaves like
+    /// this.
     pub fn trial(&self, keys: usize, behaviour: Behaviour) -> Trial {
         self.codec(self.script(keys, behaviour))
     }
@@ -150,8 +151,8 @@ impl<'a> Stage<'a> {
         self.subject.step >= Step::SpawnBlocking
     }
 
-    /// Runs `work` here, on a thread of its own: a codec that never comes back must not take the judge
-    /// with it.
+    /// Runs `work` here, on a thread of its own, so that a codec that never returns does not block the
+    /// checks.
     ///
     /// # Errors
     /// When the system has no thread for it.
@@ -163,13 +164,13 @@ impl<'a> Stage<'a> {
         let watch = self.releases_thread() && self.one_thread;
         let evidence = watch.then(|| self.subject.evidence.clone());
         let runtime = self.runtime;
-        // A codec must not know that it is judged: the worker's runtime is on the main thread.
+        // A codec must not notice that it is tested: the worker's runtime is on the main thread.
         thread::Builder::new().name("main".to_owned()).spawn(move || {
             let work = watched(work, evidence);
             let result = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
-            // A codec may leave a blocking call behind: that must not delay us.
+            // A codec may leave a blocking call behind, which must not delay the checks.
             runtime.shutdown_background();
-            // The receiver is gone when the time is over.
+            // The receiver is gone if the time limit was reached.
             sender.send(result).ok();
         })?;
         Ok(Running(receiver))
@@ -187,8 +188,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Does the work, and notes for how long at most its thread was blocked by whatever runs there. In a task of
-/// its own: beside the work, it would wake what the work waits for.
+/// Does the work, and notes the longest time that anything blocked its thread. The observer is a Tokio task
+/// of its own: polled together with the work, it would wake what the work waits for.
 async fn watched<T>(work: impl Future<Output = T>, evidence: Option<Evidence>) -> T {
     let Some(evidence) = evidence else { return work.await };
     let watch = tokio::spawn(async move {
@@ -202,7 +203,7 @@ async fn watched<T>(work: impl Future<Output = T>, evidence: Option<Evidence>) -
         }
     });
     let done = work.await;
-    // What blocked until just now is seen by the next tick.
+    // The next tick shows what blocked until just now.
     sleep(TICK * 2).await;
     watch.abort();
     done
@@ -235,12 +236,12 @@ pub struct Trial {
     pub keys: KeyService,
     /// What that does.
     pub script: Script,
-    /// Calls so far: each is made in another context than the one before.
+    /// Calls so far: each has another context than the one before.
     calls: Arc<AtomicUsize>,
 }
 
 impl Trial {
-    /// Has the codec do it, in the next of all contexts.
+    /// Has the codec do it, in the next context.
     ///
     /// # Errors
     /// The codec's.
@@ -270,8 +271,8 @@ impl Trial {
         }
     }
 
-    /// What the codec is given, so that it does this to these payloads: those to decode are encrypted
-    /// with the key of number `key`.
+    /// The payloads to give to the codec for this operation: those to decode are encrypted with the key of
+    /// number `key`.
     pub fn given(&self, operation: Operation, plain: Vec<Payload>, key: usize) -> Vec<Payload> {
         match operation {
             Operation::Encode => plain,
@@ -279,13 +280,13 @@ impl Trial {
         }
     }
 
-    /// Has the codec do it with one payload like most; whether it returned no error. What is decoded is
+    /// Has the codec do it with one typical payload. Returns whether it succeeded. A payload to decode is
     /// encrypted with the key of number `key`.
     pub async fn small_call(&self, operation: Operation, key: usize) -> bool {
         self.call(operation, self.given(operation, vec![small()], key)).await.is_ok()
     }
 
-    /// Has the codec do all this at once; how many calls returned no error.
+    /// Has the codec do all this concurrently. Returns how many calls succeeded.
     pub async fn all_at_once(&self, operation: Operation, calls: Vec<Vec<Payload>>) -> usize {
         let mut tasks = JoinSet::new();
         for given in calls {
@@ -326,7 +327,7 @@ pub fn contexts() -> [SerializationContextData; 4] {
     ]
 }
 
-/// A payload like most.
+/// A typical payload.
 pub fn small() -> Payload {
     Payload { data: MARKER.into(), ..Payload::default() }
 }

@@ -1,4 +1,4 @@
-//! Holds a codec to the promises of a step.
+//! Checks a codec against the promises of a step.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -14,8 +14,8 @@ use crate::{
     stage::{MakeCodec, Subject},
 };
 
-/// Whether the codec keeps this promise of that step, as its measure finds; and every other promise of the
-/// step that the codec was seen to break meanwhile.
+/// Checks whether the codec keeps this promise of that step. Also returns a failed check for every other
+/// promise of the step that the codec was seen to break meanwhile.
 ///
 /// # Errors
 /// [`JudgeError`] when it can't be judged.
@@ -27,9 +27,9 @@ pub fn of(
 ) -> Result<Vec<Check>, JudgeError> {
     let (mut checks, by_time) = once(promise, &Subject::new(make, step, seed))?;
     if by_time {
-        // What only its time makes a fault is one if it happens again.
+        // A fault that is only about time counts only if it happens again.
         if !noise::is_accounted_for() {
-            // And if it does not happen to the reference, where the system does not say what a thread did.
+            // If the system does not account for thread time, it also must not happen to the reference codec.
             let reference = |keys| step.codec(keys);
             let (reference, _) = once(promise, &Subject::new(&reference, step, seed))?;
             noise::not_to_blame(reference.iter().find(|check| !check.is_kept()))?;
@@ -42,7 +42,7 @@ pub fn of(
     Ok(checks)
 }
 
-/// Its checks, and whether only time speaks against them.
+/// The checks, and whether their only faults are about time.
 fn once(
     promise: &'static Promise,
     subject: &Subject<'_>,
@@ -68,8 +68,8 @@ fn once(
     Ok((with_faults(promise, found, subject.step, faults), by_time))
 }
 
-/// What was measured, and what was seen besides. Each fault counts where it belongs; a panic belongs where
-/// it was seen.
+/// The measured finding, and the faults seen meanwhile. Each fault counts for the promise that it breaks, and
+/// a panic for the check in which it was seen.
 fn with_faults(
     measured: &'static Promise,
     Finding { outcome, seen }: Finding,
@@ -96,8 +96,7 @@ fn with_faults(
     checks
 }
 
-/// One check for each promise, in the order of [`promises::ALL`]: what was seen to break a promise outweighs
-/// what was seen to keep it.
+/// One check for each promise, in the order of [`promises::ALL`]. A failed check outweighs a passed one.
 pub fn merged(checks: impl IntoIterator<Item = Check>) -> Vec<Check> {
     let mut merged: Vec<Check> = Vec::new();
     for check in checks {

@@ -7,13 +7,13 @@ use crate::measure::Operation;
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// A call to encode so many payloads, in the context of that number.
+    /// A call to encode this many payloads, in the context with that number.
     Encode { context: usize, payloads: usize },
-    /// A call to decode these, in the context of that number.
+    /// A call to decode these, in the context with that number.
     Decode { context: usize, pieces: Vec<Piece> },
-    /// So many calls of each operation at once.
+    /// This many concurrent calls of each operation.
     AtOnce { encode: usize, decode: usize, key: usize },
-    /// A call that is cancelled after so long, while another waits with it if `beside`.
+    /// A call that is cancelled after this time, while another call waits with it if `beside`.
     Cancel { operation: Operation, key: usize, after: Duration, beside: bool },
     /// The next request for a key stalls.
     Stall { operation: Operation, stall: Duration },
@@ -23,9 +23,9 @@ pub enum Action {
     Fail { operation: Operation, requests: usize },
     /// Another key becomes the one to encrypt with.
     Rotate { key: usize },
-    /// The service does not hand out this key any more.
+    /// The service stops handing out this key.
     Revoke { key: usize },
-    /// It does again.
+    /// The service hands it out again.
     Restore { key: usize },
     /// Nothing happens.
     Pause { pause: Duration },
@@ -44,7 +44,7 @@ pub enum Piece {
     UnknownKey,
 }
 
-/// What happens, one after another.
+/// A history: actions, one after another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// The seed of its payloads and keys.

@@ -15,7 +15,7 @@ use crate::{
 
 /// Actions of a history.
 const ACTIONS: usize = 14;
-/// All the stalls of a history, on one thread one after another, may take this long.
+/// The longest total of all stalls of a history, if they run one after another on one thread.
 const STALLED: Duration = Duration::from_millis(2000);
 /// Stalls, from none to one beyond the deadline of a client.
 const STALLS: [u64; 7] = [1, 20, 60, 60, 120, 250, 1100];
@@ -31,7 +31,7 @@ pub fn history(step: Step, seed: u64) -> History {
     let mut actions = Vec::new();
     while actions.len() < ACTIONS {
         let mut added = some(&mut random, lifetime);
-        // A stall of all requests is short, and ends.
+        // A stall of all requests must be short, and must end.
         for action in &mut added {
             if let Action::Stall { stall, .. } = action {
                 *stall = (*stall).min(left);
@@ -48,7 +48,7 @@ fn some(random: &mut fastrand::Rng, lifetime: Duration) -> Vec<Action> {
     match random.u8(0..20) {
         0..4 => vec![encode(random)],
         4..8 => vec![decode(random)],
-        // A stall, or a failure, that a call meets.
+        // A stall or a failure that a call runs into.
         8..11 => {
             let operation = operation(random);
             let stall = Duration::from_millis(*random.choice(&STALLS).unwrap_or(&0));

@@ -17,13 +17,13 @@ use crate::{
 
 /// Keys of the service.
 pub const KEYS: usize = 4;
-/// Histories at a time: most of one is waiting.
+/// How many histories run at a time: each mostly waits.
 pub const AT_ONCE: usize = 12;
-/// Threads to block on: enough, and few enough that order can be lost among them.
+/// Threads of the blocking pool: enough, but few enough that calls can overtake each other.
 const POOL: usize = 16;
-/// One action takes no longer: a codec may retry for 3 s, and wait for a long stall each time.
+/// The time limit of an action: a codec may retry for 3 s, and wait for a long stall each time.
 const ACTION_LIMIT: Duration = Duration::from_secs(10);
-/// And a whole history no longer.
+/// The time limit of a whole history.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a history showed.
@@ -34,14 +34,14 @@ pub struct Played {
     pub calls: u64,
 }
 
-/// Plays them side by side, each with a codec of its own.
+/// Plays them concurrently, each with its own codec.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started.
 pub fn all(subject: &Subject<'_>, histories: &[History]) -> Result<Vec<Played>, JudgeError> {
     let mut running: Vec<(Evidence, Running<()>)> = Vec::new();
     for history in histories {
-        // Faults are told apart by history.
+        // Each history has its own faults.
         let alone = Subject::new(subject.make, subject.step, subject.seed);
         let stage = match history.two_threads {
             true => Stage::with_two_threads(&alone, POOL)?,
@@ -123,7 +123,7 @@ async fn act(trial: &Trial, action: Action, payloads: &mut Payloads) {
     }
 }
 
-/// Payloads of which none is like another.
+/// Payloads that all differ from each other.
 struct Payloads {
     random: fastrand::Rng,
 }

@@ -1,4 +1,4 @@
-//! Takes away what is not needed to show a fault.
+//! Removes from a history what is not needed to show a fault.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use crate::{
     stage::Subject,
 };
 
-/// Shrinking ends after so long: a history that is not the shortest shows the fault as well.
+/// The time limit of shrinking: a history that is not the shortest shows the fault as well.
 const BUDGET: Duration = Duration::from_secs(4);
 
-/// The shortest history that was found to show a fault of that kind, and that fault. `None` for a fault of
-/// time alone that the same history does not show again.
+/// The shortest history found that shows a fault of that kind, and that fault. `None` if the fault is only
+/// about time, and the same history does not show it again.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started.

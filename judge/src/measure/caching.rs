@@ -25,18 +25,19 @@ use crate::{
 const FOLLOWERS: usize = 5;
 /// Keys that are asked for at once.
 const KEYS: usize = 5;
-/// How much older than its lifetime a key is when it is looked at.
+/// How much older than its lifetime a key is when it is checked.
 const BEYOND: f64 = 1.25;
-/// When a key is asked for that is younger than another one, in shares of the other's lifetime.
+/// When the younger of two keys is requested, in shares of the older one's lifetime.
 const YOUNGER: f64 = 0.35;
-/// Until when the other one is asked for again, if it is.
+/// Until when the older one is requested again, if at all.
 const NEARLY: f64 = 0.8;
-/// How long a codec is not called, after the key service has failed for long.
+/// How long the codec is not called after the key service has failed for a long time.
 const QUIET: Duration = Duration::from_millis(250);
-/// Meanwhile it may ask so often: a retry in the background pauses.
+/// How many requests it may make in that time: a retry in the background has to pause.
 const REQUESTS_OF_NO_CALL: u64 = 20;
 
-/// A codec on a runtime with so many threads to block on, and a service with so many keys that stalls.
+/// A codec on a runtime with this many threads in the blocking pool, and a stalling service with this many
+/// keys.
 fn stalling<'a>(
     subject: &'a Subject<'a>,
     pool: usize,
@@ -59,8 +60,8 @@ fn expiring<'a>(
     Ok((stage, trial))
 }
 
-/// How many stalls in a row these many calls took, one after another, to a codec that knew no key; in
-/// the slower operation.
+/// How many stalls this many calls took, one after another, with a codec that had no key cached; in the
+/// slower operation.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -90,19 +91,19 @@ pub fn calls_in_a_row(
     })
 }
 
-/// What many calls at once did that all want the same key.
+/// What many concurrent calls for the same key did.
 #[derive(Clone, Copy, Debug)]
 pub struct OneCall {
     /// How many there were, of each operation.
     pub callers: usize,
-    /// How many could do their work, in the worse operation.
+    /// How many succeeded, in the worse operation.
     pub could: usize,
     /// The calls to the key service, in the worse operation.
     pub calls: u64,
 }
 
-/// Has the codec encode, and decode, for many at once: while it knows no key, when the key's lifetime is
-/// nearly over, and when it is over.
+/// Has the codec encode and decode for many concurrent callers: with no key cached, when the key is about to
+/// expire, and when it has expired.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -125,7 +126,7 @@ pub fn one_call_for_many(
                 if age == 0.0 {
                     known = Instant::now();
                 }
-                // A key that is renewed beforehand is on its way.
+                // A key that is renewed early may be on its way.
                 sleep(stall / 4).await;
                 seen.calls = seen.calls.max(trial.key_calls(operation).started - before);
             }
@@ -140,8 +141,8 @@ pub fn one_call_for_many(
     })
 }
 
-/// Cancels the call that asked for the key, while others wait with it; tells how many of these could
-/// do their work, of how many, in the worse operation.
+/// Cancels the call that requested the key while others wait with it. Returns how many of these succeeded,
+/// and how many there were, in the worse operation.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -160,7 +161,7 @@ pub fn when_the_first_is_cancelled(
                 sleep(stall / 4).await;
             }
             drop(first);
-            // Each may have to ask for itself, one after another.
+            // Each may have to make its own request, one after another.
             let time = stall * (FOLLOWERS as u32 + 3);
             let done = timeout(time, followers).await;
             worst = worst.min(done.map_or(0, |all| all.into_iter().filter(|ok| *ok).count()));
@@ -169,7 +170,7 @@ pub fn when_the_first_is_cancelled(
     })
 }
 
-/// What a failure cost that many waited for.
+/// What a failed request cost if many calls waited for it.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedFailure {
     /// How many there were.
@@ -197,21 +198,21 @@ pub fn shared_failure(
     Ok(SharedFailure { callers, calls: keys.calls().started })
 }
 
-/// What calls for cached keys did while other keys were waited for.
+/// What calls with cached keys did while others waited for their keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Apart {
-    /// How long the longest call took whose key was cached, in stalls; at its best of a few tries.
+    /// The longest call with a cached key, in stalls; the best of a few tries.
     pub at_hand: f64,
     /// How many other keys were asked for at once.
     pub keys: usize,
-    /// With how many of them was decoded.
+    /// With how many of them decoding succeeded.
     pub could: usize,
-    /// How many stalls in a row they took; at their best of a few tries.
+    /// How many stalls they took; the best of a few tries.
     pub others: f64,
 }
 
-/// Has the codec encode and decode with keys that it knows, while it decodes with several that it does
-/// not know, and while keys are renewed; and when all of these have expired, again.
+/// Has the codec encode and decode with cached keys, while it decodes with several others, and while keys are
+/// renewed. Repeats this when all of them have expired.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -234,14 +235,13 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
             let known = Instant::now();
             last_keys = (0..KEYS).map(|key| 2 + attempt * KEYS + key).collect();
             let unknown = tokio::spawn(all_of(trial.clone(), last_keys.clone()));
-            // Those who wait must be waiting.
+            // The waiting calls must have started to wait.
             sleep(stall / 10).await;
             let at_hand = warm().await;
             let (could, others) = unknown.await.unwrap_or((0, Duration::MAX));
-            // All of them are cached, are they?
+            // Now all of them should be cached.
             let (_, cached) = all_of(trial.clone(), last_keys.clone()).await;
-            // A key that is asked for again beforehand holds up nothing either: not calls that need a
-            // younger one.
+            // Renewing a key early must not hold up calls that need a younger key.
             let mut renewing = stalls(cached);
             let younger = 2 + KEYS * NOISE_RETRIES + attempt;
             sleep(lifetime.mul_f64(YOUNGER).saturating_sub(known.elapsed())).await;
@@ -253,7 +253,7 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
                 let asked = trial.keys.decode_calls().started;
                 let began = Instant::now();
                 trial.small_call(Operation::Decode, younger).await;
-                // Who asks may wait: a codec may let keys expire before their time.
+                // The caller may wait: a codec may let keys expire early.
                 if trial.keys.decode_calls().started == asked {
                     renewing = renewing.max(stalls(began.elapsed()));
                 }
@@ -265,7 +265,7 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
                 break;
             }
         }
-        // They expire together, and are asked for together.
+        // They expire together, and are requested together.
         let mut expired = f64::MAX;
         for _ in 0..NOISE_RETRIES {
             sleep(lifetime.mul_f64(BEYOND)).await;
@@ -289,7 +289,7 @@ async fn all_of(trial: Trial, keys: Vec<usize>) -> (usize, Duration) {
     (could, began.elapsed())
 }
 
-/// What a codec did with a key whose lifetime was over.
+/// What a codec did with an expired key.
 #[derive(Clone, Copy, Debug)]
 pub struct Expiry {
     /// How it was used.
@@ -300,9 +300,8 @@ pub struct Expiry {
     pub age: Duration,
 }
 
-/// Has the codec encode, and decode, all the time until its key is older than the key service lets it
-/// be used, with a key service that works, and with one that works only once; tells how such a key was
-/// used, if it was.
+/// Has the codec encode and decode continuously until its key has expired, with a key service that works, and
+/// with one that works only once. Returns how an expired key was used, if one was.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -317,8 +316,8 @@ pub fn expiry(
             true => Behaviour::failing(Duration::ZERO),
             false => Behaviour::stalling(stall),
         };
-        // The first answer comes at once: a codec with a deadline has a key to fall back to. Dealt before the
-        // codec is made, which may ask then.
+        // The first answer comes at once, so that a codec with a deadline has a key to fall back to. Set
+        // before the codec is constructed, because it may ask for a key then.
         let script = stage.script(2, behaviour);
         for operation in Operation::BOTH {
             script.deal_next(&operation.purpose(), Deal::default());
@@ -342,7 +341,7 @@ pub fn expiry(
     Ok(None)
 }
 
-/// Notes a codec that asks the key service again and again, while no call needs a key.
+/// Notes a fault if the codec asks the key service again and again although no call needs a key.
 async fn requests_of_no_call(trial: &Trial, evidence: &Evidence) {
     let asked = || Operation::BOTH.map(|operation| trial.key_calls(operation).started);
     let before: u64 = asked().iter().sum();
@@ -357,7 +356,7 @@ async fn requests_of_no_call(trial: &Trial, evidence: &Evidence) {
     }
 }
 
-/// How old a key was that was used longer than it lives.
+/// The age of a key that was used after it expired.
 async fn used_beyond(trial: &Trial, operation: Operation, lifetime: Duration) -> Option<Duration> {
     if !trial.small_call(operation, 1).await {
         return None;
@@ -366,7 +365,7 @@ async fn used_beyond(trial: &Trial, operation: Operation, lifetime: Duration) ->
     let (mut known, mut since) = (came(), Instant::now());
     let began = Instant::now();
     while began.elapsed() < lifetime.mul_f64(2.0 * BEYOND) {
-        // Used all the time: that a key is in use does not make it younger.
+        // Used all the time, because use must not extend a key's lifetime.
         sleep(SAMPLE_INTERVAL).await;
         let called = Instant::now();
         let done = trial.small_call(operation, 1).await;

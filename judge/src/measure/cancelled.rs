@@ -17,7 +17,7 @@ use crate::{
 pub struct Cancelled {
     /// How many were cancelled, twice: as many encodings as decodings.
     pub calls: usize,
-    /// Of those cancelled last: calls to the key service that continued until their key came.
+    /// Of those cancelled last: requests to the key service that continued until their key came.
     pub went_on: u64,
     /// Tasks of the runtime that the second lot of them added to those of the first.
     pub tasks: usize,
@@ -51,13 +51,13 @@ pub fn cancelled(
             let threads = threads().unwrap_or_default().difference(&threads_before).count();
             (tasks().saturating_sub(tasks_before), threads)
         };
-        // What is about to end may need a moment on a busy machine.
+        // What is about to finish may need a moment on a busy machine.
         let began = Instant::now();
         while more() != (0, 0) && began.elapsed() < stall * 3 {
             sleep(SAMPLE_INTERVAL).await;
         }
         let (tasks, threads) = more();
-        // A cancelled call must not keep its place for ever.
+        // A cancelled call must not hold its place forever.
         let mut still_works = true;
         for operation in Operation::BOTH {
             still_works &=
@@ -67,7 +67,7 @@ pub fn cancelled(
     })
 }
 
-/// Waits until no more keys come: what was cancelled may still be worked off, one after another.
+/// Waits until no more keys arrive: cancelled requests may still be processed one after another.
 async fn until_quiet(trial: &Trial, stall: Duration) {
     loop {
         let before = all_finished(trial);
@@ -78,7 +78,7 @@ async fn until_quiet(trial: &Trial, stall: Duration) {
     }
 }
 
-/// Waits long enough that all wait, and too short for a key.
+/// Waits until all calls wait, but not long enough for a key to arrive.
 async fn cancel(trial: &Trial, of_each: usize, stall: Duration) {
     let waiting = Operation::BOTH
         .iter()

@@ -7,20 +7,20 @@ use tokio::runtime;
 
 use crate::script::Purpose;
 
-/// The payloads' data starts with it, so that it is known again where it must not be readable.
+/// The payloads' data starts with it, so that it can be recognised where it must not be readable.
 pub const MARKER: &str = "judge-8Rk2vQ7mXw5d";
 
-/// How often a measure is taken that a busy machine can spoil.
+/// How often a measurement is repeated that a busy machine can spoil.
 pub(super) const NOISE_RETRIES: usize = 3;
 /// The largest payload that is tried: Temporal's limit.
 pub(super) const LARGEST_PAYLOAD: usize = 2 << 20;
 /// Tokio's default for its blocking pool.
 pub const POOL_THREADS: usize = 512;
-/// Calls at once, enough for what happens once in a hundred.
+/// Concurrent calls, enough to see what happens once in a hundred.
 pub(super) const CALLS_AT_ONCE: usize = 130;
 /// How often threads and tasks are counted.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
-/// A key that comes late, but soon: late enough to change the order of what waits for it.
+/// A short delay of a key, long enough to change the order of what waits for it.
 pub(super) const SHORT_STALL: Duration = Duration::from_millis(10);
 
 /// `verify` came to no result.
@@ -32,7 +32,7 @@ pub enum JudgeError {
     /// A reference codec seems to misbehave as well, here and now.
     #[error("this machine is too busy to judge: {0}")]
     TooBusy(String),
-    /// The codec blocks its thread for ever, or waits for what never comes.
+    /// The codec blocks its thread forever, or waits for something that never comes.
     #[error("it did not finish within {} s", .0.as_secs())]
     Stuck(Duration),
 }
@@ -78,8 +78,8 @@ pub(super) fn tasks() -> usize {
     runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-/// Threads of this process, where the system lists them. By name and not by number: some of those there
-/// before may just be about to end.
+/// Threads of this process, if the system lists them. By name, not by number, because earlier threads may be
+/// about to exit.
 pub(super) fn threads() -> Option<HashSet<OsString>> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     Some(threads.filter_map(|thread| Some(thread.ok()?.file_name())).collect())

@@ -1,4 +1,4 @@
-//! Several stalls at once: the time and the threads that they take.
+//! Several concurrent stalls: the time and the threads that they take.
 
 use std::{
     thread,
@@ -14,7 +14,7 @@ use crate::{
     stage::{Stage, Subject, TIME_LIMIT, small},
 };
 
-/// What several calls at once did, each dealt one stall.
+/// What several concurrent calls did that each met one stall.
 #[derive(Clone, Copy, Debug)]
 pub struct AtOnce {
     /// How many.
@@ -23,7 +23,7 @@ pub struct AtOnce {
     pub pool: usize,
     /// The stall that each was dealt.
     pub stall: Duration,
-    /// How long they took together, at their best of a few tries.
+    /// How long they took together; the best of a few tries.
     pub wall: Duration,
 }
 
@@ -50,9 +50,9 @@ pub fn at_once(
     Ok(AtOnce { calls, pool, stall, wall })
 }
 
-/// Has the codec encode `payloads` payloads in one call while the key service stalls, and tells how
-/// many stalls one after another would have taken that long: more than one, if each payload waits for
-/// a key of its own, and for that of the payload before.
+/// Has the codec encode `payloads` payloads in one call while the key service stalls. Returns how many stalls
+/// one after another would have taken that long: more than one, if each payload waits for its own key after
+/// that of the payload before.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -82,10 +82,10 @@ fn best_wall(
         let mut best = Duration::MAX;
         for _ in 0..NOISE_RETRIES {
             let began = Instant::now();
-            // As long as that, and they are one after another, without any doubt.
+            // If it takes this long, they certainly run one after another.
             timeout(stall * 15, trial.all_at_once(operation, given.clone())).await.ok();
             best = best.min(began.elapsed());
-            // Hardly any noise, or more than noise can do.
+            // Either hardly any noise, or more than noise can explain.
             if best < stall * 3 / 2 || best > stall * 6 {
                 break;
             }
@@ -94,9 +94,9 @@ fn best_wall(
     })
 }
 
-/// Threads that the process had beyond those it had before, while `calls` calls waited at once for a
-/// key service that stalls; `None` where the system does not tell (it does on Linux). Those that a
-/// codec uses after its key has come are not counted: it may encrypt where it likes.
+/// How many more threads the process had while `calls` concurrent calls waited for a stalling key service;
+/// `None` if the system does not tell (Linux does). Threads that a codec uses after its key has come are not
+/// counted: it may encrypt anywhere.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -118,7 +118,7 @@ pub fn threads_at_once(
     let mut peak = 0;
     loop {
         let now = threads().unwrap_or_default();
-        // Looked at too late: keys may have come.
+        // Too late: keys may have arrived.
         if began.elapsed() >= stall * 9 / 10 {
             break;
         }

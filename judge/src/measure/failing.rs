@@ -1,4 +1,4 @@
-//! A key service that fails: what a codec makes of it.
+//! What a codec does when the key service fails.
 
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,14 @@ use crate::{
 
 /// Calls that are made at once while the key service fails now and then.
 const OFTEN: usize = 40;
-/// A codec may retry for so long before it returns the error: it may wait 1 s and then 2 s.
+/// How long a codec may retry before it returns the error: it may wait 1 s and then 2 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the key service stalls after a failure.
 const RETRY_STALL: Duration = Duration::from_millis(150);
 /// How long a codec may take to recover: it may remember an error for a second, and retry.
 const RECOVERY: Duration = Duration::from_secs(3);
 
-/// What a codec did with a key service that fails, and then with one that works again.
+/// What a codec did while the key service failed, and after it recovered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailingService {
     /// Whether each of many calls returned in some seconds.
@@ -46,19 +46,19 @@ pub struct FailingService {
 /// [`JudgeError`] when no runtime can be started.
 pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
-    // Late enough that a codec that retries for ever does not take a processor for ever.
+    // With a delay, so that a codec that retries forever does not occupy a processor forever.
     let trial = stage.trial(2, Behaviour::failing(SHORT_STALL / 5));
     let keys = trial.keys.clone();
     let seen = stage.run(failing(trial, subject.evidence.clone()));
     match seen {
-        // Calls that block one after another take their time, and are no calls without an answer.
+        // Calls that block one after another take longer, but they do answer.
         Err(JudgeError::Stuck(_)) if blocks(&subject.evidence) => Ok(FailingService {
             answered: true,
             returned_error: true,
             recovers: true,
             ..FailingService::default()
         }),
-        // Its thread does not come back, from a loop of blocking calls perhaps.
+        // Its thread does not return, perhaps because of a loop of blocking calls.
         Err(JudgeError::Stuck(_)) if keys.calls().started.max(keys.decode_calls().started) > 0 => {
             let calls = keys.calls().started.max(keys.decode_calls().started);
             Ok(FailingService { calls, ..FailingService::default() })
@@ -76,13 +76,13 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     let Ok(first) = first else { return seen };
     seen.returned_error &= !first.contains(&true);
 
-    // What happens once in a hundred calls shows here.
+    // Many calls, so that what happens once in a hundred shows.
     trial.script.behave(Behaviour::failing(Duration::ZERO));
     let [encode, decode] = many(&trial, CALLS_AT_ONCE);
     let many_calls = join(encode, decode);
     match timeout(PATIENCE, many_calls).await {
         Ok((encoded, decoded)) => seen.returned_error &= encoded + decoded == 0,
-        // Calls that block, one after another, are no calls without an answer.
+        // Calls that block one after another do answer.
         Err(_) if blocks(&evidence) => {}
         Err(_) => return seen,
     }
@@ -101,7 +101,7 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
         trial.script.forget_next(&purpose);
     }
 
-    // What is right and wrong then, every call is checked for: one after another, and at once.
+    // Every call is checked anyway, so this only makes calls, in sequence and concurrently.
     trial.script.behave(Behaviour { failure_rate: 0.5, ..Behaviour::default() });
     let began = Instant::now();
     for _ in 0..OFTEN {

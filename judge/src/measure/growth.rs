@@ -19,22 +19,22 @@ use crate::{
 const CALLS: usize = 6000;
 /// And calls that fail.
 const FAILING: usize = 2 * AT_ONCE;
-/// Or as many as can be made in this time.
+/// The time limit for these calls: fewer are made if they take longer.
 const BUDGET: Duration = Duration::from_secs(6);
-/// Calls before that, after which a codec has what it keeps for good.
+/// Calls before the measurement, after which a codec has everything that it keeps.
 const WARM_UP: usize = 600;
-/// So many at a time.
+/// How many at a time.
 const AT_ONCE: usize = 100;
-/// Threads to block on: few, since they stay for some seconds and are no growth.
+/// Threads of the blocking pool: few, because they stay for some seconds and are not growth.
 const POOL: usize = 4;
-/// A codec that starts a process in each call has been seen to by then.
+/// Enough processes to notice a codec that starts one in each call.
 const MANY_PROCESSES: usize = 300;
-/// Bytes of a payload: large against what the judge itself notes of a call.
+/// Bytes of a payload: large, compared with what the checks themselves record about a call.
 const PAYLOAD: usize = 4096;
-/// What is about to end gets so long.
+/// How long to wait for what is about to finish.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is there after many calls that was not there before. 0 where the system does not tell.
+/// What is there after many calls that was not there before. 0 if the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
     /// How many calls.
@@ -64,7 +64,7 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
             let mut made = 0;
             while made < calls && began.elapsed() < BUDGET && children() < MANY_PROCESSES {
                 for operation in Operation::BOTH {
-                    // Each unlike all others: a codec may keep one of each.
+                    // All different, because a codec may keep one of each.
                     let given = (made..made + AT_ONCE).map(|number| {
                         let mut data = format!("{MARKER} {calls} {number} ").into_bytes();
                         data.resize(PAYLOAD, b'.');
@@ -77,12 +77,12 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
             }
             made
         };
-        // A process that a codec needs for good is there from the start, and alone.
+        // A process that a codec needs permanently is there from the start, and only one.
         let processes = children();
         many(WARM_UP).await;
         let before = Resources { processes, ..Resources::now() };
         let calls = many(CALLS).await;
-        // An error path may leave something, too. A codec may take seconds for each.
+        // Error paths may leave something behind, too. A codec may take seconds for each error.
         trial.script.behave(Behaviour::failing(Duration::ZERO));
         many(FAILING).await;
         let began = Instant::now();

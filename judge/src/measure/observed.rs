@@ -8,7 +8,7 @@ use crate::{
     stage::{Stage, Subject},
 };
 
-/// Calls to encode, and to decode: not as many, so that the two are told apart.
+/// Calls to encode and to decode: different numbers, so that the two can't be confused.
 pub const CALLS: [u64; 2] = [2, 1];
 
 /// What the metrics counted.
@@ -18,14 +18,14 @@ pub struct Counted {
     pub encode: u64,
     /// Calls to decode, of [`CALLS`].
     pub decode: u64,
-    /// Of the stalls that these calls were dealt, the share that was measured.
+    /// The share of these calls' stalls that was measured.
     pub stalls: f64,
 }
 
 /// Has the codec encode and decode, each with a stall, and reads `codec_call_seconds` of the default registry,
 /// which is what a worker's `/metrics` serves.
 ///
-/// To be the first measure of a process: a codec may register its figures once.
+/// This has to be the first measurement in a process, because a codec can register its metrics only once.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -50,7 +50,7 @@ pub fn calls_counted(subject: &Subject<'_>, stall: Duration) -> Result<Counted, 
     })
 }
 
-/// What `codec_call_seconds` says.
+/// The value of `codec_call_seconds`.
 #[derive(Default)]
 struct Figures {
     /// By the label `operation`.

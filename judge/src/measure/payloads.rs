@@ -13,11 +13,10 @@ use crate::{
 
 /// Bytes of a payload between the small and the largest.
 const MEDIUM_PAYLOAD: usize = 40_000;
-/// Threads of the blocking pool where order could be lost among them.
+/// Threads of the blocking pool, few enough that calls can overtake each other.
 const FEW_THREADS: usize = 4;
 
-/// Has the codec decode every vector, and encode what it holds. What is wrong is said, once for each
-/// vector.
+/// Has the codec decode every vector, and encode its content. Returns what is wrong, once for each vector.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -72,7 +71,7 @@ async fn both_ways(trial: &Trial, name: &str, encrypted: &Payload, plain: &Paylo
         Ok(_) => wrong.push(format!("{name}: decodes to something else")),
         Err(error) => wrong.push(format!("{name}: was not decoded: {error}")),
     }
-    // Twice: encrypted the same way each time, it would be known again.
+    // Twice, because two encryptions of the same payload must differ.
     if let Err(error) = trial.call(Operation::Encode, vec![plain.clone(); 2]).await {
         wrong.push(format!("{name}: was not encoded: {error}"));
     }
@@ -87,7 +86,7 @@ async fn both_ways(trial: &Trial, name: &str, encrypted: &Payload, plain: &Paylo
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
     let mut random = fastrand::Rng::with_seed(subject.seed);
-    // Random keys: a codec with a key of its own can't encrypt with them.
+    // Random keys, so that a codec with a built-in key can't encrypt with them.
     let script = Script::with_keys(3, &mut random);
     let mut some = |count: usize, size: usize| -> Vec<Payload> {
         (0..count).map(|_| payload(&mut random, size)).collect()
@@ -129,7 +128,7 @@ pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
     })
 }
 
-/// Calls to decode that mix what can be in one call.
+/// Calls to decode that mix everything that can be in one call.
 fn mixed(trial: &Trial, plain: &[Payload], other: &[Payload]) -> Vec<Vec<Payload>> {
     let with = |key: usize, plain: &[Payload]| trial.given(Operation::Decode, plain.to_vec(), key);
     let tampered = |key: usize, plain: &[Payload]| {
@@ -175,8 +174,8 @@ fn payload(random: &mut fastrand::Rng, size: usize) -> Payload {
     Payload { metadata: metadata.into(), data: bytes, ..Payload::default() }
 }
 
-/// Encodes all of these at once, and decodes what came back, in one call: what a slow decode costs is
-/// another measure's business.
+/// Encodes all of these concurrently, and decodes the results in one call: the cost of a slow decode is
+/// measured elsewhere.
 async fn there_and_back(trial: &Trial, calls: Vec<Vec<Payload>>) {
     let all = join_all(calls.into_iter().map(|plain| trial.call(Operation::Encode, plain))).await;
     let together: Vec<Payload> = all.into_iter().flatten().flatten().collect();

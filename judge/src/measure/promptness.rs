@@ -1,4 +1,4 @@
-//! How long a call takes that need not wait.
+//! How long a call takes that does not wait.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const CALLS: usize = 3;
 pub struct Promptness {
     /// How long it took to make the codec.
     pub construction: Duration,
-    /// How long a call took, in the quickest of a few.
+    /// How long the quickest of a few calls took.
     pub call: Duration,
 }
 

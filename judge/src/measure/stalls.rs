@@ -14,14 +14,14 @@ use crate::{
     stage::{Stage, Subject, Trial, small},
 };
 
-/// Calls at once of each operation: more, and the threads of a codec that blocks on threads get in each
-/// other's way.
+/// Concurrent calls of each operation. With more, the threads of a codec that blocks on threads would get in
+/// each other's way.
 const WAVE: usize = 100;
 
 /// What a call did that was dealt one stall.
 #[derive(Clone, Copy, Debug)]
 pub struct OneStall {
-    /// The stall that was dealt.
+    /// The stall.
     pub stall: Duration,
     /// The longest that the codec's code slept, or computed, on its thread in one poll.
     pub longest_poll: Duration,
@@ -62,11 +62,11 @@ pub fn one_stall(
     stall: Duration,
 ) -> Result<OneStall, JudgeError> {
     let stage = Stage::new(subject, 1)?;
-    // From before the codec is made: one that asks for its key then has waited as well.
+    // Counted from before the codec is constructed, because it may already ask for its key then.
     let began = Instant::now();
     let trial = stage.trial(2, Behaviour::stalling(stall));
     let (wall, finished) = stage.run(async move {
-        // An error shows as a key that was not waited for.
+        // An error counts as not having waited for the key.
         let done = trial.small_call(operation, 1).await;
         (began.elapsed(), if done { trial.key_calls(operation).finished } else { 0 })
     })?;
@@ -81,7 +81,7 @@ pub fn one_stall(
     })
 }
 
-/// What became of an encoding whose key takes very long.
+/// What happened to an encoding whose key took very long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LongStall {
     /// It waited; meanwhile it kept its thread busy for this share of the time.
@@ -92,8 +92,7 @@ pub enum LongStall {
     Encrypted(Duration),
 }
 
-/// Has the codec encode one payload while the key service stalls for so long that a codec with a short
-/// deadline would not wait for it.
+/// Has the codec encode one payload while the key service stalls for longer than a short deadline.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -120,7 +119,7 @@ pub fn long_stall(subject: &Subject<'_>, stall: Duration) -> Result<LongStall, J
 pub fn many_calls(subject: &Subject<'_>, calls: usize, stall: Duration) -> Result<(), JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
     let trial = stage.trial(2, Behaviour::stalling(stall));
-    // Made before the thread is watched: encrypting them takes its time, too.
+    // Made before the thread is watched, because encrypting them takes time, too.
     let [to_encode, to_decode] = Operation::BOTH.map(|operation| {
         (0..calls).map(|call| nth_call(&trial, operation, call, calls)).collect::<Vec<_>>()
     });
@@ -131,7 +130,7 @@ pub fn many_calls(subject: &Subject<'_>, calls: usize, stall: Duration) -> Resul
                 trial.all_at_once(Operation::Encode, to_encode.to_vec()),
                 trial.all_at_once(Operation::Decode, to_decode.to_vec()),
             );
-            // Where calls wait for each other, or block, not all of them are waited for.
+            // If calls wait for each other, or block, the measurement does not wait for all of them.
             if timeout(stall * 8, both).await.is_err() {
                 break;
             }

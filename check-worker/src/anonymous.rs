@@ -7,7 +7,7 @@ use ring::{
 
 use crate::metric::recognise;
 
-/// Labels whose values say nothing of the user: those that the SDKs choose.
+/// Labels whose values the SDKs choose, so they reveal nothing about the user.
 const KEPT: [&str; 17] = [
     "le",
     "quantile",
@@ -28,8 +28,8 @@ const KEPT: [&str; 17] = [
     "systemworker",
 ];
 
-/// Replaces names by digests. Those of one run are alike; another run has others, so that a digest cannot
-/// be looked up in a list of names.
+/// Replaces names by digests. Within a run, the same name has the same digest. Another run has other digests,
+/// so a digest can't be looked up in a list of names.
 #[derive(Debug)]
 pub struct Anonymous {
     salt: [u8; 16],
@@ -54,7 +54,8 @@ impl Anonymous {
         digest.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The page with digests for names. Series that are not an SDK's are left out: they may say anything.
+    /// The page with digests for names. Series that are not an SDK's are left out, because they may contain
+    /// anything.
     pub fn page(&self, body: &[u8]) -> Vec<u8> {
         let text = String::from_utf8_lossy(body);
         let mut page = String::with_capacity(text.len());
@@ -86,7 +87,7 @@ impl Anonymous {
         loop {
             rest = rest.trim_start_matches([',', ' ']);
             if let Some(after) = rest.strip_prefix('}') {
-                // An exemplar may hold a trace's id.
+                // An exemplar may contain a trace id.
                 let value = after.split(" # ").next().unwrap_or(after);
                 return format!("{}}}{value}", out.trim_end_matches(','));
             }

@@ -41,15 +41,15 @@ use crate::{
 
 /// How long a page may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to look, unless the user says it.
+/// How long to look by default.
 const LENGTH: Duration = Duration::from_secs(30);
-/// How much of the past to ask Prometheus for, which may have a page every 15 s or less often.
+/// How much of the past to ask Prometheus for, which may scrape only every 15 s or less often.
 const PAST: Duration = Duration::from_secs(300);
 /// How long Prometheus may take.
 const PROMETHEUS_TIMEOUT: Duration = Duration::from_secs(30);
-/// A fleet has one thread a worker, which needs little stack.
+/// A fleet uses one thread per worker, and such a thread needs little stack.
 const STACK: usize = 512 * 1024;
-/// A fleet is at most so large.
+/// The maximum size of a fleet.
 const LARGEST_FLEET: usize = 500;
 
 /// Find what holds up a Temporal worker, in any SDK, from the metrics that it exports.
@@ -86,10 +86,10 @@ pub struct CheckArgs {
     /// Addresses of workers' metrics; without a path, /metrics
     #[arg(value_name = "URL")]
     addresses: Vec<String>,
-    /// Ask a Prometheus server for what it has of the past
+    /// Read the recent past from this Prometheus server
     #[arg(long, value_name = "URL", requires = "selector", conflicts_with_all = ["addresses", "replay"])]
     prometheus: Option<String>,
-    /// Which workers, for --prometheus
+    /// Selector for the workers, for --prometheus
     #[arg(long, value_name = "SELECTOR", requires = "prometheus")]
     selector: Option<String>,
     /// Read a recording instead of an address
@@ -101,7 +101,8 @@ pub struct CheckArgs {
     /// Hash names of queues, namespaces, workflows and activities; leave out other metrics
     #[arg(long, requires = "addresses")]
     anonymous: bool,
-    /// How long to look [default: 30s, which ends earlier when the answer is plain; of Prometheus, the last 5m]
+    /// How long to look [default: 30s, or less if the answer is clear earlier; with --prometheus, the last
+    /// 5m]
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     length: Option<Duration>,
     /// Time between two pages
@@ -113,13 +114,13 @@ pub struct CheckArgs {
     /// Name settings as in this SDK
     #[arg(long, value_enum)]
     sdk: Option<Sdk>,
-    /// The family of the metrics, instead of finding out
+    /// The family of the metrics, instead of detecting it
     #[arg(long, value_enum)]
     family: Option<Family>,
-    /// The unit of durations whose names do not say it, instead of finding out
+    /// The unit of durations whose names do not say it, instead of detecting it
     #[arg(long, value_enum)]
     unit: Option<UnitArg>,
-    /// The prefix of the metrics' names, instead of finding out
+    /// The prefix of the metrics' names, instead of detecting it
     #[arg(long)]
     prefix: Option<String>,
     /// Print JSON instead of text
@@ -180,13 +181,13 @@ pub struct RulesArgs {
     /// The prefix of the metrics' names
     #[arg(long, default_value = "temporal_")]
     prefix: String,
-    /// Names of counters end in _total (core, Go with OpenTelemetry; the others' do anyway)
+    /// Names of counters end in _total (core, Go with OpenTelemetry; always so for the others)
     #[arg(long)]
     total: bool,
-    /// Names of durations end in their unit (core; the others' do anyway)
+    /// Names of durations end in their unit (core; always so for the others)
     #[arg(long)]
     unit_suffix: bool,
-    /// Durations are in seconds (core; the others' are anyway)
+    /// Durations are in seconds (core; always so for the others)
     #[arg(long)]
     seconds: bool,
     /// Print tests for promtool instead, of rules in this file
@@ -357,7 +358,7 @@ fn live(args: &CheckArgs, overrides: Overrides) -> anyhow::Result<Vec<(String, M
     }
     if args.addresses.len() > LARGEST_FLEET {
         return Err(Failure::usage(format!(
-            "{} addresses are too many at a time; the most are {LARGEST_FLEET}. Use --prometheus",
+            "{} addresses are too many: at most {LARGEST_FLEET} at a time. Use --prometheus",
             args.addresses.len()
         ))
         .into());
@@ -376,7 +377,7 @@ fn live(args: &CheckArgs, overrides: Overrides) -> anyhow::Result<Vec<(String, M
         (0..urls.len()).map(recorder).collect::<Result<_, _>>()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // A second one ends the program at once.
+        // A second Ctrl-C ends the program at once.
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
@@ -420,7 +421,7 @@ fn live(args: &CheckArgs, overrides: Overrides) -> anyhow::Result<Vec<(String, M
     models.map(|(url, model)| Ok((url, model?))).collect()
 }
 
-/// One line on stderr that says how far it is; without a terminal, one line at the start.
+/// A progress line on stderr; without a terminal, a single line at the start.
 struct Progress {
     workers: usize,
     length: Duration,
@@ -432,7 +433,7 @@ impl Progress {
     fn new(workers: usize, length: Duration) -> Self {
         let is_terminal = stderr().is_terminal();
         if !is_terminal {
-            errln!("looking for up to {} s; Ctrl-C ends it early", length.as_secs());
+            errln!("looking for up to {} s; Ctrl-C stops it early", length.as_secs());
         }
         Self { workers, length, done: Mutex::new(0), is_terminal }
     }

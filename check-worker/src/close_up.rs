@@ -11,7 +11,7 @@
 
 /// Pages closer than this to each other belong to a close-up.
 pub const CLOSE_MS: i64 = 120;
-/// A pause shorter than this is no sign of anything, on a busy machine.
+/// A shorter pause means nothing on a busy machine.
 const SHORTEST_PAUSE: f64 = 0.12;
 /// A pause is long if so many tasks should have completed in it.
 const MISSED: f64 = 3.0;
@@ -88,7 +88,7 @@ impl CloseUp {
         let (first, last) = (close.first()?, close.last()?);
         let seconds = (last.at_ms - first.at_ms) as f64 / 1000.0;
         let completed = last.completed - first.completed;
-        // The load may have changed since: what was seen closely counts, too.
+        // The load may have changed since then, so the rate within the close-up counts, too.
         let rate = (completed / seconds).max(rate.min(2.5 * completed / seconds));
         if close.len() < 20 || seconds < 1.0 || rate * seconds < FEWEST || completed < 3.0 {
             return None;
@@ -166,7 +166,7 @@ fn late_comers(close: &[Instant]) -> Vec<bool> {
 fn late_evictions(close: &[Instant]) -> usize {
     let mut sorted: Vec<f64> = close.iter().map(|instant| instant.evictions_due).collect();
     sorted.sort_by(f64::total_cmp);
-    // A page shows one too few or too many if it was written in the middle of a change.
+    // A page written during a change shows one too few or too many.
     let usual = sorted.get(sorted.len() / 4).copied().unwrap_or(0.0);
     let runs = close.chunk_by(|a, b| (a.evictions_due > usual) == (b.evictions_due > usual));
     runs.filter(|run| run[0].evictions_due > usual)
@@ -174,8 +174,8 @@ fn late_evictions(close: &[Instant]) -> usize {
         .count()
 }
 
-/// Whether evictions are carried out late, as pages show it that are apart from each other: how many are due
-/// changes from page to page, and by more than one. `None` if too few workflows ended to tell.
+/// Whether evictions are carried out late, judging by pages that are seconds apart: the number of due
+/// evictions changes from page to page by more than one. `None` if too few workflows ended to tell.
 pub fn evictions_wander(instants: &[Instant], ended: f64) -> Option<bool> {
     let mut apart: Vec<Instant> = Vec::new();
     for instant in instants {

@@ -1,4 +1,4 @@
-//! What was measured of a duration between two moments.
+//! The measurements of a duration between two moments.
 
 /// A histogram or summary, as a difference. Durations are in seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,7 +17,7 @@ impl Dist {
         if self.count > 0.0 { self.sum / self.count } else { 0.0 }
     }
 
-    /// How many took longer than the largest bound: nothing more is known of them.
+    /// How many took longer than the largest bound. Nothing more is known about them.
     pub fn above(&self) -> f64 {
         self.buckets.last().map_or(0.0, |(_, below)| (self.count - below).max(0.0))
     }
@@ -66,7 +66,7 @@ impl Dist {
         })
     }
 
-    /// Whether the smallest bound is too large to tell anything of short durations.
+    /// Whether the smallest bound is too large to say anything about short durations.
     pub fn is_coarse(&self) -> bool {
         self.buckets.iter().find(|(bound, _)| *bound > 0.0).is_some_and(|(bound, _)| *bound >= 2.0)
     }

@@ -11,7 +11,7 @@ use crate::metric::{self, Name};
 pub const LONGEST_PAGE: usize = 32 * 1024 * 1024;
 /// No worker has so many series of the SDK on one page.
 const MOST_SAMPLES: usize = 60_000;
-/// Longer names and values of labels are cut.
+/// Longer label names and values are cut.
 const LONGEST_LABEL: usize = 256;
 /// Longer lines are not read: a worker writes none.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -80,7 +80,7 @@ impl Page {
     /// Reads a page.
     ///
     /// # Errors
-    /// When it is something else than metrics.
+    /// When it is not a page of metrics.
     pub fn parse(body: &[u8]) -> Result<Self, NotMetrics> {
         let body = &body[..body.len().min(LONGEST_PAGE)];
         let text = String::from_utf8_lossy(body);

@@ -1,4 +1,4 @@
-//! What several findings ask for.
+//! What several findings need.
 
 use crate::{
     close_up::{CloseUp, Pattern, evictions_wander},
@@ -10,7 +10,7 @@ use crate::{
 /// A mean time of requests above which the server, or the way to it, is slow, in seconds.
 pub(crate) const SLOW_REQUESTS: f64 = 0.3;
 
-/// What several findings ask for, computed once.
+/// What several findings need, computed once.
 pub struct Facts<'a> {
     /// What was seen.
     pub model: &'a Model,
@@ -28,7 +28,8 @@ pub struct Facts<'a> {
     pub requests: Dist,
     /// How tasks completed, seen closely.
     pub close_up: Option<CloseUp>,
-    /// Whether evictions are carried out late, as pages show it that are apart; `None` if nothing shows.
+    /// Whether evictions are carried out late, judging by pages that are seconds apart; `None` if they do not
+    /// show it.
     pub wander: Option<bool>,
     /// Workflow tasks that failed for their size or at replay.
     pub failed: f64,
@@ -40,7 +41,7 @@ impl<'a> Facts<'a> {
         let misses = model.counter(Metric::StickyMiss);
         let failed = model.counter(Metric::WorkflowTaskFailed);
         let arrived = model.counter(Metric::PollSucceeded);
-        // Workflows that come back or fail make the sum uncertain.
+        // Workflows that return to the cache or fail make the sum uncertain.
         let countable = model.family().has_loop() && misses + failed <= 0.02 * arrived;
         let ended = model.counter(Metric::WorkflowEnded);
         Self {
@@ -83,8 +84,8 @@ impl<'a> Facts<'a> {
         self.requests.mean() < SLOW_REQUESTS && !self.both_are_slow()
     }
 
-    /// Whether the worker and the server are slow alike, as on a machine without free CPU time. Nothing
-    /// that is slow says anything then.
+    /// Whether the worker and the server are both slow, as on a machine without free CPU time. Then no slow
+    /// part indicates a cause.
     pub fn both_are_slow(&self) -> bool {
         self.tasks_are_slow()
             && self.requests.mean() >= 0.1
@@ -103,8 +104,8 @@ impl<'a> Facts<'a> {
         wander || seen >= 2 || (seen >= 1 && self.pattern() == Some(Pattern::StandStill))
     }
 
-    /// Whether a thread that is blocked would have shown by evictions, and they were all carried out at
-    /// once. With few tasks in the worker, the thread is often free right after a workflow ends.
+    /// Whether late evictions would have shown a blocked thread, but all were carried out at once. With few
+    /// tasks in the worker, the thread is often free right after a workflow ends.
     pub fn thread_is_free(&self) -> bool {
         self.wander == Some(false)
             && self.close_up.as_ref().is_some_and(|close| {

@@ -52,7 +52,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// What the user said of a page; the rest is found out.
+/// What the user specified about a page; the rest is detected.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// The family.
@@ -112,7 +112,7 @@ pub enum Kinship {
     Stranger,
 }
 
-/// Finds out whose page it is.
+/// Detects whose page it is.
 pub fn detect(page: &Page, overrides: &Overrides) -> Kinship {
     let ours: Vec<&Sample> = page.samples.iter().filter(|sample| !is_servers_own(sample)).collect();
     let of_server = page.samples.len() > ours.len();
@@ -185,7 +185,7 @@ fn unit(samples: &[&Sample], family: Family) -> Unit {
     if sums.any(|sample| sample.value.fract() != 0.0) {
         return Unit::Seconds;
     }
-    // Nothing was measured yet that would tell: the default buckets end at 1,000 ms or at 1 s.
+    // Nothing has been measured yet, so the buckets decide: the default ones end at 1,000 ms or at 1 s.
     let mut tops: BTreeMap<Metric, f64> = BTreeMap::new();
     for sample in samples.iter().filter(|sample| sample.name.part == Part::Bucket) {
         let le = sample.labels.get("le").and_then(|le| le.parse::<f64>().ok()).unwrap_or(0.0);
@@ -274,7 +274,7 @@ mod tests {
             detect("temporal_request{operation=\"StartWorkflowExecution\"} 1\n"),
             Kinship::ClientOnly
         );
-        // A web server's own requests are no reason to call it a worker.
+        // A web server's own requests do not make it a worker.
         assert_eq!(detect("http_request{path=\"/\"} 1\n"), Kinship::Stranger);
         let server = "num_pollers{client_name=\"temporal_go\",service_name=\"worker\"} 2\n";
         assert_eq!(detect(server), Kinship::Server);

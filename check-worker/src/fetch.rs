@@ -21,12 +21,12 @@ use crate::{
     tracker::{Scrape, Trouble},
 };
 
-/// Plain text is asked for: OpenMetrics brings nothing that is needed here.
+/// Asks for plain text: OpenMetrics has nothing else that is needed here.
 const ACCEPT: &str = "text/plain;version=0.0.4,*/*;q=0.1";
 /// What a Prometheus answers may be larger than a page.
 const LONGEST_ANSWER: u64 = 128 * 1024 * 1024;
 
-/// What a client must show.
+/// A client's credentials and trusted certificates.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     /// A bearer token.
@@ -88,7 +88,7 @@ impl Fetcher {
             // A fleet has many connections, and the usual buffers have 256 KiB each.
             .input_buffer_size(16 * 1024)
             .output_buffer_size(4 * 1024)
-            // Metrics are read inside a network, where a proxy for the web only stands in the way.
+            // Metrics are read within a network, where a web proxy would be in the way.
             .proxy(None)
             .tls_config(tls.build())
             .build();
@@ -142,7 +142,7 @@ impl Fetcher {
     /// Text at an address, such as what Prometheus answers.
     ///
     /// # Errors
-    /// When there is no answer; the status is part of the answer.
+    /// When there is no answer. An HTTP status other than 200 is an answer, too.
     pub fn text(&self, url: &str) -> Result<(u16, String), Trouble> {
         let (status, body) = self.body(url, LONGEST_ANSWER)?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))

@@ -78,9 +78,9 @@ impl Verdict {
 pub enum Sureness {
     /// Other causes look alike.
     Low,
-    /// It fits, and little else does.
+    /// It fits, and few other causes do.
     Medium,
-    /// Nothing else that is known looks so.
+    /// No other known cause looks like this.
     High,
 }
 
@@ -155,9 +155,9 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.0}%", share * 100.0)
 }
 
-/// A number, without digits that say nothing.
+/// A number without meaningless digits.
 pub(crate) fn evidence(name: &str, value: f64, unit: &'static str) -> Evidence {
-    // Numbers beyond a thousandth say nothing.
+    // Digits below a thousandth are meaningless.
     Evidence { name: name.to_owned(), value: (value * 1000.0).round() / 1000.0, unit }
 }
 

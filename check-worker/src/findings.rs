@@ -1,8 +1,8 @@
 //! What holds up a worker: the verdicts, in the order in which they are decided.
 //!
-//! Each verdict has a module that looks at the model and answers `Some` only if everything that it needs
-//! was seen. The first answer is the verdict, the others follow it. Where two causes look alike, the answer
-//! is `cannot_tell`.
+//! Each verdict has a module that looks at the model and returns `Some` only if everything it needs was seen.
+//! The first finding is the verdict, the others follow it. If two causes look the same, the verdict is
+//! `cannot_tell`.
 
 mod cannot_tell;
 mod failing_tasks;
@@ -19,7 +19,7 @@ mod too_little;
 
 use crate::{facts::Facts, finding::Finding, model::Model};
 
-/// Whether a closer look would help: workflow tasks take longer than they should, and why is not plain.
+/// Whether a close-up would help: workflow tasks take longer than they should, and the cause is not clear.
 pub fn wants_close_up(model: &Model) -> bool {
     let facts = Facts::of(model);
     model.family().has_loop() && facts.tasks_are_suspect() && facts.close_up.is_none()

@@ -55,8 +55,8 @@ pub mod show;
 pub mod tracker;
 pub mod watch;
 
-/// The program, for these arguments; the first is its name. Another program that has a command for it calls
-/// this, or [`cli::check`] with flags that it has read itself.
+/// Runs the program with these arguments; the first is its name. A program that offers it as a command calls
+/// this, or [`cli::check`] with flags that it has parsed itself.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli_kit::exit::end(cli::Cli::parse_from(args).run())
 }

@@ -87,7 +87,8 @@ fn lines(model: &Model) -> Vec<(&'static str, &'static str, Vec<Line>)> {
         ),
         (
             "On the server (seconds)",
-            "How long a workflow task waited on the server, and how long the server took for a request.",
+            "How long a workflow task waited on the server, and how long the server took for a \
+             request.",
             vec![
                 ("schedule-to-start", mean(|point| point.waits)),
                 ("requests", mean(|point| point.requests)),
@@ -130,7 +131,7 @@ fn lines(model: &Model) -> Vec<(&'static str, &'static str, Vec<Line>)> {
 fn svg(lines: &[Line]) -> Result<String, Box<dyn Error>> {
     let all = || lines.iter().flat_map(|(_, points)| points.iter());
     let right = all().map(|(x, _)| *x).fold(1.0, f64::max);
-    // The legend has the upper third.
+    // The upper third is for the legend.
     let top = all().map(|(_, y)| *y).fold(0.0, f64::max) * 1.5;
     let mut svg = String::new();
     {

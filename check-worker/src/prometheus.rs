@@ -62,7 +62,10 @@ pub fn pages(
         format!("no answer from Prometheus at {server}; try its page in a browser")
     })?;
     let answer: Answer = serde_json::from_str(&text).with_context(|| {
-        format!("{server} answered with HTTP status {status}, and not as Prometheus does; check --prometheus")
+        format!(
+            "{server} answered with HTTP status {status}, and not as Prometheus does; check \
+                 --prometheus"
+        )
     })?;
     if answer.status != "success" {
         return Err(Failure::usage(format!(

@@ -21,7 +21,7 @@ struct Worker<'a> {
     plots: Vec<Plot>,
 }
 
-/// The report on these workers. Of a large fleet, it shows those that something holds up.
+/// The report on these workers. For a large fleet, it shows only those that something holds up.
 ///
 /// # Errors
 /// When the plotting library or the template engine fails.

@@ -1,4 +1,4 @@
-//! Alerts for Prometheus: what was found once is watched from then on.
+//! Alerts for Prometheus, to watch for what was found once.
 
 use crate::family::Family;
 
@@ -71,7 +71,8 @@ fn alerts(naming: &Naming) -> Vec<Alert> {
         Alert {
             name: "TemporalWorkflowTasksSlowInWorker",
             expr: format!("{} > 0.5", naming.mean("workflow_task_execution_latency", "", by)),
-            summary: "Workflow tasks take {{ $value | humanizeDuration }} in the worker {{ $labels.instance }}."
+            summary: "Workflow tasks take {{ $value | humanizeDuration }} in the worker {{ \
+                      $labels.instance }}."
                 .into(),
             description: "Something blocks the thread that runs the worker's code, or each task waits for a \
                           slow codec. check-worker tells the two apart.",
@@ -79,14 +80,19 @@ fn alerts(naming: &Naming) -> Vec<Alert> {
         Alert {
             name: "TemporalWorkflowTasksAnsweredTooLate",
             expr: format!("{} > 0.01", rate("request_failure", not_found, "job, instance")),
-            summary: "Workflow tasks time out before the worker {{ $labels.instance }} answers.".into(),
+            summary: "Workflow tasks time out before the worker {{ $labels.instance }} answers."
+                .into(),
             description: "The server hands them out again, which is more work for a worker that is late \
                           already. Run check-worker.",
         },
         Alert {
             name: "TemporalWorkflowTasksWait",
-            expr: format!("{} > 0.5", naming.mean("workflow_task_schedule_to_start_latency", "", by)),
-            summary: "Workflow tasks wait {{ $value | humanizeDuration }} for the worker {{ $labels.instance }}."
+            expr: format!(
+                "{} > 0.5",
+                naming.mean("workflow_task_schedule_to_start_latency", "", by)
+            ),
+            summary: "Workflow tasks wait {{ $value | humanizeDuration }} for the worker {{ \
+                      $labels.instance }}."
                 .into(),
             description: "The worker is held up, has too few slots or pollers, or there are too few workers. \
                           Run check-worker.",
@@ -97,13 +103,16 @@ fn alerts(naming: &Naming) -> Vec<Alert> {
                 "max_over_time({}{{worker_type=\"ActivityWorker\"}}[5m]) <= 0",
                 naming.gauge("worker_task_slots_available")
             ),
-            summary: "No slot for activities was free for five minutes on {{ $labels.instance }}.".into(),
+            summary: "No slot for activities was free for five minutes on {{ $labels.instance \
+                      }}."
+            .into(),
             description: "Activities are slow or stuck, or there are too few slots. Run check-worker.",
         },
         Alert {
             name: "TemporalServerSlow",
             expr: format!("{} > 0.3", naming.mean("request_latency", respond, "job, instance")),
-            summary: "The server takes {{ $value | humanizeDuration }} to take an answer of {{ $labels.instance }}."
+            summary: "The server takes {{ $value | humanizeDuration }} to take an answer of {{ \
+                      $labels.instance }}."
                 .into(),
             description: "The server or the network to it is slow, or, in Rust, the worker's runtime is \
                           blocked.",
@@ -114,7 +123,9 @@ fn alerts(naming: &Naming) -> Vec<Alert> {
                 "{} > 0",
                 rate("workflow_task_execution_failed", reasons, "job, instance, failure_reason")
             ),
-            summary: "Workflow tasks of {{ $labels.instance }} fail: {{ $labels.failure_reason }}.".into(),
+            summary: "Workflow tasks of {{ $labels.instance }} fail: {{ $labels.failure_reason \
+                      }}."
+            .into(),
             description: "Such tasks are tried again without end, and their workflows stand still.",
         },
     ];
@@ -124,7 +135,8 @@ fn alerts(naming: &Naming) -> Vec<Alert> {
         name: "TemporalStickyCacheMisses",
         // Without a hit, the series of hits does not exist.
         expr: format!("({misses} / ({misses} + ({hits} or {misses} * 0)) > 0.2) and {misses} > 0.1"),
-        summary: "{{ $value | humanizePercentage }} of the lookups in the sticky cache of {{ $labels.instance }} miss."
+        summary: "{{ $value | humanizePercentage }} of the lookups in the sticky cache of {{ \
+                  $labels.instance }} miss."
             .into(),
         description: "The cache is too small, or workflow tasks are answered too late. Each miss replays a \
                       whole history.",

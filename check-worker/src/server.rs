@@ -1,7 +1,7 @@
 //! The round trip to a Temporal server: one gRPC call of `GetSystemInfo`, written by hand.
 //!
-//! A whole gRPC client would be most of this program. The call has no arguments and its answer is not
-//! looked at: only the time until its stream ends is. Over plaintext HTTP/2; TLS is not supported.
+//! A complete gRPC client would be larger than the rest of this program. The call has no arguments, and only
+//! the time until its stream ends matters, not the answer. It uses plaintext HTTP/2; TLS is not supported.
 
 use std::{
     io::{Read, Write},
@@ -25,7 +25,7 @@ const END_HEADERS: u8 = 4;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Frames that a server may send before it has to ask.
 const LARGEST_FRAME: usize = 16 * 1024;
-/// Calls that are made; the median counts.
+/// The number of calls; their median is the result.
 const CALLS: u32 = 5;
 
 /// The median round trip of a few calls, in seconds.

@@ -10,7 +10,7 @@ use crate::{
     model::Model,
 };
 
-/// How wide an answer is: every terminal has that.
+/// The width of an answer, which every terminal has.
 const WIDTH: usize = 80;
 /// How many workers of a fleet are listed.
 const LISTED: usize = 15;
@@ -83,7 +83,7 @@ fn one(answer: &Answer) -> Json<'_> {
 /// The answers as JSON: that of a single worker, or that of the worst of a fleet with all of them.
 ///
 /// # Errors
-/// Never, as far as is known.
+/// When serialization fails, which is not expected.
 pub fn json(answers: &[Answer]) -> anyhow::Result<String> {
     Ok(match answers {
         [answer] => serde_json::to_string_pretty(&one(answer))?,
@@ -95,7 +95,8 @@ pub fn json(answers: &[Answer]) -> anyhow::Result<String> {
     })
 }
 
-/// The answer that matters most: the most common one of those that accuse, else of those that cannot tell.
+/// The answer that matters most: the most common one that names a cause, or else the most common one that
+/// cannot tell.
 fn worst(answers: &[Answer]) -> &Answer {
     let rank = |answer: &Answer| {
         let verdict = answer.verdict();

@@ -1,7 +1,7 @@
 //! Follows one worker's pages: what was counted between the first and the last, and what the gauges said.
 //!
-//! Memory does not grow with the number of pages: of each series the last value and the gain are kept, of
-//! each page a few numbers.
+//! Memory is bounded: for each series only the last value and the gain are kept, and for each page, up to a
+//! maximum, a few numbers.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -129,7 +129,7 @@ pub struct Tracker {
     pages: usize,
     restarts: usize,
     cut: bool,
-    /// The worker was started while it was watched, so all that it counts is new.
+    /// The worker was started during the watch, so everything it counts is new.
     from_zero: bool,
 }
 
@@ -151,7 +151,7 @@ impl Tracker {
         self.took_ms.push(scrape.took_ms);
         let kinship = detect(page, &self.overrides);
         if let Kinship::Worker(dialect) = &kinship {
-            // The first page of a worker that has done nothing says too little of the unit.
+            // The first page of a worker that has done nothing says too little about the unit.
             self.dialect = Some(dialect.clone());
         }
         self.kinship = Some(kinship);
@@ -190,7 +190,7 @@ impl Tracker {
             None => {
                 let seconds = self.dialect.as_ref().map_or(1.0, |d| d.to_seconds(sample));
                 let le = sample.labels.get("le").and_then(|le| crate::exposition::value(le));
-                // SDKs export a series once it has counted: a new one started from nothing.
+                // SDKs export a series only once it has counted something, so a new series started at 0.
                 let gained = if is_first { 0.0 } else { value };
                 let labels = Arc::new(Labels::of(sample));
                 let labels = match self.labels.get(&labels) {
@@ -347,8 +347,8 @@ fn add_bucket(dist: &mut crate::dist::Dist, bound: f64, gained: f64) {
     }
 }
 
-/// Gauges; of OpenTelemetry's handler in Go, counters come as gauges, and are none. A quantile of a
-/// summary is a gauge that is asked for nowhere.
+/// Whether it is a gauge. OpenTelemetry's handler in Go exports counters as gauges, which are not meant here.
+/// A summary's quantile is a gauge that is used nowhere.
 fn is_gauge(sample: &Sample) -> bool {
     match sample.name.metric.kind() {
         Kind::Gauge => true,

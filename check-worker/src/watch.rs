@@ -1,5 +1,5 @@
-//! Watches one worker: a page each second, a close-up where it helps, an early end where the answer is
-//! plain.
+//! Watches one worker: a page each second, a close-up where it helps, and an early end if the answer is
+//! clear.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use crate::{
     tracker::Tracker,
 };
 
-/// Before that, nothing is plain.
+/// Before that, no answer is clear.
 const EARLIEST: Duration = Duration::from_secs(10);
 /// When the first close-up may start.
 const CLOSE_UP_FROM: Duration = Duration::from_secs(6);
@@ -36,7 +36,7 @@ const FEWEST_CLOSE: usize = 150;
 const REST: Duration = Duration::from_secs(6);
 /// An address that fails so often from the start is not tried again.
 const FAILURES: usize = 3;
-/// How often it is looked whether to stop.
+/// How often it checks whether to stop.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// How to watch.
@@ -46,7 +46,7 @@ pub struct Watching {
     pub length: Duration,
     /// Between two pages.
     pub every: Duration,
-    /// What the user said of the pages.
+    /// What the user specified about the pages.
     pub overrides: Overrides,
     /// The SDK, if the user said it.
     pub sdk: Option<Sdk>,
@@ -76,7 +76,7 @@ impl Source<'_> {
         if let Some(recorder) = self.recorder {
             recorder.write(raw.line, raw.body.as_deref().unwrap_or_default())?;
         }
-        // A thread that panicked with it leaves nothing behind that matters here.
+        // A panic in another thread leaves nothing behind that matters here.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         tracker.push(&raw.read());
         Ok(())
@@ -122,7 +122,7 @@ pub fn watch(
         if begun.elapsed() >= EARLIEST {
             let seen = model(&tracker);
             let plain = is_plain(&seen).then(|| decide(&seen)[0].verdict);
-            // Twice the same: a worker that has just started looks like many things.
+            // The same verdict twice in a row, because a worker that has just started can look like anything.
             if plain.is_some() && plain == plain_before {
                 return Ok(seen);
             }
@@ -157,7 +157,7 @@ fn close_up(
     Ok(())
 }
 
-/// Whether something plainly holds the worker up. That nothing does is never plain before the time is over.
+/// Whether something clearly holds the worker up. That nothing does is never clear before the time is over.
 fn is_plain(model: &Model) -> bool {
     let found = decide(model);
     found[0].verdict.is_accusation() && found[0].sureness == Sureness::High

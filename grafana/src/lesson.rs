@@ -1,18 +1,18 @@
-//! The lesson: what users see of a codec that blocks, and why, for one codec after another.
+//! The lesson: what users notice when a codec blocks, and why, for one codec after another.
 //!
-//! Whatever counts looks back one minute, as the recording rules do: a stall comes with one call in
-//! ten, and a shorter look would show noise.
+//! All rates look back one minute, as the recording rules do: only one call in ten stalls, so a shorter
+//! window would show noise.
 
 use crate::panel::{Annotation, Dashboard, Panel, Row, Variable, View, query};
 
 /// Which of the workers' series are shown.
 const CHOSEN: &str = r#"exercise=~"$exercise", codec=~"$codec""#;
-/// When each worker started. It is there from a worker's first moment to its last.
+/// When each worker started. A worker exports it for as long as it runs.
 const STARTED: &str = "workshop_worker_start_time_seconds";
 
-/// Milliseconds beside minutes.
+/// From milliseconds to minutes.
 const SECONDS: View = View::Log { min: 0.001, max: 600.0 };
-/// From a poll that is well (less than a millisecond) to a queue of stalls.
+/// From a healthy poll (less than a millisecond) to a queue of stalls.
 const SHORT_SECONDS: View = View::Log { min: 0.0001, max: 100.0 };
 /// Seconds. The longest that a healthy poll may hold its thread here; the stall is four times that.
 const LONGEST_HEALTHY_POLL: f64 = 0.1;
@@ -21,8 +21,8 @@ pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "lesson",
         title: "The lesson",
-        description: "What a codec that blocks its thread does to a Temporal worker, and why. \
-            Run one codec after the other: each start is marked, and they stand side by side.",
+        description: "What a codec that blocks its thread does to a Temporal worker, and why. Run \
+                      one codec after another: each start is marked, so you can compare them.",
         refresh: "2s",
         span: "15m",
         variables: vec![variable("exercise", "Exercise"), variable("codec", "Codec")],
@@ -48,8 +48,9 @@ fn at_a_glance() -> Vec<Panel> {
             title: "Runs now",
             shows: "The codec of each worker that Prometheus reaches now.",
             healthy: "One codec: the one under study.",
-            otherwise: "None: no worker runs, or its metrics are elsewhere. More than one: they \
-                share a task queue, and each slows the other's workflows.",
+            otherwise: "None: no worker is running, or its metrics are at another address. More \
+                        than one: they share a task queue, and each affects the other's \
+                        workflows.",
             unit: "none",
             view: View::Names { none: "no worker" },
             limit: None,
@@ -59,7 +60,7 @@ fn at_a_glance() -> Vec<Panel> {
             title: "End to end, p95",
             shows: "How long 95 of 100 workflows took at most, in the last minute in which some \
                 ended.",
-            healthy: "Little more than the workflow's activities take.",
+            healthy: "Little more than the duration of the workflow's activities.",
             otherwise: "Workflows wait for a worker that is held up.",
             unit: "s",
             view: View::Number { none: "none ended" },
@@ -68,12 +69,12 @@ fn at_a_glance() -> Vec<Panel> {
         },
         Panel {
             title: "Longest poll, p99",
-            shows: "How long the codec's calls hold their thread at most, 99 of 100 of them, in \
-                the last minute.",
+            shows: "For 99 of 100 calls of the codec: the longest time the call held its thread \
+                    without a break, in the last minute.",
             healthy: "Milliseconds, whatever the key service does.",
-            otherwise: "From 100 ms on, red: a call waits on the worker's thread, and nothing else \
-                runs there meanwhile. \"Not seen\": no calls, or a codec that is not wrapped in \
-                Observed.",
+            otherwise: "Red from 100 ms on: a call waits on the worker's thread, and nothing else \
+                        runs there meanwhile. \"Not seen\": no calls, or the codec is not wrapped \
+                        in Observed.",
             unit: "s",
             view: View::Number { none: "not seen" },
             limit: Some(LONGEST_HEALTHY_POLL),
@@ -81,11 +82,11 @@ fn at_a_glance() -> Vec<Panel> {
         },
         Panel {
             title: "Workflow task not found, last minute",
-            shows: "Completed workflow tasks that the server no longer wanted, in the last minute: \
-                they came after the task's timeout.",
+            shows: "Completed workflow tasks that the server rejected in the last minute, because \
+                    they came after the task's timeout.",
             healthy: "0.",
-            otherwise: "The worker answers too late, and the server has given the task out again. \
-                Each retry encodes again, and may stall again.",
+            otherwise: "The worker answers too late, and the server has already scheduled the \
+                        task again. Each retry encodes again, and may stall again.",
             unit: "short",
             view: View::Number { none: "0" },
             limit: Some(1.0),
@@ -100,8 +101,8 @@ fn what_users_see() -> Vec<Panel> {
             title: "Workflow task schedule-to-start, p95",
             shows: "How long workflow tasks wait until a worker takes them, 95 of 100 of them.",
             healthy: "Milliseconds; at the start of a load, a second at most.",
-            otherwise: "The worker does not poll, although its slots are free: the task that polls \
-                is held. More pollers would not help.",
+            otherwise: "The worker does not poll although its slots are free: the Tokio task that \
+                        polls is blocked. More pollers would not help.",
             unit: "s",
             view: SECONDS,
             limit: None,
@@ -109,11 +110,11 @@ fn what_users_see() -> Vec<Panel> {
         },
         Panel {
             title: "End to end, p95",
-            shows: "How long workflows take from their start to their end, 95 of 100 of them. No \
-                line where none ended for a minute.",
-            healthy: "The same with every load that the worker can bear.",
-            otherwise: "It grows with the number of workflows: stalls that one thread sits through \
-                add up for all of them.",
+            shows: "How long 95 of 100 workflows take at most, from start to end. No line if none \
+                    ended for a minute.",
+            healthy: "The same for every load that the worker can handle.",
+            otherwise: "It grows with the number of workflows: every stall on that one thread \
+                        delays all of them.",
             unit: "s",
             view: SECONDS,
             limit: None,
@@ -121,8 +122,8 @@ fn what_users_see() -> Vec<Panel> {
         },
         Panel {
             title: "Workflow task execution, p95",
-            shows: "How long the worker takes from having a workflow task to having completed it, \
-                95 of 100 of them. That includes encoding what it answers.",
+            shows: "How long 95 of 100 workflow tasks take in the worker at most, including the \
+                    encoding of the answer.",
             healthy: "Less than one stall of the key service, and less than the task's timeout.",
             otherwise: "A multiple of one stall: the task waits for the stalls of others. From the \
                 task's timeout on, its answer comes too late.",
@@ -138,13 +139,13 @@ fn why() -> Vec<Panel> {
     vec![
         Panel {
             title: "Codec: longest poll and whole call, p99",
-            shows: "Of each call of the codec, the longest time it held its thread (poll) and the \
-                time from its start to its result (call).",
+            shows: "For each call of the codec: the longest time it held its thread without a \
+                    break (poll), and the time from its start to its result (call).",
             healthy: "Polls of milliseconds, however long the calls: a slow call waits without a \
                 thread.",
-            otherwise: "Both lines at the same height: the call holds its thread for all of its \
-                time. This is the cause of all the other panels. No lines: the codec is not \
-                wrapped in Observed.",
+            otherwise: "Both lines at the same height: the call holds its thread from start to \
+                        end. That causes what all the other panels show. No lines: the codec is \
+                        not wrapped in Observed.",
             unit: "s",
             view: SHORT_SECONDS,
             limit: Some(LONGEST_HEALTHY_POLL),
@@ -158,8 +159,8 @@ fn why() -> Vec<Panel> {
             shows: "Calls of the codec in the last minute whose longest poll was longer than \
                 100 ms.",
             healthy: "0.",
-            otherwise: "So often in this minute did everything on that thread stand still. No \
-                line: the codec is not wrapped in Observed.",
+            otherwise: "That many times in this minute, everything on that thread stood still. No \
+                        line: the codec is not wrapped in Observed.",
             unit: "short",
             view: View::Lines,
             limit: None,
@@ -167,11 +168,12 @@ fn why() -> Vec<Panel> {
         },
         Panel {
             title: "Lag of the runtime, p99",
-            shows: "How late a task runs that asks to be woken every 10 ms: one that is part of the \
-                worker's own task (worker), and one beside it (beside).",
-            healthy: "Milliseconds, both.",
-            otherwise: "Only the worker's: its task is held, on a runtime that has other threads. \
-                Both: every thread of the runtime is held, or the machine is overloaded.",
+            shows: "How late a 10 ms timer fires: one inside the worker's main Tokio task \
+                    (worker), and one in a separate task (beside).",
+            healthy: "Milliseconds for both.",
+            otherwise: "Only the worker's is late: its task is blocked, on a runtime with other \
+                        threads. Both are late: every thread of the runtime is blocked, or the \
+                        machine is overloaded.",
             unit: "s",
             view: SHORT_SECONDS,
             limit: None,
@@ -190,8 +192,9 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
     vec![
         Panel {
             title: "Workflow tasks answered too late",
-            shows: "In the last minute: workflow tasks that timed out, as the server counts them, \
-                and completions that came back as \"Workflow task not found\", as the worker does.",
+            shows: "In the last minute: workflow tasks that timed out, counted by the server, and \
+                    completions rejected with \"Workflow task not found\", counted by the \
+                    worker.",
             healthy: "0, both.",
             otherwise: "The worker takes tasks and answers after their timeout. The work is done \
                 again, stalls included. An overloaded machine can do this, too.",
@@ -205,12 +208,12 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
         },
         Panel {
             title: "Codec calls in flight",
-            shows: "Calls of the codec that have begun and are not done.",
+            shows: "Calls of the codec that have started and not finished.",
             healthy: "Encode: as many as wait for the key service at that moment. Decode: 0, or for a \
                 moment one in each of the two loops that poll.",
-            otherwise: "Encode 0 or 1 at all times, with a load: the calls wait one after the other. \
-                Growing without end: the key service, or the blocking pool, can't keep up. Decode at 2 \
-                all the time: what is decoded waits in a line.",
+            otherwise: "Encode always 0 or 1 under load: the calls wait one after another. \
+                        Growing without end: the key service, or the blocking pool, can't keep \
+                        up. Decode always at 2: payloads to decode wait in a queue.",
             unit: "short",
             view: View::Lines,
             limit: None,
@@ -221,9 +224,9 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
         },
         Panel {
             title: "Threads of the blocking pool",
-            shows: "Threads of tokio's blocking pool, those that wait for work included.",
+            shows: "Threads of Tokio's blocking pool, including idle ones.",
             healthy: "None for a codec that waits asynchronously; for spawn_blocking, as many as \
-                there are waits at once.",
+                      there are waits at once.",
             otherwise: "A flat line at the pool's limit: further waits queue up for a thread. \
                 Threads under a codec that should be asynchronous: part of it still blocks.",
             unit: "suffix: threads",
@@ -245,8 +248,7 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
             title: "Slots used, activities",
             shows: "Activities that the worker has taken and not completed.",
             healthy: "As many as the load has at once, up to the worker's 400.",
-            otherwise: "Taken for far longer than an activity's work takes: its result waits to be \
-                encoded.",
+            otherwise: "Slots used far longer than the activity works: its result waits to be encoded.",
             unit: "short",
             view: View::Lines,
             limit: None,
@@ -256,8 +258,8 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
             title: "Workflows completed",
             shows: "Workflows that the worker has completed since its start.",
             healthy: "A steep line up to the number that was started.",
-            otherwise: "A slow one, or a flat one: the same load takes longer. Nothing is lost, it \
-                is only late.",
+            otherwise: "A gentle slope, or a flat line: the same load takes longer. No work is \
+                        lost, it is only late.",
             unit: "short",
             view: View::Lines,
             limit: None,
@@ -272,7 +274,7 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
 }
 
 fn variable(name: &'static str, label: &'static str) -> Variable {
-    // `.+`: a starter has a codec as well, but none that anybody studies, and no such label.
+    // `.+` excludes the starter, which has a codec as well, but not this label.
     Variable { name, label, series: STARTED, all: ".+" }
 }
 
@@ -281,7 +283,7 @@ fn max_of(metric: &str) -> String {
     format!("max by (exercise, codec) ({metric}{{{CHOSEN}}})")
 }
 
-/// Calls under way; what is decoded stands in a line of its own.
+/// Calls in flight, with encode and decode as separate lines.
 fn in_flight(operation: &str) -> String {
     or_unknown(format!(
         "sum by (exercise, codec) (codec_in_flight{{{CHOSEN}, operation=\"{operation}\"}})"
@@ -304,14 +306,14 @@ fn slots_used(kind: &str) -> String {
     )
 }
 
-/// `expr`, and 0 for each worker that it has no value for: the SDK exports a counter only once it
-/// has counted something.
+/// `expr`, or 0 for each worker without a value: the SDK exports a counter only once it has counted
+/// something.
 fn or_zero(expr: String) -> String {
     format!("{expr} or 0 * {}", max_of(STARTED))
 }
 
-/// `expr`, and not a number, which draws nothing, for each worker that it has no value for: nothing
-/// has happened yet, or, of a codec that is not wrapped in `Observed`, nothing is known.
+/// `expr`, or NaN, which draws nothing, for each worker without a value: nothing has happened yet, or the
+/// codec is not wrapped in `Observed`.
 fn or_unknown(expr: String) -> String {
     format!("{expr} or NaN * {}", max_of(STARTED))
 }

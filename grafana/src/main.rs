@@ -1,8 +1,8 @@
 //! Writes Grafana's dashboards.
 //!
-//! Each dashboard is a Rust module that says what its panels show; what all panels have in common
-//! is in [`panel`]. The JSON is generated, so that a change to one panel is a change of one line
-//! here, and committed, so that Grafana needs nothing but files.
+//! Each dashboard is a Rust module that defines its panels; what all panels have in common is in [`panel`].
+//! The JSON is generated, so that a change to one panel is a change of one line here. It is also committed,
+//! so that Grafana needs nothing but files.
 
 mod lesson;
 mod panel;
@@ -25,7 +25,7 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dashboards").join(name)
 }
 
-#[expect(clippy::print_stdout, reason = "run by hand, when a panel was changed")]
+#[expect(clippy::print_stdout, reason = "run by hand, after a panel was changed")]
 fn main() -> anyhow::Result<()> {
     for (name, dashboard) in dashboards() {
         let path = file(name);

@@ -1,15 +1,15 @@
 //! A panel, a dashboard, and the JSON that Grafana reads.
 //!
-//! A panel says only what is its own. The datasource, ids, places on the grid, legends, tooltips
-//! and colours are added here, the same for all.
+//! A panel defines only what is specific to it. The datasource, ids, places on the grid, legends, tooltips
+//! and colours are added here, the same way for all.
 
 use serde_json::{Value, json};
 
 /// The uid of the datasource in `provisioning/datasources/prometheus.yaml`.
 pub const DATASOURCE: &str = "prometheus";
 
-/// The newest schema that Grafana 13.0 writes. With an older one it would convert the dashboard
-/// each time it loads it.
+/// The newest schema that Grafana 13.0 writes. Grafana would convert an older one each time it loads the
+/// dashboard.
 pub const SCHEMA_VERSION: u64 = 42;
 
 /// Columns of Grafana's grid.
@@ -18,7 +18,7 @@ pub const COLUMNS: u64 = 24;
 /// The version whose panel options are written below.
 const PLUGIN_VERSION: &str = "13.0.0";
 
-/// One question to Prometheus, and the name of the lines that answer it.
+/// A query to Prometheus, and the legend of its lines.
 pub struct Query {
     /// PromQL.
     pub expr: String,
@@ -37,31 +37,31 @@ pub enum View {
     Lines,
     /// Lines over time on a logarithmic axis, which shows milliseconds beside minutes.
     Log {
-        /// Where the axis begins. Above zero, which has no place on it.
+        /// Where the axis starts. Above zero, which a logarithmic axis can't show.
         min: f64,
         /// Where the axis ends.
         max: f64,
     },
     /// The last value of each line, as a number.
     Number {
-        /// What is said of a line without one.
+        /// The text for a line without a value.
         none: &'static str,
     },
     /// The names of the lines that exist now.
     Names {
-        /// What is said when there is none.
+        /// The text if there is none.
         none: &'static str,
     },
 }
 
-/// A panel. The three parts of its description are fields of their own: a panel that lacks one
-/// does not compile.
+/// A panel. The three parts of its description are separate fields, so a panel without one of them does not
+/// compile.
 pub struct Panel {
     /// The title above it.
     pub title: &'static str,
     /// What it shows.
     pub shows: &'static str,
-    /// What it looks like when all is well.
+    /// What it looks like when everything is healthy.
     pub healthy: &'static str,
     /// What it means when it does not.
     pub otherwise: &'static str,
@@ -75,7 +75,7 @@ pub struct Panel {
     pub queries: Vec<Query>,
 }
 
-/// Panels of one size that stand together.
+/// A group of panels of the same size.
 pub struct Row {
     /// The line above them, if there is one.
     pub title: Option<&'static str>,
@@ -87,7 +87,7 @@ pub struct Row {
     pub panels: Vec<Panel>,
 }
 
-/// A list to choose from at the top of a dashboard.
+/// A drop-down list at the top of a dashboard.
 pub struct Variable {
     /// `$name` in a query.
     pub name: &'static str,
@@ -100,7 +100,7 @@ pub struct Variable {
     pub all: &'static str,
 }
 
-/// Marks in all panels, one where a series' value says.
+/// Marks in all panels, at the times that a series has as its values.
 pub struct Annotation {
     /// What the marks are called.
     pub name: &'static str,
@@ -141,8 +141,8 @@ impl Dashboard {
     /// When `serde_json` can't write it, which does not happen with these types.
     pub fn json(&self) -> anyhow::Result<String> {
         let mut value = self.value();
-        // The order of keys must not depend on the features that other packages of the workspace
-        // ask of serde_json.
+        // The order of keys must not depend on the serde_json features that other packages of the workspace
+        // enable.
         value.sort_all_objects();
         Ok(serde_json::to_string_pretty(&value)? + "\n")
     }
@@ -207,7 +207,7 @@ impl Panel {
         let Self { title, shows, healthy, otherwise, unit, view, queries, .. } = self;
         let (kind, options) = match view {
             View::Lines | View::Log { .. } => ("timeseries", lines()),
-            // A number that nothing judges has no colour.
+            // A number without a threshold has no colour.
             View::Number { .. } if self.limit.is_none() => ("stat", number("none", "auto")),
             View::Number { .. } => ("stat", number("value", "auto")),
             View::Names { .. } => ("stat", number("none", "name")),
@@ -263,11 +263,11 @@ impl Panel {
             "drawStyle": "line",
             "lineWidth": 2,
             "fillOpacity": 0,
-            // A lone sample between two gaps has no line, but must be seen.
+            // A single sample between two gaps has no line, but must be visible.
             "showPoints": "auto",
             "pointSize": 4,
-            // A quantile has no value where nothing happened. Less than a minute of that is
-            // bridged; a worker that is gone leaves a gap.
+            // A quantile has no value while nothing happens. Gaps of less than a minute are bridged; a worker
+            // that has stopped leaves a gap.
             "spanNulls": 60_000,
             "scaleDistribution": axis,
             "thresholdsStyle": { "mode": if self.limit.is_some() { "line" } else { "off" } },
@@ -306,7 +306,7 @@ impl Variable {
             "sort": 1, // by the alphabet
             "multi": true,
             "includeAll": true,
-            // Not the list of what is known: it would leave out what comes next.
+            // Not the list of known values, which would exclude new ones.
             "allValue": self.all,
             "current": { "text": ["All"], "value": ["$__all"] },
             "options": [],

@@ -10,7 +10,7 @@ use crate::panel::{Dashboard, Panel, Row, Variable, View, query};
 
 /// Which series are shown.
 const CHOSEN: &str = r#"namespace=~"$namespace", task_queue=~"$task_queue""#;
-/// The same for requests that are no polls: they belong to no task queue.
+/// The same for requests other than polls, which belong to no task queue.
 const CHOSEN_NAMESPACE: &str = r#"namespace=~"$namespace""#;
 /// A gauge that every worker has at all times.
 const SLOTS: &str = "temporal_worker_task_slots_available";
@@ -54,7 +54,7 @@ fn requests() -> Vec<Panel> {
     vec![
         Panel {
             title: "Requests and failures",
-            shows: "Requests to Temporal's server, polls excepted, and those that failed.",
+            shows: "Requests to Temporal's server, without polls, and those that failed.",
             healthy: "Requests follow the load; failures are 0 or a few.",
             otherwise: "Failures that grow with the load: see which operation and which code, two \
                 panels on.",
@@ -71,7 +71,7 @@ fn requests() -> Vec<Panel> {
             shows: "Requests to the server by what they ask for, failed ones included.",
             healthy: "Completions of workflow tasks and activities in proportion to the load.",
             otherwise: "One operation out of proportion: a retry loop. None: the worker does \
-                nothing, or can't.",
+                        nothing, or can't reach the server.",
             unit: "reqps",
             view: View::Lines,
             limit: None,
@@ -86,7 +86,7 @@ fn requests() -> Vec<Panel> {
             healthy: "No data, or 0.",
             otherwise: "RespondWorkflowTaskCompleted with NOT_FOUND: the worker answers after the \
                 task's timeout. RESOURCE_EXHAUSTED: a limit of the namespace. UNAVAILABLE: the \
-                server is not reached.",
+                server can't be reached.",
             unit: "reqps",
             view: View::Lines,
             limit: None,
@@ -98,7 +98,7 @@ fn requests() -> Vec<Panel> {
         Panel {
             title: "Request latency, p95",
             shows: "How long 95 of 100 requests take at most, by what they ask for.",
-            healthy: "The way to the server and back and some milliseconds.",
+            healthy: "The network round trip to the server plus some milliseconds.",
             otherwise: "The network, the server, or a worker that is too busy to read the answer.",
             unit: "ms",
             view: MILLISECONDS,
@@ -145,8 +145,8 @@ fn long_polls() -> Vec<Panel> {
             title: "Poll latency, p95",
             shows: "How long 95 of 100 polls take at most. A poll waits for a task, up to a minute.",
             healthy: "Up to a minute: that many pollers wait for work.",
-            otherwise: "Milliseconds, under load: every poll finds work at once. With a backlog, \
-                more pollers or more workers are wanted.",
+            otherwise: "Milliseconds, under load: every poll finds work at once. If there is a \
+                        backlog, add pollers or workers.",
             unit: "ms",
             view: MILLISECONDS,
             limit: None,
@@ -163,8 +163,8 @@ fn workflows() -> Vec<Panel> {
     vec![
         Panel {
             title: "Workflows ended",
-            shows: "Workflows that this worker brought to an end, by how. A workflow that is \
-                terminated or times out is ended by the server; no worker is told.",
+            shows: "Workflows that this worker ended, by how they ended. A workflow that is \
+                    terminated or times out is ended by the server, without a worker.",
             healthy: "Completed as fast as they are started.",
             otherwise: "Failed ones: see their types beside. None ended, though some run: they \
                 wait, or their tasks fail.",
@@ -180,8 +180,8 @@ fn workflows() -> Vec<Panel> {
         },
         Panel {
             title: "End to end, p95",
-            shows: "How long workflows take from start to end, 95 of 100 of them, by type.",
-            healthy: "What the workflow's activities and timers take.",
+            shows: "How long 95 of 100 workflows take at most, from start to end, by type.",
+            healthy: "The duration of the workflow's activities and timers.",
             otherwise: "Compare with schedule-to-start and execution of workflow tasks and \
                 activities below: the part that grew with it is where to look.",
             unit: "ms",
@@ -196,8 +196,8 @@ fn workflows() -> Vec<Panel> {
             title: "Failed workflows by type",
             shows: "Workflows that ended in failure, by type.",
             healthy: "No data, 0, or what the business expects.",
-            otherwise: "The workflow's own code, or an activity that gave up: its history says \
-                which.",
+            otherwise: "The workflow's own code, or an activity that ran out of retries: the \
+                        workflow's history shows which.",
             unit: "ops",
             view: View::Lines,
             limit: None,
@@ -255,8 +255,7 @@ fn workflow_tasks() -> Vec<Panel> {
         },
         Panel {
             title: "Execution, p95",
-            shows: "How long the worker takes for a workflow task, 95 of 100 of them, by workflow \
-                type.",
+            shows: "How long the worker takes for 95 of 100 workflow tasks at most, by workflow type.",
             healthy: "Milliseconds; far less than the task's timeout (10 s unless set).",
             otherwise: "A codec or an interceptor that waits, workflow code that blocks or \
                 computes, or a process short of CPU.",
@@ -270,8 +269,8 @@ fn workflow_tasks() -> Vec<Panel> {
         },
         Panel {
             title: "Replay, p95",
-            shows: "How long the replay of a history takes that the worker has not in its cache, \
-                95 of 100 of them.",
+            shows: "How long 95 of 100 replays take at most, of histories that are not in the \
+                    worker's cache.",
             healthy: "Milliseconds.",
             otherwise: "Long histories, or workflow code that computes while it is replayed.",
             unit: "ms",
@@ -285,7 +284,7 @@ fn workflow_tasks() -> Vec<Panel> {
         Panel {
             title: "Empty polls",
             shows: "Polls for workflow tasks that brought none within their minute, by task queue.",
-            healthy: "Some, when there is little to do.",
+            healthy: "Some, if there is little to do.",
             otherwise: "Many under load: more pollers than are needed. None for long: every poller \
                 finds work, look at schedule-to-start.",
             unit: "ops",
@@ -303,7 +302,7 @@ fn activities() -> Vec<Panel> {
     vec![
         Panel {
             title: "Activities executed",
-            shows: "Attempts of activities that ended, well or not, by type.",
+            shows: "Attempts of activities that ended, successfully or not, by type.",
             healthy: "It follows the load.",
             otherwise: "More than the load explains: retries. None: no free slots, or no worker \
                 that polls for them.",
@@ -319,8 +318,8 @@ fn activities() -> Vec<Panel> {
             title: "Failed activities by type",
             shows: "Attempts of activities that failed, by type.",
             healthy: "No data, 0, or as many as what they call fails.",
-            otherwise: "What the activity calls, or its code; the policy decides how often it is \
-                tried again.",
+            otherwise: "What the activity calls fails, or its own code does. The retry policy \
+                        decides how often it is tried again.",
             unit: "ops",
             view: View::Lines,
             limit: None,
@@ -332,9 +331,9 @@ fn activities() -> Vec<Panel> {
         Panel {
             title: "Execution, p95",
             shows: "How long an attempt of an activity takes, 95 of 100 of them, by type.",
-            healthy: "What the activity's work takes.",
-            otherwise: "What it calls is slow, or the worker has too little CPU or too few threads \
-                for its slots.",
+            healthy: "The duration of the activity's work.",
+            otherwise: "The activity calls something slow, or the worker has too little CPU or \
+                        too few threads for its slots.",
             unit: "ms",
             view: MILLISECONDS,
             limit: None,
@@ -347,7 +346,8 @@ fn activities() -> Vec<Panel> {
             title: "Schedule-to-start, p95",
             shows: "How long activities wait until a worker takes them, 95 of 100 of them.",
             healthy: "Milliseconds, if nothing limits them on purpose.",
-            otherwise: "Too few workers, slots or pollers, or a rate limit of worker or task queue.",
+            otherwise: "Too few workers, slots or pollers, or a rate limit of the worker or the \
+                        task queue.",
             unit: "ms",
             view: MILLISECONDS,
             limit: None,
@@ -361,8 +361,7 @@ fn activities() -> Vec<Panel> {
             shows: "Polls for activities that brought none within their minute, by task queue.",
             healthy: "Some. Many, where activities are started eagerly with the workflow task that \
                 asks for them.",
-            otherwise: "None for long, with a long schedule-to-start: more pollers or workers are \
-                wanted.",
+            otherwise: "None for long, with a long schedule-to-start: add pollers or workers.",
             unit: "ops",
             view: View::Lines,
             limit: None,
@@ -380,7 +379,7 @@ fn slots() -> Vec<Panel> {
             title: "Slots available",
             shows: "How many more tasks the workers could take now, by kind.",
             healthy: "Above 0.",
-            otherwise: "0: the worker is full, and what comes waits on the server.",
+            otherwise: "0: the worker is full, and new tasks wait on the server.",
             unit: "short",
             view: View::Lines,
             limit: None,
@@ -390,7 +389,7 @@ fn slots() -> Vec<Panel> {
             title: "Slots used",
             shows: "How many tasks the workers have taken and not completed, by kind.",
             healthy: "It follows the load, and returns to 0 with it.",
-            otherwise: "High while little is completed: tasks are in the worker and do not get on.",
+            otherwise: "High while little is completed: tasks are in the worker but make no progress.",
             unit: "short",
             view: View::Lines,
             limit: None,
@@ -429,7 +428,7 @@ fn sticky_cache() -> Vec<Panel> {
         },
         Panel {
             title: "Forced evictions",
-            shows: "Workflows put out of the cache before their end, by task queue.",
+            shows: "Workflows evicted from the cache before their end, by task queue.",
             healthy: "No data, or 0.",
             otherwise: "The cache is too small, or workflow tasks fail or time out: each of those \
                 costs a replay.",
@@ -444,8 +443,8 @@ fn sticky_cache() -> Vec<Panel> {
         Panel {
             title: "Hits",
             shows: "Workflow tasks that found their workflow in the cache, by task queue.",
-            healthy: "Nearly all but a workflow's first task.",
-            otherwise: "Few beside many misses: the cache does not hold what is open.",
+            healthy: "Nearly all tasks except a workflow's first.",
+            otherwise: "Few, compared with many misses: the cache is too small for the open workflows.",
             unit: "ops",
             view: View::Lines,
             limit: None,
@@ -482,9 +481,9 @@ fn total(metric: &str, chosen: &str) -> String {
     format!("sum(rate({metric}{{{chosen}}}[$__rate_interval]))")
 }
 
-/// A histogram's 95th percentile by a label, of workers that measure in milliseconds. Some SDKs export
-/// seconds under the same names, which would be a thousand times off: their buckets have bounds below 1,
-/// and no SDK has buckets for less than a millisecond.
+/// A histogram's 95th percentile by a label, for workers that measure in milliseconds. Some SDKs export
+/// seconds under the same names, which would be wrong by a factor of a thousand. Those have buckets with
+/// bounds below 1, and no SDK has buckets for less than a millisecond.
 fn p95(by: &str, metric: &str, chosen: &str) -> String {
     format!(
         "histogram_quantile(0.95, sum by (le, {by}) (\

@@ -26,7 +26,7 @@ fn title(panel: &Value) -> &str {
     panel["title"].as_str().unwrap()
 }
 
-/// All but the headers of rows.
+/// All panels except the row headers.
 fn with_queries(dashboard: &Value) -> impl Iterator<Item = &Value> {
     panels(dashboard).iter().filter(|panel| panel["type"] != "row")
 }
@@ -206,7 +206,8 @@ fn the_dashboard_for_any_worker_has_nothing_of_the_workshop() {
     }
 }
 
-/// A metric of another name would look like one that counted nothing, or like one that is healthy.
+/// With a fallback to a number, a metric under another name would look like one that counted nothing, or like
+/// a healthy one.
 #[test]
 fn the_dashboard_for_any_worker_shows_no_number_for_what_is_missing() {
     let (_, worker) = &committed()[1];

@@ -1,4 +1,4 @@
-//! Something is slow, and what was seen fits more than one cause.
+//! Something is slow, and the numbers fit more than one cause.
 
 use crate::{
     facts::Facts,
@@ -17,7 +17,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
-    // A tail that a busy machine explains is no reason for doubt.
+    // A long tail that a busy machine explains is no reason for doubt.
     let doubtful = facts.tasks_are_slow()
         || (facts.tasks_are_suspect()
             && facts.tasks.mean() >= 0.06
@@ -26,9 +26,11 @@ fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
         let looked = facts.close_up.is_some();
         Finding {
             verdict: Verdict::CannotTell,
-            headline: format!("workflow tasks take {}: held or slow, these pages do not show which", time(facts.tasks.mean())),
+            headline: format!("workflow tasks take {}: held or slow, these pages do not show \
+                               which", time(facts.tasks.mean())),
             seen: format!(
-                "{:.0} workflow tasks took {} inside the worker on average, while the server answered in {}.",
+                "{:.0} workflow tasks took {} inside the worker on average, while the server \
+                 answered in {}.",
                 facts.tasks.count,
                 time(facts.tasks.mean()),
                 time(facts.requests.mean()),
@@ -92,10 +94,12 @@ fn uneven_requests(facts: &Facts<'_>) -> Option<Finding> {
             time(facts.requests.mean())
         ),
         evidence: vec![evidence("request_latency_mean", facts.requests.mean(), "seconds")],
-        meaning: "A server that stops now and then looks like a Rust worker whose runtime is blocked and \
-                  reads answers late."
+        meaning: "A server that pauses now and then looks the same as a Rust worker whose runtime \
+                  is blocked and reads answers late."
             .into(),
-        next: "Add --server HOST:PORT, so that check-worker measures the server's round trip itself.".into(),
+        next:
+            "Add --server HOST:PORT, so that check-worker measures the server's round trip itself."
+                .into(),
         sureness: Sureness::Low,
         certainty: String::new(),
         blind_spot: "The server's own metrics.".into(),
@@ -153,7 +157,7 @@ fn unexplained_waits(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn coarse(facts: &Facts<'_>) -> Option<Finding> {
-    // The mean hides a few slow tasks among many quick ones, and nothing else is there.
+    // The mean hides a few slow tasks among many quick ones, and there is nothing but the mean.
     let hidden = facts.tasks.is_coarse() && facts.tasks.mean() >= 0.08;
     hidden.then(|| Finding {
         verdict: Verdict::CannotTell,

@@ -67,7 +67,8 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
         certainty: if large {
             "The worker's log names the workflow. [TMPRL1103] marks payloads beyond the limits.".into()
         } else {
-            "The worker's log names the workflow and the event. [TMPRL1100] marks nondeterminism.".into()
+            "The worker's log names the workflow and the event. [TMPRL1100] marks \
+             nondeterminism.".into()
         },
         blind_spot: "Which workflows: the metrics name types only.".into(),
     })

@@ -26,7 +26,7 @@ fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
     let sureness = match (pattern, stands_still, late) {
         (_, true, true) => Sureness::High,
         (None, _, true) if facts.tasks_are_slow() => Sureness::Medium,
-        // Few tasks: the close-up says little, the evictions enough.
+        // With few tasks, the close-up says little, but the evictions say enough.
         (Some(Pattern::Unclear), _, true) if facts.tasks_are_slow() => Sureness::Medium,
         _ => return None,
     };
@@ -46,8 +46,8 @@ fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
         if pattern == Some(Pattern::StandStill) {
             let longest = close.pauses.iter().copied().fold(0.0, f64::max);
             seen += &format!(
-                " In a close-up of {}, no task of any kind completed for {} of the time, {} times for up to \
-                 {}; then several did at once.",
+                " In a close-up of {}, no task of any kind completed for {} of the time, {} times \
+                 for up to {}; then several completed at once.",
                 time(close.seconds),
                 percent(close.paused.min(1.0)),
                 close.pauses.len(),
@@ -57,7 +57,8 @@ fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
             numbers.push(evidence("longest_pause", longest, "seconds"));
         } else {
             seen += &format!(
-                " In a close-up of {}, the worker did one thing at a time: something every {} or later.",
+                " In a close-up of {}, the worker did one thing at a time: something every {} or \
+                 later.",
                 time(close.seconds),
                 time(close.beat),
             );
@@ -150,6 +151,6 @@ fn runtime(facts: &Facts<'_>) -> Option<Finding> {
         next: tools(Some(Sdk::Rust)).into(),
         sureness: Sureness::Medium,
         certainty: "codec_longest_poll_seconds, or a stack dump with gdb -p PID.".into(),
-        blind_spot: "Which call blocks. A machine without free CPU time looks alike.".into(),
+        blind_spot: "Which call blocks. A machine without free CPU time looks the same.".into(),
     })
 }

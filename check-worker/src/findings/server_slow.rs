@@ -1,4 +1,4 @@
-//! The server answers late, or refuses requests. In Rust a blocked runtime looks alike.
+//! The server answers late, or refuses requests. In Rust, a blocked runtime looks the same.
 
 use crate::{
     facts::{Facts, SLOW_REQUESTS},
@@ -49,7 +49,8 @@ fn limited(facts: &Facts<'_>) -> Option<Finding> {
             evidence("failed_requests", failed, "count"),
             evidence("requests", requests, "count"),
         ],
-        meaning: "The SDK repeats such requests after a pause, and tasks wait meanwhile.".into(),
+        meaning: "The SDK repeats such requests after a pause, and tasks wait in the meantime."
+            .into(),
         next: if limited {
             "Ask for a higher limit of the namespace, or start less at a time. On a server of your own, \
              look at its rate limits (frontend.namespaceRPS)."
@@ -70,7 +71,8 @@ fn slow(facts: &Facts<'_>) -> Option<Finding> {
         return None;
     }
     let prompt_server = facts.model.round_trip.is_some_and(|seconds| seconds < SLOW_REQUESTS / 3.0);
-    // A way that is long delays every request; a server or a runtime that stops now and then, only some.
+    // A long network path delays every request; a server or a runtime that pauses now and then delays only
+    // some.
     let quick = requests.share_within(0.1).or_else(|| requests.share_within(0.05));
     let all_are_slow = quick.is_none_or(|share| share < 0.1);
     if prompt_server || !all_are_slow || facts.both_are_slow() {
@@ -98,12 +100,14 @@ fn slow(facts: &Facts<'_>) -> Option<Finding> {
         meaning: "Every task needs several requests, so all workflows are late, whatever the worker does. \
                   Time on the server and time on the network look the same from here."
             .into(),
-        next: "Measure the way to the server from the worker's machine: temporal operator cluster health. \
-               Move the worker closer, or look at the server's persistence latency."
+        next: "Measure the round trip to the server from the worker's machine: temporal operator \
+               cluster health. Move the worker closer, or look at the server's persistence \
+               latency."
             .into(),
         sureness: if quick.is_some() { Sureness::High } else { Sureness::Medium },
         certainty: "Add --server HOST:PORT: check-worker then measures the round trip itself.".into(),
-        blind_spot: "In Rust, a blocked runtime also reads answers late. There some requests stay quick."
+        blind_spot: "In Rust, a blocked runtime also reads answers late. There some requests stay \
+                     quick."
             .into(),
     })
 }

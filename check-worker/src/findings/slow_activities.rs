@@ -41,7 +41,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     let (tasks, activities) = facts.model.completed_at_end();
     // While workflow tasks complete, the worker is alive, and activities that do not are stuck.
     let stuck = activities == 0.0 && tasks >= 3.0;
-    // A loop that is held delays activities and workflow tasks alike.
+    // A blocked loop delays activities and workflow tasks alike.
     let only_activities =
         slowest(facts).is_some_and(|(_, mean)| mean >= SLOW && facts.tasks.mean() < 0.05 * mean);
     if facts.model.seconds < 10.0 || (facts.tasks_are_slow() && !stuck && !only_activities) {
@@ -54,7 +54,8 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
         evidence("activities", facts.activities.count, "count"),
     ];
     let mut seen = format!(
-        "All {:.0} activity slots were in use in {} of the samples, and {:.0} activities completed in {:.0} s.",
+        "All {:.0} activity slots were in use in {} of the samples, and {:.0} activities \
+         completed in {:.0} s.",
         slots.total,
         percent(slots.exhausted),
         facts.activities.count,
@@ -97,7 +98,8 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
         },
         certainty: "temporal workflow describe shows pending activities, since when, and their attempt."
             .into(),
-        blind_spot: "The types of activities that are still running: the metrics name those that ended."
+        blind_spot: "The types of the activities that are still running: the metrics name only \
+                     those that ended."
             .into(),
     })
 }

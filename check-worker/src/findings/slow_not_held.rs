@@ -58,7 +58,7 @@ fn independent(facts: &Facts<'_>) -> Option<String> {
     let pattern = close.pattern();
     let quick = facts.tasks.share_within(0.05).unwrap_or(0.0);
     if quick > 0.2 {
-        // Many are quick: a blocked loop would stop those, too.
+        // Many tasks are quick, but a blocked loop would delay those, too.
         let overtaken = close.late_comers >= 3
             && close.overtakers * 5 >= close.late_comers * 3
             && matches!(pattern, Pattern::Independent | Pattern::Unclear);
@@ -78,7 +78,7 @@ fn independent(facts: &Facts<'_>) -> Option<String> {
     })
 }
 
-/// All tasks take equally long. A blocked loop makes some wait, and others not.
+/// All tasks take equally long. A blocked loop delays some and not others.
 fn all_alike(facts: &Facts<'_>) -> Option<String> {
     let (low, high) = facts.tasks.narrow(0.97)?;
     (low >= 0.1).then(|| {
@@ -149,7 +149,8 @@ fn finding(facts: &Facts<'_>, why: String, sureness: Sureness) -> Finding {
              (Python), --cpu-prof (Node)."
                 .into()
         } else {
-            "A profile that shows waits: pprof's block profile in Go, a thread dump with jstack in Java.".into()
+            "A profile that shows waits: pprof's block profile in Go, a thread dump with jstack \
+             in Java.".into()
         },
         blind_spot: "Whether the codec or the workflow's own code takes the time.".into(),
     }

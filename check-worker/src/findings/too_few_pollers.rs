@@ -46,7 +46,7 @@ fn one(
     let has_free = free.all(|slots| slots.fewest_free >= 1.0);
     let full = facts.model.full_share(kind, "");
     let empty = facts.model.counter(Metric::PollEmpty);
-    // Behind a healthy worker's poll stands a wait for the next task, far longer than a round trip.
+    // In a healthy worker, a poll waits for the next task, far longer than a round trip.
     let returns_at_once = polls.mean() <= 2.0 * round_trip + 0.01;
     let fits = waits.count >= 20.0
         && waits.mean() >= 0.2
@@ -80,7 +80,8 @@ fn one(
             evidence("polls_in_flight", pollers.range().1, "count"),
         ],
         meaning: format!(
-            "A poll brings at most one task each round trip. {:.0} polls at {} bring at most {:.0} a second.",
+            "A poll brings at most one task each round trip. {:.0} polls at {} bring at most \
+             {:.0} a second.",
             pollers.range().1,
             time(polls.mean()),
             pollers.range().1 / polls.mean().max(0.001),

@@ -95,7 +95,8 @@ fn finding(facts: &Facts<'_>, slots: &Slots, setting: Setting, full: f64) -> Fin
                   could do more of them at a time."
             .into(),
         next: format!(
-            "Raise {setting_name}, if the machine has CPU and memory to spare. Otherwise run more workers."
+            "Raise {setting_name}, if the machine has CPU and memory to spare. Otherwise run more \
+             workers."
         ),
         sureness: if waits >= 0.2 { Sureness::High } else { Sureness::Medium },
         certainty: "Raise it and look again: the wait on the server falls.".into(),

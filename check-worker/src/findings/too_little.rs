@@ -18,8 +18,8 @@ pub fn no_worker(model: &Model) -> Option<Finding> {
         (Some(Kinship::ClientOnly), _) => (
             Verdict::NoWorker,
             "this is a Temporal client, not a worker",
-            "The page counts requests to a Temporal server, but no slots, polls or tasks. A process that \
-             only starts workflows looks so.",
+            "The page counts requests to a Temporal server, but no slots, polls or tasks. A \
+             process that only starts workflows looks like this.",
             "Use the address of the process that runs the worker.",
         ),
         (Some(Kinship::Server), _) => (
@@ -109,7 +109,8 @@ pub fn not_enough(facts: &Facts<'_>) -> Option<Finding> {
             Verdict::NotEnoughData,
             format!("too few tasks: {tasks:.0} workflow tasks and {activities:.0} activities"),
             format!(
-                "At least {FEWEST:.0} of either are needed. In {:.0} s the worker did less than that.",
+                "At least {FEWEST:.0} of either kind are needed. In {:.0} s the worker did less \
+                 than that.",
                 facts.model.seconds
             ),
             "Look while there is work, or longer: --for 5m".into(),

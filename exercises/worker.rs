@@ -1,4 +1,4 @@
-//! What the workers of all exercises have in common. They differ in the `codec.rs` beside each.
+//! What the workers of all exercises have in common. They differ only in the `codec.rs` beside each.
 
 use std::process::ExitCode;
 

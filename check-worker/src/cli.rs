@@ -457,7 +457,7 @@ impl Progress {
             format!("{done} of {} workers done", self.workers)
         };
         let (now, end) = (elapsed.as_secs(), self.length.as_secs());
-        self.write(&format!("\r\x1b[K{now} of {end} s: {what}; Ctrl-C ends it early"));
+        self.write(&format!("\r\x1b[K{now} of {end} s: {what}; Ctrl-C stops it early"));
     }
 
     fn clear(&self) {

@@ -1,11 +1,11 @@
-//! The judge never passes a wrong codec and never fails a right one: a table of both.
+//! The checks never pass a wrong codec and never fail a correct one: a table of both.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `variants/right.rs` | codecs that keep a step's promise, some at a cost |
-//! | `variants/wrong.rs` | codecs that break it, each in a operation that somebody may think of |
+//! | `variants/wrong.rs` | codecs that break it, each in a way that someone may think of |
 //! | `variants/caching.rs` | both, for the last step: codecs that cache keys |
-//! | `variants/unseen*.rs` | both, by theme: written without regard to what the judge measures |
+//! | `variants/unseen*.rs` | both, by theme: written without knowledge of what the checks measure |
 //!
 //! To add one, write a [`Variant`] into one of them: its codec in the few lines in which it
 //! differs, and the verdict that is due. [`encodes`] and [`codec`] do the rest.
@@ -58,14 +58,14 @@ mod unseen;
 #[path = "variants/wrong.rs"]
 mod wrong;
 
-/// A codec, and what the judge must say of it.
+/// A codec, and its expected verdict.
 struct Variant {
     name: &'static str,
     make: fn(KeyService) -> AnyCodec,
     expected: Vec<(Step, Verdict)>,
 }
 
-/// What the judge must say.
+/// An expected verdict.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     /// Every promise is kept, at no cost.
@@ -122,8 +122,8 @@ fn boxed(work: impl Future<Output = Done> + Send + 'static) -> CodecFuture {
     work.map(|done| done.map_err(PayloadConversionError::EncodingError)).boxed()
 }
 
-/// The codec that encodes and decodes so. What the closures do before they return their future is
-/// done before the SDK has one.
+/// The codec that encodes and decodes with these closures. What a closure does before it returns its future
+/// runs before the SDK has one.
 fn codec<F, G>(
     keys: KeyService,
     encode: impl Fn(KeyService, Vec<Payload>) -> F + Send + Sync + 'static,
@@ -136,7 +136,7 @@ where
     AnyCodec::new(Codec { keys, encode, decode })
 }
 
-/// The codec that encodes so, and decodes as it should.
+/// The codec that encodes with this closure, and decodes correctly.
 fn encodes<F>(
     keys: KeyService,
     encode: impl Fn(KeyService, Vec<Payload>) -> F + Send + Sync + 'static,
@@ -178,7 +178,7 @@ where
     )
 }
 
-/// Decodes as it should.
+/// Decodes correctly.
 async fn opens(keys: KeyService, payloads: Vec<Payload>) -> Done {
     let mut found = DataKeys::default();
     for id in key_ids(&payloads) {
@@ -187,14 +187,14 @@ async fn opens(keys: KeyService, payloads: Vec<Payload>) -> Done {
     Ok(open_all(&found, payloads)?)
 }
 
-/// What the judge said.
+/// The verdict.
 struct Judgement {
     /// The plainest reason first.
     broken: Vec<Check>,
     costs: Vec<String>,
 }
 
-/// Judges each promise, up to the first in the list that is broken.
+/// Checks each promise, up to the first in the list that is broken.
 fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
     let mut checks = Vec::new();
     for promise in promises::in_order(step) {
@@ -217,7 +217,7 @@ fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
     Judgement { broken, costs }
 }
 
-/// `verify` stops where the machine is too busy; here it is tried again.
+/// `verify` stops if the machine is too busy; here the check is tried again.
 fn judged(
     promise: &'static Promise,
     step: Step,
@@ -290,7 +290,7 @@ fn the_judge_agrees_about_every_variant() {
     agrees_about_one_in(1);
 }
 
-/// One in so many verdicts is enough to see that the judge works at all.
+/// One verdict in this many is enough to see that the checks work at all.
 const SHARE: usize = 7;
 
 fn agrees_about_one_in(share: usize) {
@@ -325,7 +325,7 @@ fn agrees_about_one_in(share: usize) {
     let took = began.elapsed().as_secs();
 
     let mut said = said.into_inner().unwrap();
-    // So many at a time are a load that a codec is not judged under. Alone, the verdict counts.
+    // So many at a time are a heavier load than `verify` runs under, so a disagreement is judged again alone.
     let mut again = 0;
     for (case, words) in said.iter_mut().filter(|(_, words)| !words.starts_with(AGREES)) {
         *words = in_a_process_of_its_own(&variants, *case);
@@ -364,13 +364,13 @@ fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &
         let number = expected[*step].0.number().to_string();
         let row = said.split_once(' ').map_or("", |(_, row)| row);
         let row = match row.char_indices().nth(REASON) {
-            // At the end of a word.
+            // Cut at the end of a word.
             Some((end, _)) => {
                 format!("{} …", row[..end].rsplit_once(' ').map_or("", |(row, _)| row))
             }
             None => row.to_owned(),
         };
-        // Figures are never twice the same.
+        // Figures differ from run to run.
         let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         match rows.last_mut() {
             Some((last, steps, said)) if last == name && words(said) == words(&row) => {
@@ -393,15 +393,15 @@ const SAYS: &str = "the judge says ";
 const AGREES: &str = "agrees";
 const DISAGREES: &str = "disagrees";
 
-/// In the process that was asked for it.
+/// Runs in the process that was started for this case.
 fn judge_one(variants: &[Variant], case: &str) {
-    // The panics of codecs that panic are the judge's to tell.
+    // The checks report a codec's panics, so they are not printed.
     panic::set_hook(Box::new(|_| {}));
     let mut numbers = case.split(' ').map(|number| number.parse::<usize>().unwrap_or_default());
     let mut number = || numbers.next().unwrap_or_default();
     let Variant { make, expected, .. } = &variants[number()];
     let (step, due) = expected[number()];
-    // As the examiner has it: what a codec logs is what it prints.
+    // As in the examiner: what a codec logs counts as printed.
     tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::stderr).init();
     let judgement = judge(step, *make, number() as u64);
     let agrees = if judgement.is(due) { AGREES } else { DISAGREES };
@@ -410,8 +410,8 @@ fn judge_one(variants: &[Variant], case: &str) {
     process::exit(0);
 }
 
-/// What is judged has a process of its own: the judge counts its threads, and a wrong codec may leave
-/// some. Most of the time it waits, so that several can be judged at a time.
+/// Each codec is judged in its own process, because the checks count threads, and a wrong codec may leave
+/// some behind. It mostly waits, so several can be judged at a time.
 fn in_a_process_of_its_own(variants: &[Variant], (variant, step, seed): Case) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{variant}-{step}-{seed}"));
     fs::create_dir_all(&folder).expect("cargo's folder for tests can be written to");
@@ -427,7 +427,7 @@ fn in_a_process_of_its_own(variants: &[Variant], (variant, step, seed): Case) ->
     let (says, others): (Vec<_>, Vec<_>) = printed.lines().partition(|line| line.starts_with(SAYS));
     let said = says.first().and_then(|line| line.strip_prefix(SAYS));
     let said = said.map_or_else(|| format!("nothing | {printed}"), str::to_owned);
-    // What `verify` looks for when all promises are kept.
+    // The search for leaks that `verify` makes when all promises are kept.
     let written = fs::read_dir(&folder).into_iter().flatten().flatten();
     let written = written.flat_map(|file| fs::read(file.path()).unwrap_or_default());
     let shown: Vec<u8> =

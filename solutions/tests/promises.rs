@@ -1,5 +1,5 @@
-//! Each reference codec keeps its step's promise: judged by behaviour, against the stall dealt. What
-//! the judge must reject is in package `judge`, `tests/variants.rs`.
+//! Each reference codec keeps its step's promise, measured by its behaviour in a stall. What the checks must
+//! reject is in the package `judge`, `tests/variants.rs`.
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
@@ -12,7 +12,7 @@ use judge::{
 };
 use solutions::Step;
 
-/// Long against what else a busy machine does to a thread.
+/// Long, compared with what else a busy machine does to a thread.
 const STALL: Duration = Duration::from_millis(200);
 
 /// Has the reference codec of that step measured.

@@ -1,5 +1,5 @@
-//! What `workshop verify` asks of a codec: the reference codec of each step keeps the step's promises, and
-//! the one before it, with which its exercise starts, breaks the one that the exercise is about.
+//! The reference codec of each step passes `workshop verify`, and the one before it, with which the exercise
+//! starts, fails the check that the exercise is about.
 //!
 //! Each is judged by the examiner in a process of its own, as an attendee's codec is.
 
@@ -88,7 +88,7 @@ fn every_exercise_starts_with_the_symptom_that_it_is_about() {
         let broken = broken(step.start(), step);
         match step {
             Step::Start => unreachable!("no exercise"),
-            // Encrypted and correct from the beginning: nothing else is wrong with it.
+            // The start is encrypted and correct: nothing else is wrong with it.
             Step::Blocking => assert_eq!(broken, [IS_OBSERVED]),
             Step::SpawnBlocking => assert_eq!(broken[0], RELEASES_THREAD),
             Step::Async => assert_eq!(broken[0], NEEDS_NO_THREAD),

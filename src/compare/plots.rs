@@ -13,20 +13,20 @@ use crate::experiment::{Run, Series};
 /// Width and height of a plot; the page scales it.
 const SIZE: (u32, u32) = (400, 230);
 
-// Stand-ins: the page's style sheet maps each of these to a colour of the theme, so that a plot
-// follows light and dark, and the printer.
+// Placeholders: the page's style sheet maps each of these to a colour of the theme, so that a plot suits
+// light and dark pages and print.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 const DATA: RGBColor = RGBColor(3, 3, 3);
 
-/// What they are where there is no such page: legible on white and on black.
+/// Their colours without such a page: legible on white and on black.
 const STANDALONE: [(&str, &str); 3] =
     [("#010101", "#7d8590"), ("#020202", "#7d859044"), ("#030303", "#e5534b")];
 
 /// Every plot of every run, each as a file: its name, and what is in it.
 ///
 /// # Errors
-/// When the plotting library gives up.
+/// When the plotting library fails.
 pub fn pictures(runs: &[Run]) -> anyhow::Result<Vec<(String, String)>> {
     let mut pictures = Vec::new();
     for plot in &PLOTS {
@@ -55,7 +55,7 @@ pub struct Plot {
 
 #[derive(Clone, Copy)]
 enum Scale {
-    /// Seconds beside minutes: logarithmic, from this value on, drawn as dots.
+    /// From seconds to minutes: a logarithmic axis from this value on, drawn as dots.
     LogDots(f64),
     /// The same as a line.
     LogLine(f64),
@@ -67,8 +67,7 @@ enum Scale {
 pub const PLOTS: [Plot; 4] = [
     Plot {
         title: "End-to-end latency",
-        caption: "Each dot is a workflow: when it was done, and how long after its start. Dots that \
-                  climb are workflows that wait for others' stalls.",
+        caption: "Each dot is a workflow: when it was done, and how long after its start. Climbing dots are workflows waiting behind other workflows' stalls.",
         y: "seconds",
         scale: Scale::LogDots(0.1),
         points: |series| &series.end_to_end,
@@ -103,7 +102,7 @@ impl Plot {
     /// One SVG for each run, on the same axes.
     ///
     /// # Errors
-    /// When the plotting library gives up.
+    /// When the plotting library fails.
     pub fn svgs(&self, runs: &[Run]) -> Result<Vec<String>, Box<dyn Error>> {
         let points = |run: &Run| (self.points)(&run.series).clone();
         let all = || runs.iter().flat_map(points);
@@ -123,7 +122,7 @@ impl Plot {
             let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
             let mut builder = ChartBuilder::on(&area);
             builder.margin(6).margin_right(14).x_label_area_size(34).y_label_area_size(52);
-            // What lies below the axis' start is drawn on it, not left out.
+            // Values below the start of the axis are drawn on it, not left out.
             let from = |lowest: f64| points.iter().map(move |(x, y)| (*x, y.max(lowest)));
             let log = |lowest: f64| (lowest..highest.max(lowest * 10.0) * 1.3).log_scale();
             match self.scale {

@@ -1,4 +1,4 @@
-//! The HTML report: one file, no network, light and dark, and paper.
+//! The HTML report: one file without network access, for light and dark screens and for print.
 
 use askama::Template;
 use greeting::args::to_flags;
@@ -31,7 +31,7 @@ struct Drawn {
 /// The report.
 ///
 /// # Errors
-/// When the plotting library or the template engine gives up.
+/// When the plotting library or the template engine fails.
 pub fn html(all: &Comparison) -> anyhow::Result<String> {
     let plots = PLOTS.iter().map(|plot| {
         let svgs =
@@ -53,7 +53,7 @@ pub fn html(all: &Comparison) -> anyhow::Result<String> {
     Ok(page.render()?)
 }
 
-/// The command that does it again, every number in it.
+/// The command that repeats this run, with every number.
 fn command(all: &Comparison) -> String {
     let codecs: String = all.runs.iter().map(|run| format!(" {}", run.codec.flag())).collect();
     let numbers = to_flags(&all.scenario).join(" ");

@@ -1,4 +1,4 @@
-//! What a comparison found, as `--json` has it.
+//! The results of a comparison, as `--json` prints them.
 
 use std::collections::BTreeMap;
 
@@ -32,13 +32,13 @@ pub struct Comparison {
     pub runs: Vec<Run>,
     /// By codec, against `async`; empty where that did not run or was cut off.
     pub ratios: BTreeMap<Codec, Ratio>,
-    /// What each went through.
+    /// The load.
     pub scenario: Scenario,
     /// The seed of the stalls, which is the scenario's.
     pub seed: u64,
     /// What ran.
     pub versions: Versions,
-    /// Whether the reader has solved every exercise: the advice at the end depends on it.
+    /// Whether the reader has solved every exercise, which changes the advice at the end.
     #[serde(skip)]
     pub finished: bool,
 }
@@ -48,7 +48,7 @@ pub struct Comparison {
 pub struct Versions {
     /// This workshop.
     pub workshop: &'static str,
-    /// What the Temporal CLI says of itself; `None`: the server was there already.
+    /// The Temporal CLI's version; `None` if the server was already there.
     pub temporal: Option<String>,
     /// The SDK's crates, by name.
     pub crates: BTreeMap<&'static str, String>,

@@ -10,15 +10,14 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 use super::results::Comparison;
 use crate::experiment::Run;
 
-/// Columns of a terminal, as a rule.
+/// The usual width of a terminal, in columns.
 const WIDTH: usize = 80;
-/// What a column of the table takes beside its text.
+/// The width of a column besides its text.
 const BORDERS: usize = 3;
-/// The least that the figures' names take, on several lines: their longest part that can't be broken is
-/// shorter.
+/// The minimum width of the figures' names when they are folded. Their longest word is shorter.
 const NAMES: usize = 24;
 
-/// A figure of the table: what it is called, and how a run tells it.
+/// A figure of the table: its name, and how to get it from a run.
 type Row = (&'static str, fn(&Run) -> String);
 
 /// The figures, in the order of the table and of the report.
@@ -110,7 +109,7 @@ fn ratio(all: &Comparison, run: &Run) -> String {
         None => "1".to_owned(),
         Some(ratio) => {
             let sign = if ratio.lower_bound { "≥ " } else { "" };
-            // Two digits of what is faster as well.
+            // Two digits, also for a codec that is faster.
             let digits = |ratio: f64| if ratio < 1.0 { 2 } else { 1 };
             number(ratio.end_to_end_p95.map(|p95| format!("{sign}{p95:.0$}", digits(p95))))
         }
@@ -169,7 +168,7 @@ mod tests {
                 for run in runs {
                     assert_eq!(text.matches(&format!(" {} |", run.codec)).count(), 1, "{text}");
                 }
-                // What fits is one table, each figure on one line where there is room for it.
+                // A table that fits is not split, and each figure is on one line if there is room.
                 assert!(count > 3 || tables.len() == 1, "{text}");
                 assert!(!text.contains("- |\n| start"), "{text}");
                 assert!(count > 2 || text.contains("| workflow task schedule-to-start, p95 "));

@@ -1,13 +1,13 @@
-//! What a comparison means, in plain words, from its own numbers.
+//! The meaning of a comparison in plain words, from its own numbers.
 
 use solutions::Step;
 
 use super::{results::Comparison, table::seconds};
 use crate::experiment::{Codec, Reference, Run};
 
-/// Held for at least this share of the stall: the codec blocked.
+/// A codec that held its thread for at least this share of the stall blocked.
 const HELD: f64 = 0.9;
-/// This much slower than the async codec is worth a word.
+/// A codec this much slower than async is mentioned.
 const SLOWER: f64 = 1.5;
 
 /// A few sentences: the cause, the evidence, the next step.
@@ -161,7 +161,7 @@ fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
         )
     } else {
         format!(
-            "beyond_async keeps its keys: end-to-end p95 {}, {} that of async.",
+            "beyond_async caches its keys: end-to-end p95 {}, {} that of async.",
             seconds(end_to_end.p95),
             times(ratio)
         )

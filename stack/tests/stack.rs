@@ -124,7 +124,7 @@ impl TestCheckout {
         Foreground { child, stderr }
     }
 
-    /// Nobody listens at any port, and nobody has this folder as its own.
+    /// No process listens at any port, and none has this folder as its working folder.
     fn assert_nothing_is_left(&self) {
         for (name, _) in self.ports.variables().filter(|(name, _)| name.ends_with("_PORT")) {
             let address = self.ports.address(name);
@@ -137,7 +137,7 @@ impl TestCheckout {
 
 impl Drop for TestCheckout {
     fn drop(&mut self) {
-        // A test that failed in between leaves nothing either.
+        // A test that fails half-way must not leave anything either.
         self.run(&["down"]);
     }
 }
@@ -305,7 +305,7 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
         assert!(targets.contains(&format!("127.0.0.1:{port}\"")), "{target}: {targets}");
     }
 
-    // From another folder, the ports are somebody else's.
+    // Seen from another folder, the ports belong to another process.
     let other = TestCheckout::with("workshop", checkout.ports.clone());
     let refused = stderr(&other.up(&[]));
     for (port, service) in

@@ -1,5 +1,5 @@
-//! The texts: every link leads to a file and a heading that exist, every command has the flags that it is typed
-//! with, and the words of the language guide are kept. Links to other sites are not followed, because a test needs
+//! The texts: every link leads to a file and a heading that exist, every command has the flags that it is
+//! typed with, and the banned words do not occur. Links to other sites are not followed, because a test needs
 //! no network.
 
 use std::{
@@ -13,7 +13,7 @@ use solutions::Step;
 
 use crate::support::{WORKSHOP, program, stderr};
 
-/// What a text has: its links, and the names of its headings.
+/// A text's links, and the anchors of its headings.
 #[derive(Default)]
 struct Text {
     links: Vec<String>,
@@ -45,7 +45,7 @@ impl Text {
     }
 }
 
-/// The name by which one may link to a heading, as GitHub makes it.
+/// The anchor of a heading, as GitHub makes it.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
@@ -145,7 +145,7 @@ fn commands_of_the_texts() -> BTreeSet<String> {
     commands
 }
 
-/// A flag that a program does not have is an error before `--help` is heard.
+/// An unknown flag is an error even together with `--help`.
 #[test]
 fn the_programs_have_every_flag_that_the_texts_name() {
     let mut tried = 0;
@@ -167,7 +167,7 @@ fn the_programs_have_every_flag_that_the_texts_name() {
     assert!(tried >= 8, "only {tried} commands were found");
 }
 
-/// Those of Nix are run in `.ci/nix`, through the stand-in for nixpkgs.
+/// `.ci/nix` runs the commands for Nix, through the stand-in for nixpkgs.
 #[test]
 fn every_nix_command_of_the_readme_is_run_by_the_gate() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -2,8 +2,8 @@
 //! `stack/process-compose.yaml` starts them; a worker with the blocking codec, then one with the async
 //! codec; a load for each. Every expression returns data, and those that show the stall differ.
 //!
-//! It needs Prometheus, which not every machine has, so it is ignored unless it is asked for:
-//! `cargo test --test dashboards -- --ignored --nocapture` prints the table of `docs/evidence/dashboards.md`.
+//! It needs Prometheus, which not every machine has, so it is ignored unless it is asked for: `cargo test
+//! --test live dashboards -- --ignored --nocapture` prints the table of `docs/evidence/dashboards.md`.
 
 use std::{
     collections::BTreeSet,
@@ -385,7 +385,7 @@ fn other_worker(expressions: &[String], suffix: &str, bounds: [&str; 3]) -> Vec<
         .collect()
 }
 
-/// Nothing is worse than a healthy 0 for a worker that this dashboard does not know.
+/// A healthy-looking 0 for an unsupported worker would be the worst result.
 #[test]
 #[ignore = "needs promtool"]
 fn a_worker_that_is_not_supported_has_no_data() {

@@ -1,8 +1,8 @@
-//! A room on one server: so many workers and starters at once, each pair in a namespace of its own. It
-//! measures, and holds nobody to a figure: docs/instructor.md has what it printed.
+//! A class on one server: many workers and starters at once, each pair in its own namespace. It only
+//! measures, and fails for no figure: docs/instructor.md has its output.
 //!
 //! ```sh
-//! cargo test --test one_server -- --ignored --nocapture
+//! cargo test --test live one_server -- --ignored --nocapture
 //! ```
 
 use std::process::{self, Command, Stdio};
@@ -15,7 +15,7 @@ use crate::support::{Process, Stage, json, temporal, wait_for};
 const LOAD: [&str; 7] =
     ["--workflows", "50", "--activities", "10", "--activity-seconds", "0.5", "--json"];
 
-/// What the server, and what all workers and starters have used so far.
+/// What the server, and what all workers and starters together have used so far.
 struct Used {
     server_cpu_seconds: f64,
     server_mebibytes: u64,

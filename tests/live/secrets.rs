@@ -1,5 +1,5 @@
-//! No plaintext and no key in any log, nor in the metrics: at the level that tells most, and when
-//! payloads can't be opened, read or sealed.
+//! No plaintext and no key in any log, nor in the metrics: at the most detailed level, and when payloads
+//! can't be opened, read or sealed.
 
 use codec_kit::{
     AnyCodec, CodecFuture, ENCODING, Keyring, Payload, PayloadCodec, SerializationContextData,
@@ -20,7 +20,7 @@ const NAME: &str = "Zq8kLw4TvX7m";
 /// The key of these tests, and as `CODEC_KEYS` has it.
 const KEY: &[u8] = b"the key of this test: 32 bytes!!";
 const KEYS: &str = "mine=dGhlIGtleSBvZiB0aGlzIHRlc3Q6IDMyIGJ5dGVzISE=";
-/// All that the SDK and the libraries below it have to tell; and payloads in full, if they tell any.
+/// Everything that the SDK and the libraries below it log, and payloads in full, if they log any.
 const LOUD: [(&str, &str); 3] =
     [("RUST_LOG", "trace"), ("TEMPORAL_PRINT_FULL_PAYLOADS", "1"), ("CODEC_KEYS", KEYS)];
 
@@ -32,7 +32,7 @@ fn tells_no_secret(who: &str, output: &[u8]) {
     }
 }
 
-/// All that it tells: its log, what it prints, its metrics.
+/// All its output: its log, what it prints, its metrics.
 fn worker_tells_no_secret(mut worker: Worker) {
     let metrics = worker.metrics();
     assert!(metrics.contains("temporal_worker_task_slots_available"), "{metrics}");
@@ -60,7 +60,7 @@ fn nothing_secret_is_told_of_a_load_at_the_level_that_tells_most() {
     worker_tells_no_secret(worker);
 }
 
-/// Sends something else than what it is to encode.
+/// Sends something other than what it was given to encode.
 struct Sends(fn(Vec<Payload>) -> Vec<Payload>);
 
 impl PayloadCodec for Sends {

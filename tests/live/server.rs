@@ -1,4 +1,4 @@
-//! `workshop server`: a Temporal server for those who have nothing else of the stack.
+//! `workshop server`: a Temporal server without the rest of the stack.
 
 use std::{fs::File, process::Command};
 
@@ -29,7 +29,7 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
     let asker = Asker::default();
     wait_for("the server", || asker.is_healthy(Service::Temporal, &settings).then_some(()));
 
-    // Who is not told another address comes here.
+    // A client without another address comes here.
     let output = here(workshop).args(["doctor", "--json"]).output().unwrap();
     let checks = json(&output);
     let found = checks.as_array().unwrap().iter().find(|check| check["what"] == "server").unwrap();
@@ -48,7 +48,7 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
     assert_eq!(second.status.code(), Some(0), "{}", stderr(&second));
     let said = stdout(&second);
     assert!(said.contains(&format!("already running at 127.0.0.1:{port}, Web UI ")), "{said}");
-    // Another one that holds only a port of it is a fault, as before.
+    // A server that holds only one of its ports is still a fault.
     let mut other = here(workshop);
     let web_ui = free_port();
     other.arg("server").env("STACK_TEMPORAL_UI_PORT", web_ui.to_string());

@@ -43,7 +43,7 @@ fn a_run_completes_and_the_metrics_tell_of_it() {
     // Five workflows of two activities: 2 x 5 inputs, 2 x 5 results, 5 results.
     assert_eq!(worker.metric("codec_call_seconds_count{operation=\"encode\"}"), 25.0);
     let page = worker.metrics();
-    // Every metric says whose it is, the SDK's and ours.
+    // Every metric, the SDK's and ours, is labelled with its worker.
     let whose = "exercise=\"3\"";
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let codec = "codec=\"solutions/03-async-codec\"";
@@ -126,7 +126,7 @@ fn a_starter_tells_of_its_load_while_it_runs() {
         (counted("started", 4) && counted("completed", 0) && counted("failed", 0)).then_some(())
     });
 
-    // Another one finds the port taken, says so, and runs all the same.
+    // Another starter finds the port taken, reports it, and runs all the same.
     let load = ["--workflows", "1", "--activities", "0", "--id-prefix", "second"];
     let mut second = program(STARTER);
     second.args(["--address", &stage.address()]).args(load);
@@ -329,7 +329,7 @@ fn a_payload_that_cannot_be_opened_is_a_clear_error_and_stops_nothing_else() {
     let load = ["--workflows", "2", "--activities", "1", "--activity-seconds", "0.1"];
     let output = stage.starter(&load).output().unwrap();
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
-    // Nor is the other lost: it runs on, to be opened when its payload can be.
+    // The other workflow is not lost either: it continues, and can finish once its payload can be decrypted.
     let status = stage
         .runtime
         .block_on(async { tampered.describe(Default::default()).await.unwrap().status() });
@@ -349,7 +349,7 @@ fn a_key_service_that_fails_now_and_then_loses_nothing() {
 
 #[test]
 fn without_a_server_both_say_so_in_one_sentence() {
-    // A port that was free a moment ago, with nobody behind it.
+    // A port that was free a moment ago, where nothing listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let mut worker = program(WORKSHOP);
@@ -402,7 +402,7 @@ fn a_starter_that_is_interrupted_says_what_was_not_awaited() {
 }
 
 fn is_interrupted(stage: &Stage, number: usize, signal: Signal) {
-    // Nobody polls this task queue.
+    // No worker polls this task queue.
     let load = ["--workflows", "7", "--task-queue", "nobody", "--json"];
     let mut command = stage.starter(&load);
     command.args(["--id-prefix", &number.to_string()]);

@@ -122,8 +122,8 @@ impl Checkout {
         command
     }
 
-    /// What `workshop` says here, asked for a verdict. A machine that is too busy to judge is so for a
-    /// while: then it is asked again.
+    /// The output of `workshop` here, asked for a verdict. A busy machine stays busy for a while, so it is
+    /// asked again.
     pub fn judged(&self, words: &[&str]) -> Output {
         wait_for("a verdict", || {
             let mut command = self.program(WORKSHOP);

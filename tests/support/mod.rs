@@ -133,7 +133,7 @@ pub fn temporal() -> PathBuf {
     .clone()
 }
 
-/// A program of ours, without the settings of whoever runs the tests.
+/// A program of ours, without the settings of the user who runs the tests.
 pub fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     // With them, a cargo that it runs would build half of the SDK again, and the next one without them, too.
@@ -153,7 +153,7 @@ pub fn program(path: &str) -> Command {
     command
 }
 
-/// A command as somebody types it, at the root unless told otherwise.
+/// A command as typed by a user, in the repository root by default.
 pub fn typed(command: &str) -> Command {
     let mut shell = program("sh");
     shell.args(["-c", command]).current_dir(ROOT);
@@ -274,7 +274,7 @@ impl Group {
         self.0.pid()
     }
 
-    /// As from the keyboard: the whole group hears it.
+    /// As from the keyboard: the signal reaches the whole group.
     pub fn signal(&self, signal: Signal) {
         kill_process_group(self.0.pid(), signal).unwrap();
     }

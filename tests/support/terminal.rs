@@ -28,7 +28,7 @@ impl Screen {
         let writes = Arc::clone(&written);
         thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // A terminal that nobody writes to any more ends with an error.
+            // Reading a terminal that no process writes to any more fails.
             while let Ok(count @ 1..) = source.read(&mut bytes) {
                 writes.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
             }

@@ -12,7 +12,7 @@ use std::{
 
 use cli_kit::settings::Settings;
 
-/// Far longer than anything here takes; a state that has not come by then will not come.
+/// Far longer than anything here takes; a state that is not reached by then never will be.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Waits until `state` is there.

@@ -1,5 +1,5 @@
-//! `workshop verify` with a file that is no codec, and with codecs that do harm: it survives, says
-//! which it was, ends in time and leaves nothing running.
+//! `workshop verify` with a file that is no codec, and with harmful codecs: it survives, names the cause,
+//! ends in time and leaves nothing running.
 //!
 //! All of it happens in a copy of the workshop.
 
@@ -54,8 +54,8 @@ impl Checkout {
         Output { status, stdout: fs::read(printed).unwrap(), stderr: fs::read(said).unwrap() }
     }
 
-    /// `verify 1 --quick --json`, with a codec that is asked to misbehave so. A machine that is too busy to
-    /// judge is so for a while: then it is asked again.
+    /// `verify 1 --quick --json`, with a codec that misbehaves as told. A busy machine stays busy for a
+    /// while, so it is asked again.
     fn judges(&self, misbehaves: &str) -> (Output, Value) {
         loop {
             let mut verify = self.verify(&["1", "--json"]);

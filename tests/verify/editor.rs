@@ -24,7 +24,7 @@ fn on_save_the_compilers_error_shows_in_the_codec_that_is_edited() {
     let checkout = Checkout::take_first();
     let codec = "exercises/02-spawn-blocking/codec.rs";
     let start = fs::read_to_string(checkout.root.join(codec)).unwrap();
-    // As somebody does it who moves the keys into a closure, and uses them once more.
+    // A typical mistake: moving the keys into a closure, and using them again.
     let moved = start.replace(
         "pub fn codec(keys: KeyService) -> impl PayloadCodec {",
         "pub fn codec(keys: KeyService) -> impl PayloadCodec {\n    drop(move || keys);",

@@ -1,5 +1,5 @@
-//! `workshop verify` with codecs that do in a worker what they don't do while they are judged: the server's own
-//! records tell, and the worker's log.
+//! `workshop verify` with codecs that misbehave only in a worker, not in the checks: the server's records and
+//! the worker's log show it.
 
 use serde_json::Value;
 use solutions::Step;

@@ -80,7 +80,7 @@ fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
         terminal.expect_bar(second);
     }
 
-    // What was right for a moment is not judged to the end.
+    // A save cancels the check of the version before it, even if that was correct.
     save(&checkout, second, &solution(second));
     terminal.expect_heading(second);
     save(&checkout, second, &start(second));
@@ -93,7 +93,7 @@ fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
     terminal.screen.expect("exercises/03-async-codec/README.md");
     terminal.expect_heading(third);
 
-    // To another exercise in the middle of a judgement, by saving it.
+    // Saving another exercise's codec switches to it, even during a judgement.
     save(&checkout, first, &solution(first));
     terminal.screen.expect("Saved meanwhile");
     terminal.expect_heading(first);
@@ -147,7 +147,7 @@ fn a_live_run_comes_on_request_and_a_save_ends_it() {
     terminal.press("l");
     let verdict = terminal.expect_bar(second);
     let of_the_server = verdict.lines().find(|line| line.contains("on a real server: "));
-    // How it ends is the machine's affair, too; that it was run, is not.
+    // Its result depends on the machine, too; but it must have been run.
     assert!(of_the_server.is_some_and(|line| line.contains("of 22 workflows")), "{verdict}");
 
     // However it ends, the terminal is as it was.

@@ -1,4 +1,4 @@
-//! Judges one codec. The only place that knows how the judge is called.
+//! Judges one codec. The only place that knows how to call the checks.
 //!
 //! The generated program has this file as a module: it judges one mutant in its own process, and writes
 //! what it finds as lines of JSON. The program that started it reads them.
@@ -26,9 +26,9 @@ pub enum Line {
     Judging(String),
     /// The machine is too busy for it. It is tried again.
     Busy(String),
-    /// The judge rejects the codec: the check, and what it saw.
+    /// The codec is rejected: the check, and what it saw.
     Rejected(String, String),
-    /// The judge accepts the codec, at these costs.
+    /// The codec is accepted, at these costs.
     Accepted(Vec<String>),
 }
 

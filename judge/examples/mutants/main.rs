@@ -1,5 +1,5 @@
-//! Mutates the reference codecs, has the judge judge each mutant, and reports those that it accepts: a
-//! mutant that survives does what the reference codec does, or shows what the judge does not see.
+//! Mutates the reference codecs, runs the checks on each mutant, and reports those that pass. A mutant that
+//! survives either behaves like the reference codec, or shows what the checks miss.
 //!
 //! ```text
 //! cargo run -p judge --example mutants                  all of them: about half an hour
@@ -8,8 +8,8 @@
 //! cargo run -p judge --example mutants -- --only ID     those whose id contains this
 //! ```
 //!
-//! Stop it with Ctrl-C and start it again: it continues where it was. What it found is in
-//! `.workshop/mutants/results.jsonl`. A judge that has changed judges all of them again.
+//! You can stop it with Ctrl-C; the next run continues from there. Its results are in
+//! `.workshop/mutants/results.jsonl`. If the checks have changed, all mutants are judged again.
 //!
 //! Survivors that are explained in `docs/evidence/equivalent-mutants.toml` are accepted. Any other makes
 //! the program exit with 1.
@@ -61,7 +61,7 @@ struct Arguments {
     /// Double mutants of each step.
     #[arg(long, default_value_t = 40)]
     doubles: usize,
-    /// Deals the double mutants, and what the judge draws by lot.
+    /// Seed for choosing the double mutants, and for the checks
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Mutants that are judged at a time.
@@ -110,7 +110,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         mutants = package.that_compile(step.number(), both)?;
         let only = arguments.only.as_deref().unwrap_or_default();
         let asked: Vec<_> = mutants.iter().filter(|one| one.id.contains(only)).cloned().collect();
-        // All of them, so that the program stays the same whichever is asked for.
+        // All of them, so that the program is the same whichever mutant is asked for.
         let program = match asked.iter().all(|mutant| results.of(mutant).is_some()) {
             true => None,
             false => Some(package.build(step.number(), &mutants)?),

@@ -61,7 +61,7 @@ impl Counts {
 
 /// What a run came to.
 pub struct Summary {
-    /// Survivors that nobody has shown to be equivalent, and reference codecs that were rejected.
+    /// Survivors that have not been shown to be equivalent, and reference codecs that were rejected.
     pub unexplained: usize,
     /// Mutants without a verdict: the machine was too busy.
     pub undecided: usize,
@@ -130,7 +130,7 @@ pub fn print(
     if !explained.is_empty() {
         outln!("\n{} more survived that {LIST} explains.", explained.len());
     }
-    // A part of the mutants says nothing about the others.
+    // If only some mutants ran, the others' entries can't be judged.
     for Entry { reason, mutants } in equivalent.equivalent.iter().filter(|_| whole) {
         for (id, digest) in mutants {
             let survived =

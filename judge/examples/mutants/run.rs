@@ -28,7 +28,7 @@ use crate::{judging::Line, mutant::Mutant};
 
 /// How long a mutant may take. The slowest that the judge accepts needs a third of it.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
-/// How often a process is looked at.
+/// How often a process is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the progress is printed: every so many mutants.
 const PROGRESS: usize = 25;
@@ -69,7 +69,7 @@ impl Results {
     pub fn read(folder: &Path, judge: &str, seed: u64) -> Self {
         let file = folder.join("results.jsonl");
         let text = fs::read_to_string(&file).unwrap_or_default();
-        // The last line of a run that was killed may be half a line.
+        // The last line of a killed run may be incomplete.
         let records = text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
         let found = records
             .filter(|record| record.judge == judge && record.seed == seed)
@@ -155,7 +155,7 @@ fn judge_one(
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
-        // In a group of its own, it is killed with all that it started.
+        // In its own process group, so that everything it started is killed with it.
         .process_group(0)
         .spawn()
         .context("a mutant's process can't be started")?;
@@ -211,7 +211,7 @@ fn verdict(lines: Vec<Line>, end: &End, output: &[u8]) -> Option<Verdict> {
     (!busy).then(|| Verdict::Rejected("did not finish".to_owned(), format!("{seen}, in {check}")))
 }
 
-/// Waits for its end, or for the limit that it reaches.
+/// Waits until the process exits or reaches a limit.
 fn within_limits(child: &mut Child, log: &Path) -> anyhow::Result<End> {
     let began = Instant::now();
     loop {
@@ -239,7 +239,7 @@ fn memory(process: u32) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// What a codec says may be long.
+/// A codec's message may be long.
 fn short(text: &str) -> String {
     const SHOWN: usize = 200;
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(SHOWN).collect()

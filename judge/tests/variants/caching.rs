@@ -1,4 +1,4 @@
-//! Codecs that keep keys, right and wrong.
+//! Codecs that cache keys, correct and wrong.
 
 use std::{
     collections::HashMap,
@@ -284,7 +284,7 @@ impl Slots {
         Ok(kept.insert(Kept::ask(keys, which).await?).key.clone())
     }
 
-    /// From half its lifetime on, somebody asks for the next one in the background.
+    /// From half its lifetime on, the next key is requested in the background.
     async fn refreshed(self, keys: KeyService, which: Which) -> Result<DataKey, AnyError> {
         let slot = self.slot(&which);
         let old = slot.lock().await.clone();
@@ -299,7 +299,7 @@ impl Slots {
                         *kept = Some(new);
                     }
                 });
-                // Whoever comes next may wait for it: this key is still good for a while.
+                // The next caller may wait for it: this key is still valid for a while.
             }
             return Ok(key);
         }
@@ -332,7 +332,7 @@ impl Slots {
 
 type Flight = Shared<BoxFuture<'static, Result<Kept, Arc<str>>>>;
 
-/// A call for each key: under operation, or answered.
+/// A request for each key: in progress, or answered.
 #[derive(Clone, Default)]
 struct Flights(Arc<StdMutex<HashMap<Which, Flight>>>);
 
@@ -361,7 +361,7 @@ impl Flights {
     }
 }
 
-/// Who finds no call under operation makes one, and pins the answer here.
+/// A caller that finds no request in progress makes one, and puts the answer here.
 #[derive(Clone, Default)]
 struct Board(Arc<StdMutex<HashMap<Which, Pinned>>>);
 

@@ -179,7 +179,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     Ok(seal_all(&key, payloads)?)
                 })
             },
-            // What spawn_blocking leaves behind ends as late; nobody can end that.
+            // What spawn_blocking leaves behind ends just as late; it can't be cancelled.
             expected: each(Right, Wrong(&[LEAVES_NOTHING])),
         },
         Variant {
@@ -481,7 +481,7 @@ impl Helper {
     }
 }
 
-/// A task that asks for keys, and drops a call whose answer nobody waits for any more.
+/// A task that asks for keys, and drops a request whose answer no one waits for any more.
 struct Asker;
 
 impl Asker {
@@ -512,7 +512,7 @@ impl Asker {
 
 type Flight = Shared<BoxFuture<'static, Result<DataKey, Arc<KeyServiceError>>>>;
 
-/// The call that is under operation, or a new one.
+/// The request that is in progress, or a new one.
 async fn shared(
     flight: &StdMutex<Option<Flight>>,
     keys: KeyService,

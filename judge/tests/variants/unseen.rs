@@ -1,7 +1,7 @@
-//! Codecs that were written without regard to what the judge measures: a test set for the judge.
+//! Codecs that were written without knowledge of what the checks measure: a test set for the checks.
 //!
-//! Those whose name starts with "right: " are right, all others are wrong. Where we are not sure of
-//! a verdict, a comment at the variant says so.
+//! Those whose name starts with "right: " are correct, all others are wrong. If a verdict is debatable, a
+//! comment at the variant says so.
 //!
 //! | file | what its codecs do |
 //! | --- | --- |

@@ -27,7 +27,7 @@ use crate::{
     both, codec, encodes, opens,
 };
 
-/// How long a child process lives that should not be there, in seconds. Long for the judge, short
+/// How long an unwanted child process lives, in seconds: long enough for the checks to see it, short enough
 /// for the machine.
 const CHILD: &str = "20";
 

@@ -65,7 +65,7 @@ fn in_metadata() -> Vec<Variant> {
             expected: both(READABLE),
         },
         Variant {
-            // We are not sure: what kind of payload this is may be no secret.
+            // Debatable: the kind of a payload may be no secret.
             name: "the plaintext's encoding in the metadata",
             make: |keys| {
                 marked(keys, |payload| {

@@ -1,4 +1,4 @@
-//! Codecs that cache keys as they should.
+//! Codecs that cache keys correctly.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +28,7 @@ use crate::{
     Which, codec, gets_keys,
 };
 
-/// Each who waits for a call that fails makes it again.
+/// Each caller that waited for a failed request repeats it.
 const AGAIN: Verdict = AtACost("waited for a failed request repeats it");
 
 type Key = Result<DataKey, AnyError>;

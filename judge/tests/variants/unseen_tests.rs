@@ -1,4 +1,4 @@
-//! Codecs do what their names say, as far as reading them does not show it.
+//! Tests that codecs do what their names say, where reading their code does not show it.
 
 use std::{
     panic::{self, AssertUnwindSafe},

@@ -40,7 +40,7 @@ pub(crate) fn variants() -> Vec<Variant> {
         .collect()
 }
 
-/// They hold their thread.
+/// They block their thread.
 fn blocks() -> Vec<Variant> {
     vec![
         Variant {
@@ -293,7 +293,7 @@ fn blocks() -> Vec<Variant> {
     ]
 }
 
-/// What a codec that guesses takes a stall for.
+/// The time after which a codec that guesses assumes a stall.
 const GUESS: Duration = Duration::from_millis(200);
 
 /// They seal before their key has come, with one that they have from elsewhere.
@@ -406,7 +406,7 @@ fn does_not_wait() -> Vec<Variant> {
     ]
 }
 
-/// What comes out is not what it should be.
+/// The output is not what it should be.
 fn treats_payloads_wrongly() -> Vec<Variant> {
     vec![
         Variant {
@@ -707,7 +707,7 @@ fn treats_payloads_wrongly() -> Vec<Variant> {
     ]
 }
 
-/// An error of the key service is not theirs.
+/// They do not return the key service's errors.
 fn hides_errors() -> Vec<Variant> {
     vec![
         Variant {
@@ -874,7 +874,7 @@ fn hides_errors() -> Vec<Variant> {
     ]
 }
 
-/// What is given up goes on, or is missed.
+/// Cancelled calls continue, or their place is never freed.
 fn leaves_something() -> Vec<Variant> {
     vec![
         Variant {

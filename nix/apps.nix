@@ -11,7 +11,7 @@ let
   };
 
   # Runs the code of the checkout, and not of a package: attendees edit their codec, and cargo
-  # builds what they changed in seconds, where a Nix build would compile the SDK anew each time.
+  # builds what they changed in seconds, where a Nix build would compile the SDK again each time.
   # For the same reason the stack is run this way: it links no SDK, so it starts in a new checkout
   # before the SDK was ever compiled.
   fromCheckout =

@@ -9,7 +9,7 @@ pkgs.rustPlatform.buildRustPackage {
 
   # What cargo reads for this package, and no more: a word changed in a text, in a test or in an
   # attendee's codec must not compile the SDK again. Cargo wants the manifest and one target of every
-  # member; programs whose file is not there are a matter of who builds them.
+  # member; a program whose file is missing is an error only when that program is built.
   src = fileset.toSource {
     root = ../.;
     fileset = fileset.unions [

@@ -1,4 +1,4 @@
-# The dev shell: all that the workshop needs, and three lines on how to begin.
+# The dev shell: everything that the workshop needs, and three lines on how to start.
 # nixpkgs' rust-analyzer brings the sources of the standard library itself, so no RUST_SRC_PATH.
 { pkgs, ... }:
 let

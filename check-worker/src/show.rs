@@ -127,14 +127,14 @@ pub fn text(answer: &Answer) -> String {
     };
     part("Seen", &finding.seen);
     part("Means", &finding.meaning);
-    part("Do", &finding.next);
+    part("Next", &finding.next);
     let sure = match finding.verdict {
         Verdict::NoWorker | Verdict::NotEnoughData => String::new(),
         _ if finding.certainty.is_empty() => finding.sureness.name().to_owned(),
         _ => format!("{}. To be certain: {}", finding.sureness.name(), finding.certainty),
     };
     part("Sure", &sure);
-    part("Hidden", &finding.blind_spot);
+    part("Unseen", &finding.blind_spot);
     let others: Vec<String> = answer.found[1..]
         .iter()
         .map(|other| format!("{} ({})", other.headline, other.verdict.name()))
@@ -156,13 +156,13 @@ fn pages(answer: &Answer) -> String {
         text += &format!("; task queue {}", shown.join(", "));
     }
     if model.restarts > 0 && !model.alternates {
-        text += "; the worker restarted, and only what came after counts";
+        text += "; the worker restarted, and only the time since then counts";
     }
     if !model.troubles.is_empty() && model.pages > 0 {
         text += &format!("; {} pages failed ({})", model.troubles.len(), model.troubles[0]);
     }
     if model.cut {
-        text += "; some series were left out, there are too many";
+        text += "; some series were left out because there are too many";
     }
     text
 }

@@ -126,7 +126,7 @@ fn check(git: &Git, lines: &mut Lines, commits: &[(Spot, String)]) -> anyhow::Re
     if all {
         return Ok(Exit::Done);
     }
-    errln!("`cargo workshop branches` writes them again");
+    errln!("`cargo workshop branches` writes them");
     Ok(Exit::NotSolved)
 }
 

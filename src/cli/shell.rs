@@ -66,7 +66,10 @@ pub fn man(args: &ManArgs, program: Command) -> anyhow::Result<Exit> {
         Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
             let names = program.get_subcommands().filter(|command| !command.is_hide_set());
             let names: Vec<_> = names.map(Command::get_name).collect();
-            Failure::usage(format!("there is no command {name}: they are {}", names.join(", ")))
+            Failure::usage(format!(
+                "there is no command {name}; choose one of {}",
+                names.join(", ")
+            ))
         })?,
     };
     let mut page = Vec::new();

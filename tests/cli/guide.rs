@@ -584,7 +584,7 @@ fn the_manual_has_a_page_for_each_command() {
     assert!(!page.contains("workshop\\-worker"), "what is hidden stays hidden: {page}");
     let page = desk.prints(&["man", "solve"]);
     assert!(page.contains(".TH workshop-solve 1") && page.contains("\\-\\-yes"), "{page}");
-    desk.fails(&["man", "cook"], 2, "there is no command cook: they are status, next,");
+    desk.fails(&["man", "cook"], 2, "there is no command cook; choose one of status, next,");
 }
 
 /// Each command's `--help` ends with examples; a flag that it does not have is an error before another

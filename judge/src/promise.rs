@@ -43,6 +43,9 @@ pub struct Promise {
     pub(crate) broken_by: &'static [Kind],
     /// Whether it is measured on the whole process, so that no other check may run meanwhile.
     pub(crate) alone: bool,
+    /// Whether its measure compares times, which other work on the machine makes longer: broken, it is measured
+    /// again.
+    pub(crate) by_time: bool,
     pub(crate) measure: fn(&Subject<'_>) -> Result<Finding, JudgeError>,
 }
 

@@ -18,6 +18,7 @@ pub const ANSWERS_PROMPTLY: &Promise = &Promise {
     of: |_| true,
     broken_by: &[],
     alone: true,
+    by_time: false,
     measure,
 };
 

@@ -16,6 +16,7 @@ pub const DOES_NOT_GROW: &Promise = &Promise {
     of: |_| true,
     broken_by: &[],
     alone: true,
+    by_time: false,
     measure,
 };
 

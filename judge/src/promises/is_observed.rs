@@ -18,6 +18,7 @@ pub const IS_OBSERVED: &Promise = &Promise {
     of: |step| step == Step::Blocking,
     broken_by: &[],
     alone: true,
+    by_time: false,
     measure,
 };
 

@@ -18,6 +18,7 @@ pub const KEEPS_KEYS_APART: &Promise = &Promise {
     of: |step| step >= Step::BeyondAsync,
     broken_by: &[],
     alone: false,
+    by_time: true,
     measure,
 };
 

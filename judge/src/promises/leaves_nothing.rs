@@ -18,6 +18,7 @@ pub const LEAVES_NOTHING: &Promise = &Promise {
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[],
     alone: true,
+    by_time: false,
     measure,
 };
 

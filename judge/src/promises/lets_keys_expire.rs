@@ -19,6 +19,7 @@ pub const LETS_KEYS_EXPIRE: &Promise = &Promise {
     of: |_| true,
     broken_by: &[Kind::Expired],
     alone: false,
+    by_time: true,
     measure,
 };
 

@@ -20,6 +20,7 @@ pub const NEEDS_NO_THREAD: &Promise = &Promise {
     of: |step| step >= Step::Async,
     broken_by: &[],
     alone: true,
+    by_time: false,
     measure,
 };
 

@@ -18,6 +18,7 @@ pub const PASSES_ERRORS_ON: &Promise = &Promise {
     of: |_| true,
     broken_by: &[Kind::NoKey, Kind::UndueError, Kind::Storm],
     alone: false,
+    by_time: false,
     measure,
 };
 

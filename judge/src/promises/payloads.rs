@@ -17,6 +17,7 @@ pub const PAYLOADS: &Promise = &Promise {
     of: |_| true,
     broken_by: &[Kind::NotEncrypted, Kind::Count, Kind::Changed, Kind::Readable, Kind::Nonce],
     alone: false,
+    by_time: false,
     measure,
 };
 

@@ -19,6 +19,7 @@ pub const RELEASES_IT_ALWAYS: &Promise = &Promise {
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[Kind::Blocked],
     alone: false,
+    by_time: false,
     measure,
 };
 

@@ -18,6 +18,7 @@ pub const RELEASES_THREAD: &Promise = &Promise {
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[],
     alone: false,
+    by_time: true,
     measure,
 };
 

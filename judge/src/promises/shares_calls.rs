@@ -19,6 +19,7 @@ pub const SHARES_CALLS: &Promise = &Promise {
     of: |step| step >= Step::BeyondAsync,
     broken_by: &[],
     alone: false,
+    by_time: false,
     measure,
 };
 

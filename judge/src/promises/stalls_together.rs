@@ -18,6 +18,7 @@ pub const STALLS_TOGETHER: &Promise = &Promise {
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[],
     alone: true,
+    by_time: true,
     measure,
 };
 

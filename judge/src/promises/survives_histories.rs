@@ -20,6 +20,7 @@ pub const SURVIVES_HISTORIES: &Promise = &Promise {
     of: |_| true,
     broken_by: &[Kind::Lost],
     alone: false,
+    by_time: false,
     measure,
 };
 

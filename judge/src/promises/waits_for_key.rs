@@ -21,6 +21,7 @@ pub const WAITS_FOR_KEY: &Promise = &Promise {
     of: |_| true,
     broken_by: &[Kind::ForeignKey],
     alone: false,
+    by_time: false,
     measure,
 };
 

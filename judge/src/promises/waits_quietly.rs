@@ -19,6 +19,7 @@ pub const WAITS_QUIETLY: &Promise = &Promise {
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[Kind::Spun],
     alone: false,
+    by_time: true,
     measure,
 };
 

@@ -17,6 +17,7 @@ pub const WIRE_FORMAT: &Promise = &Promise {
     of: |_| true,
     broken_by: &[Kind::Accepted],
     alone: false,
+    by_time: false,
     measure,
 };
 

@@ -159,19 +159,24 @@ fn version(number: usize) -> String {
     format!("0.0.0-copy-{number}")
 }
 
-/// A copy of the workshop in a folder of that name, the same each time. Its packages have that version.
+/// A copy of the workshop in a folder of that name, the same each time. Its root package has that version.
 pub fn copied(name: &str, version: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let original = Path::new(ROOT);
-    copy(original, &root);
+    // Not in the target folder: cargo notes what lies there by its place in there. It would then look at the
+    // copy's files, not at the originals, to see whether what was built from both is fresh.
+    let root = original.join(".workshop/copies").join(name);
+    copy(original, &root, false);
     // In `builds_in`, one folder is for what cargo builds of all. It tells packages by name, version
-    // and place in their workspace, and would take the worker of one for that of the other.
+    // and place in their workspace, and would take the worker of one for that of the other. The other
+    // packages are the same in all copies, and built once.
     let manifest = fs::read_to_string(original.join("Cargo.toml")).unwrap();
-    let manifest = manifest.lines().map(|line| match line.starts_with("version = ") {
-        true => format!("version = \"{version}\"\n"),
-        false => format!("{line}\n"),
-    });
-    write(&root.join("Cargo.toml"), manifest.collect::<String>().as_bytes());
+    let own = manifest.replacen(
+        "\nversion.workspace = true\n",
+        &format!("\nversion = \"{version}\"\n"),
+        1,
+    );
+    assert_ne!(own, manifest, "the root package's version is not where it was");
+    write(&root.join("Cargo.toml"), own.as_bytes());
     // Where a bundle was installed, cargo's settings name its crates from the folder they are in.
     let (bundled, here) = (original.join(".workshop/vendor"), root.join(".workshop/vendor"));
     if bundled.exists() && !here.exists() {
@@ -218,8 +223,10 @@ fn write(path: &Path, content: &[u8]) {
 }
 
 /// What a clone of the workshop holds: nothing hidden but cargo's settings, and nothing built. What is
-/// in the copy only is removed, but for what was built there.
-fn copy(from: &Path, to: &Path) {
+/// in the copy only is removed, but for what was built there. The files of a package get the `times` of the
+/// originals: what was built from those is then not built again. The exercises' must not: a codec that comes
+/// back would look older than what was built from another one.
+fn copy(from: &Path, to: &Path, times: bool) {
     fs::create_dir_all(to).unwrap();
     let held = |name: &std::ffi::OsStr| {
         let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".cargo";
@@ -240,9 +247,14 @@ fn copy(from: &Path, to: &Path) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
-            copy(&from, &to);
+            let times = times || from.join("Cargo.toml").is_file();
+            copy(&from, &to, times);
         } else if kind.is_file() && from != Path::new(ROOT).join("Cargo.toml") {
             write(&to, &fs::read(&from).unwrap());
+            if times {
+                let original = fs::metadata(&from).unwrap().modified().unwrap();
+                File::options().append(true).open(&to).unwrap().set_modified(original).unwrap();
+            }
         }
     }
 }

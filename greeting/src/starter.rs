@@ -201,7 +201,7 @@ async fn stop(timeout: Option<f64>) -> Stop {
 /// The starter's metrics describe a running load. The load runs without them, too, so a port in use is only a
 /// warning.
 fn serve_metrics(address: SocketAddr) -> Option<Telemetry> {
-    Telemetry::start(address, Labels::new())
+    Telemetry::start(address, Labels::new(), None)
         .inspect_err(|error| tracing::warn!("{error:#}; this starter runs without metrics"))
         .ok()
 }

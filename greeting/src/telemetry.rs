@@ -7,6 +7,7 @@
 mod lag;
 mod server;
 mod threads;
+mod timeline;
 
 use std::{net::SocketAddr, sync::Arc, thread};
 
@@ -28,6 +29,7 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 pub use lag::{LagProbe, TICK};
 pub use server::Labels;
 pub use threads::BlockingThreads;
+pub use timeline::{Holder, Stretch, Timeline};
 
 /// Milliseconds, the SDK's default unit: 1 ms to 10 minutes in steps of at most a factor of 1.5, so that both
 /// 10 ms and 3 minutes show. The SDK's own buckets end at 1 s or start at 100 ms, which hides what this
@@ -60,14 +62,18 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Serves `/metrics` at `address` (port 0: a free one) from a thread of its own. Each metric
-    /// carries `labels`.
+    /// carries `labels`. With a probe, `/timeline` is served as well.
     ///
     /// # Errors
     /// When the port is taken.
-    pub fn start(address: SocketAddr, labels: Labels) -> anyhow::Result<Self> {
+    pub fn start(
+        address: SocketAddr,
+        labels: Labels,
+        probe: Option<LagProbe>,
+    ) -> anyhow::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let beside = runtime.handle().clone();
-        let (meter, address) = runtime.block_on(serve(address, labels))?;
+        let (meter, address) = runtime.block_on(serve(address, labels, probe))?;
         let (stop, stopped) = oneshot::channel::<()>();
         thread::Builder::new().name("telemetry".into()).spawn(move || {
             // Finishes when the sender is dropped, which the receiver sees as an error.
@@ -95,6 +101,7 @@ impl Telemetry {
 async fn serve(
     address: SocketAddr,
     labels: Labels,
+    probe: Option<LagProbe>,
 ) -> anyhow::Result<(Arc<dyn CoreMeter>, SocketAddr)> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::environment(format!(
@@ -118,6 +125,6 @@ async fn serve(
     )
     .context("the SDK's metrics can't be exported")?;
     let address = listener.local_addr()?;
-    tokio::spawn(server::serve(listener, exporter.bound_addr, labels));
+    tokio::spawn(server::serve(listener, exporter.bound_addr, labels, probe));
     Ok((exporter.meter, address))
 }

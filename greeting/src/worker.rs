@@ -189,7 +189,9 @@ pub fn run(
     let server = Server::choose(&args.server)?;
     server.warn_of_test_key();
     let metrics = Settings::given_or_address(args.metrics_address, settings::WORKER_METRICS_PORT)?;
-    let telemetry = Telemetry::start(metrics, source.labels())?;
+    let probes =
+        Probes { worker: LagProbe::register("worker")?, beside: LagProbe::register("beside")? };
+    let telemetry = Telemetry::start(metrics, source.labels(), Some(probes.beside.clone()))?;
     export_start_time()?;
     print(format!("metrics on http://{}/metrics\n", telemetry.address));
 
@@ -209,7 +211,8 @@ pub fn run(
     let watchdog = Watchdog::start(Watchdog::THRESHOLD)?;
     prometheus::default_registry().register(Box::new(watchdog.stalls()))?;
     // Constructed on the runtime, because a codec may start a task there.
-    let result = runtime.block_on(async { serve(args, &server, &telemetry, codec(keys)).await });
+    let result =
+        runtime.block_on(async { serve(args, &server, &telemetry, codec(keys), probes).await });
     // A blocking call in progress must not delay the exit.
     runtime.shutdown_background();
     if let Some(file) = &args.trace {
@@ -218,11 +221,20 @@ pub fn run(
     result
 }
 
+/// What tells how late the worker's runtime is.
+struct Probes {
+    /// In the worker's own task.
+    worker: LagProbe,
+    /// In a task of its own.
+    beside: LagProbe,
+}
+
 async fn serve(
     args: &WorkerArgs,
     server: &Server,
     telemetry: &Telemetry,
     codec: AnyCodec,
+    probes: Probes,
 ) -> anyhow::Result<Exit> {
     let client = server.connect(codec, telemetry.client_meter()?).await?;
     let sdk = Runtime::from_current_tokio(
@@ -232,8 +244,7 @@ async fn serve(
             .map_err(anyhow::Error::msg)?,
     )?;
     let mut worker = Worker::new(&sdk, client, options(args)?)?;
-    let probe = LagProbe::register("worker")?;
-    tokio::spawn(LagProbe::register("beside")?.run());
+    tokio::spawn(probes.beside.run());
     telemetry.beside.spawn(stop_on_signal(worker.shutdown_handle()));
     tracing::info!(
         address = server.address(),
@@ -246,7 +257,7 @@ async fn serve(
     // In the same Tokio task, so that whatever blocks the worker also blocks this probe.
     tokio::select! {
         result = worker.run() => result.map_err(|error| explain(error, server))?,
-        () = probe.run() => future::pending().await,
+        () = probes.worker.run() => future::pending().await,
     }
     tracing::info!("worker drained and stopped");
     for line in totals::of_this_process().into_iter().flat_map(totals::lines) {

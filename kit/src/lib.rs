@@ -7,7 +7,7 @@
 //! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
 //! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
 //! | [`watchdog`](Watchdog) | [`Watchdog`]: names the call that blocks a thread, while it is still blocking |
-//! | [`timeline`](LongPoll) | [`LongPoll`]: the latest polls of 1 ms and longer |
+//! | [`timeline`](LongPoll) | [`LongPoll`]: the latest polls of 1 ms and longer, and [those under way](polls_under_way) |
 //! | [`failures`](EncodedFailures) | [`EncodedFailures`]: messages and stack traces of failures, encrypted like payloads |
 //! | [`codec`](codec_future) | what a codec's few lines need: [`CodecFuture`], [`AnyCodec`], [`Error`] |
 //! | [`vectors`] | payloads made by another implementation, to test a codec against |
@@ -90,7 +90,7 @@ pub use keyring::{
 };
 pub use observed::{CallFigures, Figures, Observed};
 pub use payload::{ENCODING, ENCRYPTED, KEY_ID, OpenError, SealError, key_ids, open, seal};
-pub use timeline::LongPoll;
+pub use timeline::{LongPoll, polls_under_way};
 pub use watchdog::{Stall, Watchdog};
 
 pub use temporalio_common::{

@@ -262,7 +262,7 @@ impl Call {
         let held = began.elapsed();
         drop(under_way);
         if let Some(polls) = self.operation.long_polls.as_ref().filter(|_| held >= LONG) {
-            polls.push(self.info, held);
+            polls.push(self.info, began, held);
         }
         self.longest_poll = self.longest_poll.max(held);
         // Recorded at once, not at the call's end, because a call that is dropped has held its thread, too.

@@ -17,7 +17,7 @@ pub(crate) const LONG: Duration = Duration::from_millis(1);
 /// How many polls are kept: at 80 bytes each, a third of a MiB.
 pub(crate) const MOST: usize = 4096;
 
-/// A poll of a codec's future that took 1 ms or longer.
+/// A poll of a codec's future that took 1 ms or longer, or that is still going on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LongPoll {
@@ -25,7 +25,7 @@ pub struct LongPoll {
     pub operation: &'static str,
     /// When it started.
     pub started: SystemTime,
-    /// How long it held its thread.
+    /// How long it held its thread, or has so far.
     pub lasted: Duration,
     /// The payloads that the call was given.
     pub payloads: usize,
@@ -48,10 +48,10 @@ pub(crate) struct CallInfo {
 pub(crate) struct LongPolls(Mutex<VecDeque<LongPoll>>);
 
 impl LongPolls {
-    pub fn push(&self, call: CallInfo, lasted: Duration) {
+    pub fn push(&self, call: CallInfo, began: Instant, lasted: Duration) {
         let CallInfo { operation, payloads, bytes } = call;
         let thread = HERE.with(|here| Arc::clone(&here.slot.thread));
-        let started = SystemTime::now().checked_sub(lasted).unwrap_or(SystemTime::UNIX_EPOCH);
+        let started = moment(nanos(began));
         let mut polls = self.polls();
         if polls.len() == MOST {
             polls.pop_front();
@@ -82,8 +82,18 @@ struct Slot {
 
 /// Every thread that has polled an observed codec and still exists.
 static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
-/// The origin of all times.
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// Times are counted from here, in nanoseconds: a poll has the same start while it runs and afterwards.
+static START: LazyLock<(Instant, SystemTime)> =
+    LazyLock::new(|| (Instant::now(), SystemTime::now()));
+
+/// Never 0, which is no time.
+fn nanos(at: Instant) -> u64 {
+    at.saturating_duration_since(START.0).as_nanos() as u64 + 1
+}
+
+fn moment(nanos: u64) -> SystemTime {
+    START.1 + Duration::from_nanos(nanos)
+}
 
 struct Here {
     slot: Arc<Slot>,
@@ -120,7 +130,7 @@ pub(crate) struct UnderWay;
 impl UnderWay {
     /// A poll that starts now.
     pub fn mark(call: CallInfo, began: Instant) -> Self {
-        let since = began.saturating_duration_since(*START).as_nanos() as u64 + 1;
+        let since = nanos(began);
         HERE.with(|here| {
             here.calls.borrow_mut().push((since, call));
             here.slot.show(Some((since, call)));
@@ -157,6 +167,16 @@ impl Slot {
 pub(crate) const ENCODE: &str = "encode";
 pub(crate) const DECODE: &str = "decode";
 
+/// The polls of observed codecs that have not returned, on all threads of the process; each has lasted so long so
+/// far, be it ever so short.
+pub fn polls_under_way() -> Vec<LongPoll> {
+    let poll = |Running { since, lasted, call, thread }| {
+        let CallInfo { operation, payloads, bytes } = call;
+        LongPoll { operation, started: moment(since), lasted, payloads, bytes, thread }
+    };
+    running().into_iter().map(poll).collect()
+}
+
 /// A poll that has not returned.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
@@ -170,7 +190,7 @@ pub(crate) struct Running {
 /// The polls that run right now, on all threads.
 pub(crate) fn running() -> Vec<Running> {
     let slots: Vec<_> = slots().iter().filter_map(Weak::upgrade).collect();
-    let now = START.elapsed().as_nanos() as u64;
+    let now = nanos(Instant::now());
     slots
         .iter()
         .filter_map(|slot| {

@@ -11,7 +11,7 @@ use std::{
 
 use codec_kit::{
     CodecFuture, Error, Figures, Observed, Payload, PayloadCodec, SerializationContextData,
-    Watchdog, codec_future,
+    Watchdog, codec_future, polls_under_way,
 };
 use futures::executor::block_on;
 
@@ -60,8 +60,14 @@ fn a_stall_is_reported_once_and_while_it_lasts() {
         )
     );
     assert_eq!(figures.long_polls(), []);
+    let here = || polls_under_way().into_iter().filter(|poll| &*poll.thread == "worker-0");
+    let under_way: Vec<_> = here().collect();
+    let [poll] = &under_way[..] else { panic!("{under_way:?}") };
+    assert_eq!((poll.operation, poll.payloads, poll.bytes), ("encode", 2, 312));
+    assert!(poll.lasted >= stall.so_far, "{poll:?}");
     release.send(()).unwrap();
     call.join().unwrap();
+    assert_eq!(here().count(), 0);
 
     let stalls = watchdog.stalls();
     drop(watchdog);

@@ -1,14 +1,23 @@
-//! `/metrics`: the SDK's metrics and ours, in one answer.
+//! `/metrics`: the SDK's metrics and ours, in one answer. `/timeline`: what held the thread.
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, Uri},
+    response::IntoResponse,
+    routing::get,
+};
 use cli_kit::http::Http;
 use prometheus::{
     TextEncoder,
     proto::{LabelPair, MetricFamily},
 };
 use tokio::{net::TcpListener, task::spawn_blocking};
+use url::form_urlencoded;
+
+use super::{lag::LagProbe, timeline::Timeline};
 
 /// Labels that every metric of a process carries, the SDK's and ours.
 pub type Labels = HashMap<String, String>;
@@ -22,11 +31,20 @@ struct Sources {
     labels: Labels,
 }
 
-/// Serves `/metrics` forever: our registry, with `labels` on each metric, and the page of the SDK's own
-/// exporter at `sdk`.
-pub async fn serve(listener: TcpListener, sdk: SocketAddr, labels: Labels) {
+/// Serves forever. `/metrics`: our registry, with `labels` on each metric, and what the SDK's own exporter says
+/// at `sdk`. `/timeline?since=SECONDS`, where there is a probe: what it and the observed codecs saw since then, as
+/// JSON.
+pub async fn serve(
+    listener: TcpListener,
+    sdk: SocketAddr,
+    labels: Labels,
+    probe: Option<LagProbe>,
+) {
     let sources = Sources { http: Http::default(), sdk, labels };
-    let router = Router::new().route("/metrics", get(metrics)).with_state(sources);
+    let mut router = Router::new().route("/metrics", get(metrics)).with_state(sources);
+    if let Some(probe) = probe {
+        router = router.route("/timeline", get(move |uri| async move { timeline(&uri, &probe) }));
+    }
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "/metrics is no longer served");
     }
@@ -43,6 +61,16 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
         }
         (Err(error), _) => failed(format!("{error:#}")),
         (_, Err(error)) => failed(error.to_string()),
+    }
+}
+
+fn timeline(uri: &Uri, probe: &LagProbe) -> impl IntoResponse + use<> {
+    let mut query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let since = query.find(|(name, _)| name == "since");
+    let since = since.and_then(|(_, value)| value.parse().ok()).unwrap_or_default();
+    match serde_json::to_string(&Timeline::since(since, probe)) {
+        Ok(json) => (StatusCode::OK, [("content-type", "application/json")], json),
+        Err(error) => failed(error.to_string()),
     }
 }
 

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn play(run: &RunHandle, codec: Codec, seconds: f64) {
-    let mut random = fastrand::Rng::with_seed(7);
+    let mut random = fastrand::Rng::with_seed(codec as u64);
     let began = Instant::now();
     let is_blocking = codec == Codec::Blocking;
     let mut thread = 0.0; // what the thread did is known up to here

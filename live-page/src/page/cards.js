@@ -33,12 +33,12 @@ export function headline(run) {
   const isWhole = run.outcome != null && run.view == null;
   const from = isWhole ? 0 : end - WINDOW;
   const shares = run.shares(from, end);
-  const span = isWhole ? 'of the whole run'
-    : run.view != null ? `of the 10 s up to ${end.toFixed(1)} s`
-    : end < WINDOW ? `of the first ${end.toFixed(0)} s` : 'of the last 10 s';
+  const span = isWhole ? 'in the whole run'
+    : run.view != null ? `in the 10 s up to ${end.toFixed(1)} s`
+    : end < WINDOW ? `in the first ${end.toFixed(0)} s` : 'in the last 10 s';
   return run.isMeasured
-    ? { share: shares.blocked, what: 'the codec blocked the thread', span, shares }
-    : { share: shares.busy + shares.blocked, what: 'the thread was busy', span, shares };
+    ? { share: shares.blocked, what: 'blocked by the codec', span, shares }
+    : { share: shares.busy + shares.blocked, what: 'busy', span, shares };
 }
 
 class Card {
@@ -47,7 +47,7 @@ class Card {
     const find = (selector) => made.querySelector(selector);
     this.root = made;
     this.parts = {
-      state: find('.state'), share: find('.share'), figure: find('.share strong'), says: find('.share span'),
+      state: find('.state'), share: find('.share'), figure: find('.share strong'), what: find('.share b'), span: find('.share em'),
       timeline: find('.timeline'), ends: [...made.querySelectorAll('.ends span')], rest: find('.rest'),
       strip: find('.strip'), slider: find('input'), work: find('.work .label'), dots: find('.dots'),
     };
@@ -68,7 +68,8 @@ class Card {
     const { share, what, span, shares } = headline(run);
     setText(parts.state, run.outcome ?? `Running, ${run.at.toFixed(0)} s`);
     setText(parts.figure, percent(share));
-    setText(parts.says, `${span}, ${what}`);
+    setText(parts.what, what);
+    setText(parts.span, span);
     parts.share.classList.toggle('bad', run.isMeasured && share >= BAD);
     setText(parts.rest, run.isMeasured
       ? `Something else ${percent(shares.busy)} · free ${percent(shares.free)} · longest block ${duration(shares.longest)}`
@@ -78,7 +79,7 @@ class Card {
     });
     drawTimeline(parts.timeline, run, end, colour);
     const label = (canvas, text) => canvas.getAttribute('aria-label') !== text && canvas.setAttribute('aria-label', text);
-    label(parts.timeline, `${run.name}: ${percent(share)} ${span}, ${what}; free ${percent(shares.free)}`);
+    label(parts.timeline, `${run.name}: thread ${percent(share)} ${what} ${span}, free ${percent(shares.free)}`);
     return label;
   }
 
@@ -99,7 +100,8 @@ class Card {
       return;
     }
     const waiting = Math.max(run.workflows - done, 0);
-    const text = `${count(done)} of ${count(run.workflows)} workflows done, ${count(waiting)} not yet; ${activities} done`;
+    const workflows = waiting === 0 ? `All ${count(run.workflows)} workflows done` : `${count(done)} of ${count(run.workflows)} workflows done, ${count(waiting)} not yet`;
+    const text = `${workflows}. ${activities} done.`;
     setText(parts.work, text);
     label(parts.dots, text);
     drawDots(parts.dots, run, colour);

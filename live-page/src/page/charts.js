@@ -71,7 +71,7 @@ class Chart {
         y: spec.isTime ? { distr: 3, range: () => [LEAST, this.top] } : { range: (_, __, most) => [0, Math.max(10, (most ?? 0) * 1.08)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, space: 60, values: (_, all) => all.map((at) => `${at} s`) },
+        { ...axis, grid: { show: false }, size: 30, gap: 8, space: 60, values: (_, all) => all.map((at) => `${at} s`) },
         { ...axis, grid, size: 58, gap: 6,
           ...(spec.isTime
             ? { splits: () => times.filter((at) => at <= this.top * 1.01), filter: (_, all) => all, values: (_, all) => all.map((at) => (at < 0.9 ? `${Math.round(at * 1000)} ms` : `${Math.round(at)} s`)) }

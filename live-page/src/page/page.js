@@ -91,7 +91,7 @@ function say() {
   const figure = shown ? headline(shown) : null;
   document.title = figure ? `${percent(figure.share)} ${shown.isMeasured ? 'blocked' : 'busy'}: ${shown.name}` : runs.heading || 'Unblock, live';
   summarise(() => (figure
-    ? `${text} ${shown.name}: ${percent(figure.share)} ${figure.span}, ${figure.what}. ${counted(shown.last?.workflows_done ?? 0, 'workflow', 'workflows')} done.`
+    ? `${text} ${shown.name}: thread ${percent(figure.share)} ${figure.what} ${figure.span}. ${counted(shown.last?.workflows_done ?? 0, 'workflow', 'workflows')} done.`
     : text));
 }
 

@@ -99,7 +99,8 @@ export function drawDots(canvas, run, colour) {
   const done = run.last?.workflows_done ?? 0;
   const isBar = workflows > 400;
   const step = 12;
-  const columns = Math.max(1, Math.floor(canvas.clientWidth / step));
+  const room = Math.max(1, Math.floor((canvas.clientWidth + 2) / step));
+  const columns = [100, 50, 25, 20, 10].find((columns) => columns <= room) ?? room;
   const rows = isBar ? 1 : Math.ceil(workflows / columns);
   canvas.style.height = `${rows * step}px`;
   const drawn = prepare(canvas);

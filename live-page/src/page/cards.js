@@ -63,8 +63,12 @@ class Card {
   }
 
   /** Draws all of it. `end` is where the ten seconds end. */
-  draw(end, longest, colour) {
+  draw(end, longest, colour, isFull) {
     const { run, parts } = this;
+    // A run that is finished changes only with what is around it.
+    const drawn = [run.outcome, run.view, run.frames.length, longest, this.root.clientWidth, colour.ink].join();
+    if (run.outcome != null && this.drawn === drawn) return;
+    if (isFull) this.drawn = drawn;
     const { share, what, span, shares } = headline(run);
     setText(parts.state, run.outcome ?? `Running, ${run.at.toFixed(0)} s`);
     setText(parts.figure, percent(share));
@@ -80,11 +84,11 @@ class Card {
     drawTimeline(parts.timeline, run, end, colour);
     const label = (canvas, text) => canvas.getAttribute('aria-label') !== text && canvas.setAttribute('aria-label', text);
     label(parts.timeline, `${run.name}: thread ${percent(share)} ${what} ${span}, free ${percent(shares.free)}`);
-    return label;
+    if (isFull) this.#drawRest(end, longest, colour, label);
   }
 
-  /** What needs no more than a look each second. */
-  drawRest(end, longest, colour, label) {
+  /** The whole run and the workflows: twice a second is enough. */
+  #drawRest(end, longest, colour, label) {
     const { run, parts } = this;
     drawStrip(parts.strip, run, end, longest, colour);
     const whole = run.shares(0, run.at);
@@ -146,8 +150,7 @@ export class Cards {
   draw(runs, colour, endOf, isFull) {
     for (const card of this.#cards.values()) {
       const end = endOf(card.run);
-      const label = card.draw(end, runs.longest, colour);
-      if (isFull) card.drawRest(end, runs.longest, colour, label);
+      card.draw(end, runs.longest, colour, isFull);
     }
     if (isFull && this.#details.open) this.#table(runs);
   }

@@ -43,7 +43,7 @@ class Chart {
     const find = (selector) => made.querySelector(selector);
     find('figcaption').textContent = spec.title;
     find('.soft').textContent = spec.text;
-    find('summary').textContent = `Numbers: ${spec.title}`;
+    find('summary').append('Numbers', element('span', 'unseen', `: ${spec.title}`));
     Object.assign(this, { root: made, plot: find('.plot'), latest: find('.latest'), details: find('details') });
     this.details.addEventListener('toggle', changed);
     this.isSeen = true;

@@ -23,7 +23,7 @@ export function connect(on) {
       source.close();
       on.over();
     });
-    // The browser's own retry gives up on some errors, for example when there are too many pages.
+    // The browser's own retry stops at some errors, for example when too many pages are open.
     source.addEventListener('error', () => {
       source.close();
       on.lost();

@@ -24,7 +24,7 @@ function prepare(canvas) {
   return { context, width, height };
 }
 
-/** Stripes, so that busy is not told by its colour alone. */
+/** Stripes, so that colour is not the only sign of busy. */
 function hatched(context, colour) {
   const tile = document.createElement('canvas');
   tile.width = tile.height = 8;

@@ -1,5 +1,7 @@
 //! The page in a real browser: `cargo test -p live-page --test browser -- --ignored`
 
+#![allow(clippy::unwrap_used)]
+
 mod chromium;
 mod relay;
 

@@ -29,6 +29,9 @@ pkgs.rustPlatform.buildRustPackage {
       ../kit/benches
       ../kit/src
       ../kit/vectors
+      ../live-page/Cargo.toml
+      ../live-page/src
+      ../live-page/vendor
       ../solutions/00-start/codec.rs
       ../solutions/01-blocking-codec/codec.rs
       ../solutions/02-spawn-blocking/codec.rs

@@ -28,7 +28,7 @@ use solutions::Step;
 use self::{outcome::Outcome, view::View};
 use crate::{
     course::{self, Try},
-    experiment::{Contender, Experiment, Measured, Scenario, Target},
+    experiment::{Contender, Experiment, LiveArgs, Measured, OnPage, Scenario, Target},
     process::until_interrupted,
     temporal::TemporalCli,
 };
@@ -52,6 +52,8 @@ pub struct TryArgs {
     /// Write the codec's polls of 1 ms and longer to this file, for Perfetto
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    live: LiveArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -128,10 +130,13 @@ async fn attempt(
         trace: args.trace.as_deref().map(path::absolute).transpose()?,
         ..Experiment::new(scenario, &target, &logs)
     };
+    let page = args.live.serve(&format!("Exercise {}", step.number()))?;
     let view = View::new(step, scenario);
-    let measured = experiment.run(&contender, &view).await;
+    let on_page = OnPage::new(&page, &file.display().to_string(), scenario, &view);
+    let measured = experiment.run(&contender, &on_page).await;
     view.finish();
     let Measured { run, .. } = measured?;
+    on_page.finish(&run);
 
     let this = Try {
         guess_seconds: guess,

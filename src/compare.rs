@@ -30,7 +30,8 @@ use self::results::Comparison;
 use crate::{
     course::{self, Progress},
     experiment::{
-        Contender, Experiment, Measured, Reference, RunProgress, Scenario, ScenarioName, Target,
+        Contender, Experiment, LiveArgs, Measured, OnPage, Reference, RunProgress, Scenario,
+        ScenarioName, Target,
     },
     process::until_interrupted,
     temporal::TemporalCli,
@@ -73,6 +74,8 @@ pub struct CompareArgs {
     /// Write each plot to this folder as well, as an SVG file
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
+    #[command(flatten)]
+    live: LiveArgs,
     #[command(flatten, next_help_heading = "The scenario's numbers")]
     numbers: Given<Scenario>,
     #[command(flatten)]
@@ -134,12 +137,15 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
 
     let scenario = args.numbers.over(args.scenario().scenario())?;
     let experiment = Experiment::new(&scenario, &target, &logs);
+    let page = args.live.serve("The codecs side by side")?;
     let mut runs = Vec::new();
     for (number, contender) in (1..).zip(&contenders) {
         let what = format!("[{number}/{}] {}", contenders.len(), contender.codec);
         let progress = RunProgress::new(&what, &scenario);
-        let measured = experiment.run(contender, &progress).await;
+        let on_page = OnPage::new(&page, &contender.codec.to_string(), &scenario, &progress);
+        let measured = experiment.run(contender, &on_page).await;
         let Measured { run, .. } = measured.with_context(|| format!("measuring {what}"))?;
+        on_page.finish(&run);
         progress.finish(&run);
         runs.push(run);
     }

@@ -3,8 +3,10 @@
 
 mod codec;
 mod contender;
+mod histogram;
 mod history;
 mod keys;
+mod page;
 mod progress;
 mod recent;
 mod result;
@@ -18,6 +20,7 @@ pub use codec::{Codec, Reference};
 pub use contender::Contender;
 pub use history::History;
 pub use keys::{Keys, random};
+pub use page::{LiveArgs, OnPage};
 pub use progress::{Live, Onlooker, RunProgress};
 pub use recent::Recent;
 pub use result::{Run, Series, Workflows};

@@ -65,7 +65,7 @@ pub fn lines([encode, decode]: [Totals; 2]) -> [String; 2] {
 /// The totals of all codecs in this process that [`Observed::new`](codec_kit::Observed::new) observes; `None`
 /// if there is no such codec.
 pub fn of_this_process() -> Option<[Totals; 2]> {
-    let figures = Figures::shared();
+    let figures = Figures::in_use()?;
     let both = [figures.encode(), figures.decode()].map(Totals::from);
     both.iter().any(|operation| operation.calls > 0).then_some(both)
 }

@@ -42,6 +42,10 @@ pub fn of(
         let reference = once(promise, &Subject::new(&reference, step, seed))?;
         noise::not_to_blame(reference.checks.iter().find(|check| !check.is_kept()))?;
     }
+    // What is not about time counts whenever it is seen.
+    let broken =
+        judged.checks.first().filter(|check| !check.is_kept() && !promise.by_time).cloned();
+    let broken = broken.filter(|check| check.promise == promise && check.fault.is_none());
     let mut runs = 1;
     while let Some(blocked) = judged.suspect
         && runs < if blocked >= UNMISTAKABLE { 2 } else { 3 }
@@ -49,10 +53,11 @@ pub fn of(
         judged = once(promise, &Subject::new(make, step, seed))?;
         runs += 1;
     }
-    if judged.checks.iter().any(|check| !check.is_kept()) {
+    let checks = merged(broken.into_iter().chain(judged.checks));
+    if checks.iter().any(|check| !check.is_kept()) {
         noise::quiet()?;
     }
-    Ok(judged.checks)
+    Ok(checks)
 }
 
 /// What a measure found.
@@ -79,7 +84,7 @@ fn once(promise: &'static Promise, subject: &Subject<'_>) -> Result<Judged, Judg
     let faults = subject.evidence.faults();
     let by_time = match found.outcome {
         Outcome::Kept | Outcome::KeptAtACost(_) => !faults.is_empty(),
-        Outcome::Broken => promise.by_time,
+        Outcome::Broken => promise.by_time || !faults.is_empty(),
         Outcome::Panicked | Outcome::Stuck => false,
     };
     let timed = |fault: &Fault| matches!(fault.kind, Kind::Blocked | Kind::Spun);

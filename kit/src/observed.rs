@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, LazyLock,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -79,6 +79,8 @@ impl<C: PayloadCodec> PayloadCodec for Observed<C> {
 #[derive(Clone)]
 pub struct Figures(Arc<Both>);
 
+static SHARED: OnceLock<Figures> = OnceLock::new();
+
 struct Both {
     encode: Arc<Operation>,
     decode: Arc<Operation>,
@@ -110,13 +112,18 @@ impl Figures {
     /// The figures that the whole process shares: those of every codec in [`Observed::new`]. They are
     /// registered in the [default registry](prometheus::default_registry) of the crate `prometheus`.
     pub fn shared() -> Self {
-        static SHARED: LazyLock<Figures> = LazyLock::new(|| {
+        let first = || {
             let figures = Figures::default();
             // Fails only if another collector has taken these names; the figures still count.
             prometheus::default_registry().register(Box::new(figures.clone())).ok();
             figures
-        });
-        SHARED.clone()
+        };
+        SHARED.get_or_init(first).clone()
+    }
+
+    /// The [shared](Self::shared) figures, if there is a codec in [`Observed::new`]. Asking registers nothing.
+    pub fn in_use() -> Option<Self> {
+        SHARED.get().cloned()
     }
 
     /// Figures without [`long_polls`](Self::long_polls).

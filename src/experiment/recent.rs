@@ -36,6 +36,25 @@ impl Recent {
         (seconds > 0.0).then(|| ((last.blocked() - first.blocked()) / seconds).min(1.0))
     }
 
+    /// The mean lag of the worker's task since the sample before, in seconds.
+    pub fn lag(&self) -> Option<f64> {
+        let mut last = self.0.iter().rev();
+        let now = last.next()?;
+        Some(now.lag_since(last.next()?))
+    }
+
+    /// That quantile of the workflow tasks' schedule-to-start latency in this time, in seconds.
+    pub fn schedule_to_start(&self, quantile: f64) -> Option<f64> {
+        let (first, last) = (self.0.front()?, self.0.back()?);
+        last.schedule_to_start.since(&first.schedule_to_start).quantile(quantile)
+    }
+
+    /// That quantile of the workflows' end-to-end latency in this time, in seconds.
+    pub fn end_to_end(&self, quantile: f64) -> Option<f64> {
+        let (first, last) = (self.0.front()?, self.0.back()?);
+        last.end_to_end.since(&first.end_to_end).quantile(quantile)
+    }
+
     /// For each interval between two samples: the share of it in which a task of the worker's runtime could
     /// not run, 0 to 1. The codec may have blocked the thread, or it ran something else.
     pub fn busy(&self) -> impl Iterator<Item = f64> {

@@ -318,9 +318,7 @@ fn series(
             .map(|done| (done.at.as_secs_f64(), done.end_to_end.as_secs_f64()))
             .collect(),
         workflow_task,
-        lag: pairs()
-            .map(|(before, now)| (now.at.as_secs_f64(), lag_between(before, now)))
-            .collect(),
+        lag: pairs().map(|(before, now)| (now.at.as_secs_f64(), now.lag_since(before))).collect(),
         held: held(&sampled.samples),
     }
 }
@@ -335,27 +333,4 @@ fn held(samples: &[Sample]) -> Vec<(f64, f64)> {
         (now.at.as_secs_f64(), (now.blocked() - before.blocked()) / seconds)
     };
     samples.iter().enumerate().skip(1).map(share).collect()
-}
-
-/// The mean lag of the ticks between two samples, or of the tick that is due, if that is worse.
-fn lag_between(before: &Sample, now: &Sample) -> f64 {
-    let ticks = now.worker.count - before.worker.count;
-    let mean = if ticks > 0.0 { (now.worker.sum - before.worker.sum) / ticks } else { 0.0 };
-    mean.max(now.worker.current)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::experiment::sampler::Lag;
-
-    #[test]
-    fn lag_is_the_mean_of_the_ticks_or_the_one_that_is_due() {
-        let sample = |current, sum, count| Sample {
-            worker: Lag { current, sum, count, ..Lag::default() },
-            ..Sample::default()
-        };
-        assert_eq!(lag_between(&sample(0.0, 1.0, 10.0), &sample(0.1, 2.0, 12.0)), 0.5);
-        assert_eq!(lag_between(&sample(0.0, 1.0, 10.0), &sample(3.0, 1.0, 10.0)), 3.0);
-    }
 }

@@ -1,9 +1,16 @@
 //! Samples a worker through its `/metrics`, as Prometheus would, twice a second.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use cli_kit::http::Http;
-use greeting::totals::Totals;
+use greeting::{
+    telemetry::{Stretch, Timeline},
+    totals::Totals,
+};
 use prometheus_parse::{Scrape, Value};
 use serde::Serialize;
 use tokio::{
@@ -11,14 +18,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use super::progress::Onlooker;
+use super::{histogram::Histogram, progress::Onlooker};
 
 /// How often a sample is taken.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The metrics that are read. The page has thousands of lines, and parsing them all, in a debug
 /// build, would take from the worker what is measured of it.
-const READ: [&str; 11] = [
+const READ: [&str; 15] = [
     "codec_longest_poll_seconds",
     "codec_poll_seconds_sum",
     "codec_call_seconds_sum",
@@ -28,6 +35,10 @@ const READ: [&str; 11] = [
     "workshop_lag_seconds_sum",
     "workshop_lag_seconds_count",
     "process_",
+    "codec_in_flight",
+    "workshop_blocking_threads",
+    "temporal_workflow_task_schedule_to_start_latency_bucket",
+    "temporal_workflow_endtoend_latency_bucket",
     "temporal_request_failure",
     "temporal_activity_execution_latency_count",
 ];
@@ -56,6 +67,17 @@ pub struct Sample {
     pub threads: Option<u64>,
     /// Memory of the process, in bytes; `None` where the system does not tell.
     pub memory: Option<u64>,
+    /// Calls of the codec that have begun and not returned; `None` if it is not observed.
+    pub calls_in_flight: Option<f64>,
+    /// Threads of the blocking pool.
+    pub blocking_threads: Option<f64>,
+    /// How long workflow tasks waited on the server.
+    pub schedule_to_start: Histogram,
+    /// How long workflows took.
+    pub end_to_end: Histogram,
+    /// What held the worker's thread since the sample before, in seconds since the sampling began. What held it
+    /// then and still does comes again.
+    pub thread: Vec<Stretch>,
 }
 
 /// What one lag probe tells, in seconds.
@@ -94,6 +116,13 @@ impl Sample {
     pub fn blocked(&self) -> f64 {
         self.encode.blocking_seconds + self.decode.blocking_seconds
     }
+
+    /// The mean lag of the ticks since `before`, in seconds, or that of the tick that is due, if that is worse.
+    pub fn lag_since(&self, before: &Self) -> f64 {
+        let ticks = self.worker.count - before.worker.count;
+        let mean = if ticks > 0.0 { (self.worker.sum - before.worker.sum) / ticks } else { 0.0 };
+        mean.max(self.worker.current)
+    }
 }
 
 impl Samples {
@@ -106,56 +135,47 @@ impl Samples {
         onlooker: &dyn Onlooker,
         work: impl Future<Output = T>,
     ) -> anyhow::Result<(T, Self)> {
-        let http = Http::default();
+        let mut worker = Scraper::new(metrics);
         let mut samples = Self::default();
-        let began = Instant::now();
         // What was before the work is not part of it.
-        samples.scrape(&http, metrics, began).await?;
+        samples.scrape(&mut worker).await?;
         // Side by side: a scrape that is slow to be answered must not hold up what is measured.
         let result = tokio::select! {
             result = work => result,
-            never = samples.sample(&http, metrics, began, onlooker) => match never {},
+            never = samples.sample(&mut worker, onlooker) => match never {},
         };
         // Once more, now that all is done: counts must be whole.
-        samples.scrape(&http, metrics, began).await?;
+        samples.scrape(&mut worker).await?;
+        samples.show(onlooker);
         Ok((result, samples))
     }
 
-    async fn sample(
-        &mut self,
-        http: &Http,
-        metrics: SocketAddr,
-        began: Instant,
-        onlooker: &dyn Onlooker,
-    ) -> Infallible {
+    async fn sample(&mut self, worker: &mut Scraper, onlooker: &dyn Onlooker) -> Infallible {
         // The first sample was just taken.
         let mut ticks = interval_at(Instant::now() + SAMPLE_INTERVAL, SAMPLE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.scrape(http, metrics, began).await {
-                Ok(()) => {
-                    let before = self.samples.first().map_or(0, |first| first.activities);
-                    let last = self.last();
-                    onlooker.sample(&Sample { activities: last.activities - before, ..last });
-                }
+            match self.scrape(worker).await {
+                Ok(()) => self.show(onlooker),
                 Err(error) => tracing::debug!(%error, "a scrape got no answer"),
             }
         }
     }
 
-    async fn scrape(
-        &mut self,
-        http: &Http,
-        metrics: SocketAddr,
-        began: Instant,
-    ) -> anyhow::Result<()> {
+    async fn scrape(&mut self, worker: &mut Scraper) -> anyhow::Result<()> {
         let asked = Instant::now();
-        let (http, url) = (http.clone(), format!("http://{metrics}/metrics"));
-        let page = spawn_blocking(move || http.page(&url)).await?;
+        let sample = worker.sample().await;
         self.slowest_scrape = self.slowest_scrape.max(asked.elapsed().as_secs_f64());
-        self.samples.push(Sample { at: began.elapsed(), ..parse(&page?)? });
+        self.samples.push(sample?);
         Ok(())
+    }
+
+    /// Shows the last sample; its activities are those of the work.
+    fn show(&self, onlooker: &dyn Onlooker) {
+        let before = self.samples.first().map_or(0, |first| first.activities);
+        let last = self.last();
+        onlooker.sample(&Sample { activities: last.activities - before, ..last });
     }
 
     /// What the calls to encode and to decode took in all, while it sampled; `None` if the codec is not
@@ -186,6 +206,44 @@ impl Samples {
     pub fn lag(&self) -> LagSeconds {
         let last = self.last();
         LagSeconds { worker: last.worker.longest, beside: last.beside.longest }
+    }
+}
+
+/// Asks one worker, again and again.
+struct Scraper {
+    http: Http,
+    metrics: SocketAddr,
+    began: Instant,
+    /// When it began, in seconds since 1970.
+    epoch: f64,
+    /// When the worker last told its timeline, in seconds since 1970.
+    told: f64,
+}
+
+impl Scraper {
+    fn new(metrics: SocketAddr) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = now.as_secs_f64();
+        Self { http: Http::default(), metrics, began: Instant::now(), epoch, told: epoch }
+    }
+
+    async fn sample(&mut self) -> anyhow::Result<Sample> {
+        let Self { metrics, epoch, told, .. } = *self;
+        let http = self.http.clone();
+        let answers = move || -> anyhow::Result<(String, String)> {
+            let page = http.page(&format!("http://{metrics}/metrics"))?;
+            Ok((page, http.page(&format!("http://{metrics}/timeline?since={told}"))?))
+        };
+        let (page, timeline) = spawn_blocking(answers).await??;
+        let Timeline { now, stretches } = serde_json::from_str(&timeline)?;
+        self.told = now;
+        let stretches = stretches.into_iter().map(|stretch| Stretch {
+            from: stretch.from - epoch,
+            to: stretch.to - epoch,
+            ..stretch
+        });
+        let thread = stretches.filter(|stretch| stretch.to > 0.0).collect();
+        Ok(Sample { at: self.began.elapsed(), thread, ..parse(&page)? })
     }
 }
 
@@ -220,6 +278,16 @@ fn parse(page: &str) -> anyhow::Result<Sample> {
             ("workshop_lag_longest_seconds", Some(lag)) => lag.longest = value,
             ("workshop_lag_seconds_sum", Some(lag)) => lag.sum = value,
             ("workshop_lag_seconds_count", Some(lag)) => lag.count = value,
+            ("codec_in_flight", _) => {
+                sample.calls_in_flight = Some(sample.calls_in_flight.unwrap_or_default() + value);
+            }
+            ("workshop_blocking_threads", _) => sample.blocking_threads = Some(value),
+            ("temporal_workflow_task_schedule_to_start_latency_bucket", _) => {
+                sample.schedule_to_start.add(label("le").unwrap_or_default(), value);
+            }
+            ("temporal_workflow_endtoend_latency_bucket", _) => {
+                sample.end_to_end.add(label("le").unwrap_or_default(), value);
+            }
             ("process_threads", _) => sample.threads = Some(value as u64),
             ("process_resident_memory_bytes", _) => sample.memory = Some(value as u64),
             ("temporal_request_failure", _)
@@ -265,5 +333,14 @@ process_threads 4
         assert_eq!((sample.encode.calls, sample.activities), (3, 12));
         assert_eq!((sample.worker.current, sample.beside.longest), (1.5, 2.5));
         assert_eq!((sample.not_found, sample.threads, sample.memory), (7, Some(4), None));
+    }
+    #[test]
+    fn lag_is_the_mean_of_the_ticks_or_the_one_that_is_due() {
+        let sample = |current, sum, count| Sample {
+            worker: Lag { current, sum, count, ..Lag::default() },
+            ..Sample::default()
+        };
+        assert_eq!(sample(0.1, 2.0, 12.0).lag_since(&sample(0.0, 1.0, 10.0)), 0.5);
+        assert_eq!(sample(3.0, 1.0, 10.0).lag_since(&sample(0.0, 1.0, 10.0)), 3.0);
     }
 }

@@ -388,7 +388,7 @@ impl CodecFile {
         let number = self.step.number();
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(Failure::usage(format!(
-                "`solve` replaces {}, but there is no terminal to ask for your consent. Nothing was \
+                "`solve` replaces {}, but there is no terminal on which to ask you first. Nothing was \
                  changed. `cargo workshop solve {number} --yes` saves your codec and replaces it \
                  without asking",
                 self.shown()

@@ -351,7 +351,7 @@ fn two_at_once_keep_it_once_at_least() {
 fn solve_asks_on_a_terminal_and_nowhere_else() {
     let desk = Desk::new();
     desk.writes(codec(FIRST), "// Mine.\n");
-    desk.fails(&["solve", "1"], 2, "no terminal to ask at: `cargo workshop solve 1 --yes`");
+    desk.fails(&["solve", "1"], 2, "Nothing was changed. `cargo workshop solve 1 --yes`");
     for (answer, solved) in [("n\r", false), ("\r", false), ("\x04", false), ("y\r", true)] {
         let mut terminal = Terminal::start(desk.command(&["solve", "1"]));
         terminal.screen.expect("Replace it? [y/N] ");

@@ -107,6 +107,7 @@ fn no_module_imports_through_the_one_above_it() {
         "greeting/src",
         "judge/src",
         "kit/src",
+        "live-page/src",
         "stack/src",
     ] {
         let root = Path::new(ROOT).join(package);

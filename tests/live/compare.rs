@@ -3,10 +3,13 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     process::{Command, Stdio},
 };
 
+use cli_kit::http::Http;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::{Group, Stage, WORKSHOP, json, program, stderr, stdout, temporal, wait_for};
 
@@ -83,6 +86,35 @@ fn json_and_report_hold_what_was_measured() {
         let found = html.matches(outside).count();
         assert_eq!(found, if outside == "http://" { allowed } else { 0 }, "{outside}");
     }
+}
+
+#[test]
+fn the_live_page_shows_a_run_while_it_lasts() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let mut command = compare(&["--codec=blocking", "--report", report.to_str().unwrap()]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut comparison = Group::start(&mut command);
+    let mut lines = BufReader::new(comparison.stderr()).lines().map(Result::unwrap);
+    let url = lines.find_map(|line| Some(line.strip_prefix("Live page: ")?.to_owned())).unwrap();
+    let http = Http::default();
+    assert!(http.page(&url).unwrap().contains("<html"));
+    // A stall that the codec sits through is 0.4 s of the thread's timeline.
+    wait_for("a stall on the page", || {
+        let data: Value =
+            serde_json::from_str(&http.page(&format!("{url}data.json")).ok()?).unwrap();
+        let run = &data["runs"][0];
+        assert!(run.is_null() || run["name"] == "blocking", "{data:#}");
+        let thread = run["thread"].as_array()?;
+        let is_stall = |held: &&Value| {
+            held[1].as_f64().unwrap() - held[0].as_f64().unwrap() > 0.35 && held[2] == "encode"
+        };
+        thread.iter().find(is_stall).map(drop)
+    });
+    // All else it says must be read, or the program could not go on.
+    let rest: Vec<_> = lines.collect();
+    assert!(comparison.wait_until_gone().success(), "{rest:#?}");
+    assert!(http.page(&url).is_err(), "the page ends with the command");
 }
 
 #[test]

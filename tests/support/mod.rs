@@ -14,7 +14,7 @@ use std::{
     fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -272,6 +272,11 @@ impl Group {
 
     pub fn pid(&self) -> Pid {
         self.0.pid()
+    }
+
+    /// What it writes to its piped standard error.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.0.child().stderr.take().unwrap()
     }
 
     /// As from the keyboard: the signal reaches the whole group.

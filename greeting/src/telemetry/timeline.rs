@@ -45,7 +45,8 @@ impl Timeline {
     /// task of the worker's runtime had to wait for 5 ms or longer.
     pub fn since(since: f64, probe: &LagProbe) -> Self {
         let since = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(since).unwrap_or_default();
-        let polls = Figures::shared().long_polls().into_iter().chain(polls_under_way());
+        let polls = Figures::in_use().map_or_else(Vec::new, |figures| figures.long_polls());
+        let polls = polls.into_iter().chain(polls_under_way());
         let polls = polls.filter(|poll| poll.started + poll.lasted > since).map(Stretch::from);
         let late = probe.late(since).into_iter().map(|(due, came)| Stretch {
             holder: Holder::Any,
@@ -66,4 +67,17 @@ impl From<LongPoll> for Stretch {
 
 fn seconds(at: SystemTime) -> f64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_codec_that_is_not_observed_stays_so() {
+        let probe = LagProbe::register("timeline").unwrap();
+        assert_eq!(Timeline::since(0.0, &probe).stretches, []);
+        let families = prometheus::gather();
+        assert!(families.iter().all(|family| !family.name().starts_with("codec_")));
+    }
 }

@@ -202,8 +202,7 @@ fn a_lost_connection_is_shown_and_mended_without_duplicates() {
     browser.await_text(".card:nth-child(3) h3", "while it was away");
     browser.await_text("#status-text", "Running: while it was away, 3 s");
     for each in [".card", "figure:first-child .latest b"] {
-        let count = format!("document.querySelectorAll('{each}').length");
-        assert_eq!(browser.value(&count), 3, "{each}");
+        browser.await_true(&format!("document.querySelectorAll('{each}').length === 3"));
     }
     drop(first);
 }

@@ -89,7 +89,9 @@ impl Events {
     /// Takes one event. Returns `false` at the stream's end.
     fn next(&mut self) -> bool {
         let (mut event, mut id, mut json) = (String::new(), 0, Value::Null);
+        let began = Instant::now();
         loop {
+            assert!(began.elapsed() < PATIENCE, "no event comes");
             let mut line = String::new();
             if self.stream.read_line(&mut line).unwrap() == 0 {
                 return false;

@@ -15,12 +15,12 @@ fn page() -> LivePage {
     LivePage::serve("127.0.0.1:0".parse().unwrap(), "A test of <b>the page</b>").unwrap()
 }
 
-/// Half-second frames for so many seconds. Of each half second, the codec blocks the first `blocked` and something
-/// else runs for the next 50 ms.
+/// Half-second frames for so many seconds. The codec blocks the first `blocked` seconds of each half second. A probe
+/// that cannot see the codec finds the thread busy for 50 ms longer: the two overlap.
 fn push(run: &RunHandle, seconds: u32, blocked: f64, workflows_done: u32) {
     for half in 1..=2 * seconds {
         let (from, at) = (f64::from(half - 1) / 2.0, f64::from(half) / 2.0);
-        let busy = Segment { from: from + blocked, to: from + blocked + 0.05, doing: Doing::Busy };
+        let busy = Segment { from, to: from + blocked + 0.05, doing: Doing::Busy };
         let codec = Segment { from, to: from + blocked, doing: Doing::Encode };
         run.push(Frame {
             at,
@@ -44,10 +44,11 @@ fn shows_two_runs(browser: &mut Chromium) {
     browser.await_true("document.querySelectorAll('.card').length === 2");
     browser.await_text(".card:nth-child(1) .work", "34 of 100 workflows done, 66 not yet");
     browser.await_text(".card:nth-child(1) .share strong", "80%");
+    browser.await_text(".card:nth-child(1) .rest", "Something else 10% · free 10%");
     browser.await_text(".card:nth-child(1) .state", "Finished: 34 workflows.");
     browser.await_text(".card:nth-child(2) .work", "All 60 workflows done. 7 activities done.");
     browser.await_text(".card:nth-child(2) .share strong", "2%");
-    browser.await_text(".card:nth-child(2) .rest", "free 88%");
+    browser.await_text(".card:nth-child(2) .rest", "Something else 10% · free 88%");
     // The name of a run is text.
     assert_eq!(browser.text(".card:nth-child(2) h3"), HOSTILE);
     assert_eq!(browser.value("document.querySelectorAll('img, h1 b').length"), 0);
@@ -200,7 +201,9 @@ fn a_lost_connection_is_shown_and_mended_without_duplicates() {
     relay.mend();
     browser.await_text(".card:nth-child(3) h3", "while it was away");
     browser.await_text("#status-text", "Running: while it was away, 3 s");
-    assert_eq!(browser.value("document.querySelectorAll('.card').length"), 3);
+    for each in [".card", "figure:first-child .latest b"] {
+        browser.await_true(&format!("document.querySelectorAll('{each}').length === 3"));
+    }
     drop(first);
 }
 

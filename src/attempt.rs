@@ -74,7 +74,7 @@ pub fn run(args: &TryArgs) -> anyhow::Result<Exit> {
     };
     until_interrupted(
         attempt(args, step, &scenario, guess, &root),
-        "the server and the worker of this try are stopped, and nothing is noted",
+        "the server and the worker of this try have been stopped; the try is not recorded",
     )
 }
 
@@ -112,7 +112,7 @@ async fn attempt(
 ) -> anyhow::Result<Exit> {
     let ours = root.join(root::OURS);
     let logs = ours.join("try");
-    fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
+    fs::create_dir_all(&logs).with_context(|| format!("can't create {}", logs.display()))?;
     let file = course::codec(step);
     let codec = course::source(&root.join(&file))
         .map_err(|fault| Failure::usage(format!("{} {fault}", file.display())))?;
@@ -157,7 +157,7 @@ async fn attempt(
     };
     print(outcome.to_string());
     if let Err(error) = this.note(root) {
-        note(format!("this try could not be noted in .workshop: {error}"));
+        note(format!("this try could not be recorded in .workshop: {error}"));
     }
     Ok(if this.is_complete() { Exit::Done } else { Exit::NotSolved })
 }

@@ -43,11 +43,10 @@ use crate::{
   cargo workshop compare                    # three reference codecs
   cargo workshop compare --mine 2           # your exercise 2 codec, too
   cargo workshop compare --mine 4           # where caching keys pays off
-  cargo workshop compare --scenario pool    # where spawn_blocking ends
+  cargo workshop compare --scenario pool    # where spawn_blocking reaches its limit
   cargo workshop compare --codec async --codec blocking --json -")]
 pub struct CompareArgs {
-    /// What each codec is put through [default: with --mine, what shows that exercise's effect; else
-    /// quick]
+    /// The load for each codec [default: with --mine, what shows that exercise's effect; else quick]
     #[arg(long, value_enum)]
     scenario: Option<ScenarioName>,
     /// A codec to compare (repeatable) [default: the scenario's]
@@ -100,13 +99,13 @@ fn has_finished() -> bool {
 /// Measures the codecs one after another, and reports.
 ///
 /// # Errors
-/// When a server or a worker can't be had, a file can't be written, or it was interrupted. All
+/// When a server or a worker does not start, a file can't be written, or it was interrupted. All
 /// that was started is stopped before this returns.
 pub fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     until_interrupted(
         compare(args),
-        "the servers and workers of this comparison are stopped, and nothing is reported",
+        "the servers and workers of this comparison have been stopped; there is no report",
     )
 }
 
@@ -114,7 +113,7 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     // A workshop that was installed, by Nix say, also compares where no clone of it is.
     let root = root::find().map_or_else(env::current_dir, Ok)?.join(root::OURS);
     let logs = root.join("compare");
-    fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
+    fs::create_dir_all(&logs).with_context(|| format!("can't create {}", logs.display()))?;
     let report = args.report.clone().unwrap_or_else(|| root.join("report.html"));
     // Found out now, and not after the run.
     for file in [Some(&report), args.json.as_ref()].into_iter().flatten() {
@@ -122,7 +121,7 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     }
     if let Some(folder) = &args.pictures {
         fs::create_dir_all(folder).map_err(|error| {
-            Failure::usage(format!("{} can't be made: {error}", folder.display()))
+            Failure::usage(format!("{} can't be created: {error}", folder.display()))
         })?;
     }
     let contenders = contenders(args).await?;

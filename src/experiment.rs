@@ -3,12 +3,10 @@
 
 mod codec;
 mod contender;
-mod histogram;
 mod history;
 mod keys;
 mod page;
 mod progress;
-mod recent;
 mod result;
 mod run;
 mod sampler;
@@ -22,10 +20,8 @@ pub use history::History;
 pub use keys::{Keys, random};
 pub use page::{LiveArgs, OnPage};
 pub use progress::{Live, Onlooker, RunProgress};
-pub use recent::Recent;
 pub use result::{Run, Series, Workflows};
 pub use run::{Experiment, Measured, Target};
-pub use sampler::Sample;
 pub use scenario::{Scenario, ScenarioName};
 pub use worker_log::Trouble;
 pub use worker_process::WorkerExited;

@@ -11,6 +11,8 @@
 //! | [`args`] | the numbers of a load, a key service and a runtime: flags that several programs share |
 //! | [`connection`] | which server, namespace and keys; a clear error if no server answers |
 //! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
+//! | [`sample`] | what those say at one moment, and over the last seconds |
+//! | [`live`] | the worker on a live page |
 //! | [`quantiles`] | p50, p95, p99 and maximum of many latencies |
 //! | [`trace`] | the codec's long polls as a file that Perfetto opens |
 //! | [`totals`] | the total time of the codec's calls, on one line |
@@ -19,9 +21,11 @@
 
 pub mod args;
 pub mod connection;
+pub mod live;
 pub mod load;
 pub mod logging;
 pub mod quantiles;
+pub mod sample;
 pub mod signals;
 pub mod starter;
 pub mod stuck;

@@ -15,6 +15,7 @@ use cli_kit::{
     term::print,
 };
 use codec_kit::{AnyCodec, Figures, KeyService, Watchdog};
+use live_page::LivePage;
 use prometheus::Gauge;
 use solutions::Step;
 use temporalio_sdk::{
@@ -33,6 +34,7 @@ use tokio::{
 use crate::{
     args::{KeyServiceArgs, RuntimeArgs, whole},
     connection::{Server, ServerArgs},
+    live,
     logging::LogArgs,
     telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
     totals, trace,
@@ -66,6 +68,9 @@ pub struct WorkerArgs {
     /// with port STACK_WORKER_METRICS_PORT, or 8086]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_address: Option<SocketAddr>,
+    /// Serve a live page of this worker at this address; port 0: a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    live: Option<SocketAddr>,
     /// When the worker stops, write the codec's polls of 1 ms and longer to this file, in the
     /// format that Perfetto opens
     #[arg(long, value_name = "FILE")]
@@ -194,6 +199,12 @@ pub fn run(
     let telemetry = Telemetry::start(metrics, source.labels(), Some(probes.beside.clone()))?;
     export_start_time()?;
     print(format!("metrics on http://{}/metrics\n", telemetry.address));
+    if let Some(address) = args.live {
+        let page = LivePage::serve(address, &format!("A worker with {source}"))
+            .map_err(|error| Failure::usage(format!("{error}; choose another --live")))?;
+        print(format!("live page: {}\n", page.url()));
+        telemetry.beside.spawn(live::follow(page, source.to_string(), telemetry.address));
+    }
 
     let keys = KeyService::with_stalls(server.keyring().clone(), stalls)
         .with_key_lifetime(args.keys.key_lifetime());

@@ -79,7 +79,7 @@ impl Outcome<'_> {
         let of_start = |one: &&Try| self.start.is_some_and(|start| one.ran(start));
         match self.before.iter().filter(of_start).find(|one| one.is_complete()) {
             Some(first) => (first.seconds, "your first try of the starting code"),
-            None => (in_the_text(self.step), "as in the exercise's text"),
+            None => (in_the_text(self.step), "from the exercise's README"),
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
         ] {
             assert!(lines.contains(line), "{line}{lines}");
         }
-        assert!(said(&[]).contains("50.4 s, as in the exercise's text\n"), "{}", said(&[]));
+        assert!(said(&[]).contains("50.4 s, from the exercise's README\n"), "{}", said(&[]));
     }
 
     /// The figure and the flags are those that the exercise's text has.

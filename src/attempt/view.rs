@@ -3,11 +3,14 @@
 
 use cli_kit::term::note;
 use console::{Term, style, truncate_str};
-use greeting::load::Event;
+use greeting::{
+    load::Event,
+    sample::{Recent, Sample},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use solutions::Step;
 
-use crate::experiment::{Live, Onlooker, Recent, Sample, Scenario};
+use crate::experiment::{Live, Onlooker, Scenario};
 
 /// An interval in which the runtime's tasks could not run for a larger share than this counts as blocked.
 const BLOCKED: f64 = 0.5;
@@ -42,7 +45,7 @@ impl View {
         }
     }
 
-    /// Takes the view away: the result follows.
+    /// Clears the view before the result.
     pub fn finish(&self) {
         self.live.bar.finish_and_clear();
     }

@@ -27,7 +27,7 @@ pub enum Reference {
     /// Waits without a thread
     #[value(name = "async")]
     Async,
-    /// Keeps keys, and seldom waits
+    /// Caches keys, and rarely waits
     #[value(name = "beyond_async")]
     BeyondAsync,
     /// The async codec with a key service that always answers at once: the best possible result

@@ -37,7 +37,7 @@ impl Contender {
     /// that half-written code stops nothing else.
     ///
     /// # Errors
-    /// When there is no such exercise, or it does not compile: the compiler's words are on stderr.
+    /// When there is no such exercise, or it does not compile: the compiler's messages are on stderr.
     pub async fn mine(number: u8) -> anyhow::Result<Self> {
         let step = Step::exercise(number).map_err(Failure::usage)?;
         let program = course::build_worker(step).await?;

@@ -1,4 +1,4 @@
-//! What the server itself wrote down: the histories of a run's workflows.
+//! What the server recorded: the histories of a run's workflows.
 
 use std::time::{Duration, SystemTime};
 
@@ -60,7 +60,7 @@ pub struct TaskLatencies {
     pub workflow_tasks: Vec<(SystemTime, Duration)>,
     /// How long after it was scheduled each activity was started.
     pub activities: Vec<Duration>,
-    /// Workflow tasks that timed out in the worker's hands (start-to-close).
+    /// Workflow tasks that timed out in the worker (start-to-close).
     pub workflow_task_timeouts: u64,
 }
 

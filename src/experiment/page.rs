@@ -11,16 +11,15 @@ use std::{
 use clap::Args;
 use cli_kit::{exit::Failure, term::note};
 use greeting::{
+    live::frame,
     load::Event,
-    telemetry::{Holder, Stretch},
+    sample::{Recent, Sample},
 };
-use live_page::{Doing, Frame, LivePage, RunHandle, Segment};
+use live_page::{LivePage, RunHandle};
 
 use super::{
     progress::Onlooker,
-    recent::Recent,
     result::{Run, Workflows},
-    sampler::Sample,
     scenario::Scenario,
 };
 
@@ -77,35 +76,6 @@ impl<'a> OnPage<'a> {
             run.wall_seconds
         ));
     }
-
-    fn frame(&self, sample: &Sample) -> Frame {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push(sample);
-        let counted = |count: f64| count as u32;
-        Frame {
-            at: sample.at.as_secs_f64(),
-            workflows_done: self.done.load(Relaxed),
-            activities_done: sample.activities,
-            codec_measured: sample.longest_poll.is_some(),
-            thread: sample.thread.iter().copied().map(segment).collect(),
-            lag_worker: recent.lag(),
-            lag_beside: Some(sample.beside.current),
-            schedule_to_start_p95: recent.schedule_to_start(0.95),
-            end_to_end_p95: recent.end_to_end(0.95),
-            calls_in_flight: sample.calls_in_flight.map(counted),
-            blocking_threads: sample.blocking_threads.map(counted),
-            not_found: sample.not_found,
-        }
-    }
-}
-
-fn segment(Stretch { holder, from, to }: Stretch) -> Segment {
-    let doing = match holder {
-        Holder::Encode => Doing::Encode,
-        Holder::Decode => Doing::Decode,
-        Holder::Any => Doing::Busy,
-    };
-    Segment { from, to, doing }
 }
 
 impl Onlooker for OnPage<'_> {
@@ -115,7 +85,10 @@ impl Onlooker for OnPage<'_> {
     }
 
     fn sample(&self, sample: &Sample) {
-        self.run.push(self.frame(sample));
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push(sample);
+        self.run.push(frame(sample, &recent, self.done.load(Relaxed)));
+        drop(recent);
         self.also.sample(sample);
     }
 }

@@ -1,4 +1,4 @@
-//! Shows a run while it goes on: a bar on a terminal, elsewhere a line now and then.
+//! Shows a run while it lasts: a bar on a terminal, elsewhere a line now and then.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -6,20 +6,21 @@ use std::{
 };
 
 use cli_kit::term::note;
-use greeting::load::Event;
+use greeting::{
+    load::Event,
+    sample::{Recent, Sample},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
-    recent::Recent,
     result::{Run, Workflows},
-    sampler::Sample,
     scenario::Scenario,
 };
 
 /// How often a line is printed where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What watches a run while it goes on.
+/// What watches a run while it lasts.
 pub trait Onlooker: Sync {
     /// Something happened to one workflow.
     fn event(&self, event: Event<'_>);

@@ -23,7 +23,7 @@ pub struct Run {
     pub activity_schedule_to_start_seconds: Option<Quantiles>,
     /// Workflow tasks that the worker completed and the server no longer knew.
     pub workflow_task_not_found: u64,
-    /// Workflow tasks that timed out in the worker's hands, in the histories.
+    /// Workflow tasks that timed out in the worker, in the histories.
     pub workflow_task_timeouts: u64,
     /// The longest time the codec held a thread; `None`: the codec is not observed.
     pub longest_poll_seconds: Option<f64>,

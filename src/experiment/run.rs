@@ -12,6 +12,7 @@ use greeting::{
     connection::{Server, ServerArgs},
     load::{self, Load, LoadOutcome},
     quantiles::Quantiles,
+    sample::{SAMPLE_INTERVAL, Sample},
     workflows::{FAILS_ON_PURPOSE, Failing, GreetingInput},
 };
 use solutions::Step;
@@ -24,7 +25,7 @@ use super::{
     keys::Keys,
     progress::Onlooker,
     result::{Run, Series, Workflows},
-    sampler::{SAMPLE_INTERVAL, Sample, Samples},
+    sampler::Samples,
     scenario::Scenario,
     worker_process::WorkerProcess,
 };

@@ -1,4 +1,4 @@
-//! What a run puts a codec through.
+//! The load of a run.
 
 use std::{fmt, num::NonZeroUsize};
 
@@ -27,7 +27,7 @@ pub enum ScenarioName {
     Original,
     /// More waits at once than the blocking pool has threads: only waiting asynchronously keeps up
     Pool,
-    /// Decoding waits for keys, too, one payload after another: only keeping keys keeps up
+    /// Decoding waits for keys, too, one payload after another: only caching keys keeps up
     Decode,
 }
 

@@ -42,7 +42,7 @@ impl WorkerProcess {
     /// does what its codec prints.
     ///
     /// # Errors
-    /// When it ends instead: the message holds its last words.
+    /// When it ends instead: the message holds the end of its log.
     pub async fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| format!("can't write {}", log.display()))?;
         let mut child = command

@@ -64,7 +64,7 @@ pub async fn write(root: &Path, folder: &Path, all_systems: bool) -> anyhow::Res
     // Checked before anything is downloaded.
     may_be_written(root, folder)?;
     let ours = root.join(root::OURS);
-    fs::create_dir_all(&ours).with_context(|| format!("can't make {}", ours.display()))?;
+    fs::create_dir_all(&ours).with_context(|| format!("can't create {}", ours.display()))?;
     let stage = tempfile::Builder::new().prefix("bundle-").tempdir_in(&ours)?;
     let crates = vendor(root, &stage.path().join(VENDOR)).await?;
     let systems = temporal_clis(&ours, &stage.path().join(TEMPORAL), all_systems).await?;
@@ -157,7 +157,8 @@ async fn temporal_clis(ours: &Path, to: &Path, all_systems: bool) -> anyhow::Res
         let system = format!("{os}-{arch}");
         let folder = to.join(&system);
         // Without the CLI, too: install.sh unpacks this folder by its name.
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("can't create {}", folder.display()))?;
         let program = if (os, arch) == (OS, ARCH) {
             TemporalCli::program(ours).await?.path
         } else if !all_systems {

@@ -190,7 +190,7 @@ fn make_folders(keep: bool, checkout: &Checkout) -> anyhow::Result<()> {
         fs::remove_dir_all(data).with_context(|| format!("can't empty {}", data.display()))?;
     }
     for folder in [&folder, data] {
-        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
     }
     // An error must not quote an earlier run.
     for entry in fs::read_dir(&folder)? {

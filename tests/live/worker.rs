@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cli_kit::http::Http;
 use codec_kit::{
     AnyCodec, CodecFuture, KeyService, Keyring, Payload, PayloadCodec, SerializationContextData,
     codec_future, seal_all,
@@ -16,6 +17,7 @@ use greeting::{
     args::{LoadArgs, defaults},
     connection::{Server, ServerArgs},
     load::{self, Load},
+    telemetry::{Holder, Timeline},
     workflows::{FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, TASK_QUEUE},
 };
 use rustix::process::Signal;
@@ -82,6 +84,35 @@ fn a_stalled_worker_still_answers_for_its_metrics() {
             .then(|| asked.elapsed())
     });
     assert!(held < Duration::from_secs(1), "metrics took {held:?} during a stall of 3 s");
+    // So is its timeline, with the stall that goes on.
+    let page = Http::default().page(&format!("http://{}/timeline?since=0", worker.address()));
+    let timeline: Timeline = serde_json::from_str(&page.unwrap()).unwrap();
+    let longest = |holder| {
+        let held = timeline.stretches.iter().filter(|stretch| stretch.holder == holder);
+        held.map(|stretch| stretch.to - stretch.from).fold(0.0, f64::max)
+    };
+    assert!(longest(Holder::Encode) > 1.0 && longest(Holder::Any) > 1.0, "{timeline:#?}");
+}
+
+#[test]
+fn a_worker_has_a_live_page_if_it_is_asked_to() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--live=127.0.0.1:0"]);
+    let url = wait_for("the page's address", || {
+        let printed = worker.printed();
+        Some(printed.lines().find_map(|line| line.strip_prefix("live page: "))?.to_owned())
+    });
+    let load = ["--workflows", "3", "--activities", "1", "--activity-seconds", "0.1"];
+    let output = stage.starter(&load).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    wait_for("all workflows on the page", || {
+        let page = Http::default().page(&format!("{url}data.json")).unwrap();
+        let data: serde_json::Value = serde_json::from_str(&page).unwrap();
+        let run = &data["runs"][0];
+        assert_eq!(run["name"], "solutions/03-async-codec/codec.rs");
+        let last = run["frames"].as_array()?.last()?;
+        (last["workflows_done"] == 3 && last["codec_measured"] == true).then_some(())
+    });
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
-use greeting::telemetry::TICK;
-
-use super::sampler::Sample;
+use super::Sample;
+use crate::telemetry::TICK;
 
 /// How far back it looks.
 const SPAN: Duration = Duration::from_secs(10);
@@ -84,10 +83,8 @@ impl fmt::Display for Recent {
 
 #[cfg(test)]
 mod tests {
-    use greeting::totals::Totals;
-
     use super::*;
-    use crate::experiment::sampler::Lag;
+    use crate::{sample::Lag, totals::Totals};
 
     fn sample(at: f64, blocking_seconds: f64, ticks: f64) -> Sample {
         Sample {

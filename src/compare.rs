@@ -3,8 +3,9 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `results` | the figures, as JSON has them |
-//! | `table`, `verdict`, `report`, `plots` | the figures as text, words, HTML and pictures |
+//! | `table`, `verdict`, `report`, `front`, `plots` | the figures as text, words, HTML and pictures |
 
+mod front;
 mod plots;
 mod report;
 mod results;
@@ -43,7 +44,7 @@ use crate::{
   cargo workshop compare                    # three reference codecs
   cargo workshop compare --mine 2           # your exercise 2 codec, too
   cargo workshop compare --mine 4           # where caching keys pays off
-  cargo workshop compare --scenario pool    # where spawn_blocking reaches its limit
+  cargo workshop compare --scenario pool    # spawn_blocking at its limit
   cargo workshop compare --codec async --codec blocking --json -")]
 pub struct CompareArgs {
     /// The load for each codec [default: with --mine, what shows that exercise's effect; else quick]

@@ -3,13 +3,22 @@
 use askama::Template;
 use greeting::args::to_flags;
 
-use super::{plots::PLOTS, results::Comparison, table::rows, verdict::verdict};
+use super::{
+    front::{self, Bars, Headline, Strip},
+    plots::PLOTS,
+    results::Comparison,
+    table::rows,
+    verdict::verdict,
+};
 use crate::experiment::{Codec, Run};
 
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
     all: &'a Comparison,
+    headline: Option<Headline>,
+    bars: Bars,
+    strips: Vec<Strip>,
     verdict: Vec<String>,
     plots: Vec<PlotRow>,
     rows: Vec<(&'static str, Vec<String>)>,
@@ -45,6 +54,9 @@ pub fn html(all: &Comparison) -> anyhow::Result<String> {
     });
     let page = Page {
         all,
+        headline: front::headline(all),
+        bars: front::bars(all),
+        strips: front::strips(all),
         verdict: verdict(all),
         plots: plots.collect::<Result<_, _>>()?,
         rows: rows(all),

@@ -1,6 +1,6 @@
 //! What one run found.
 
-use greeting::{quantiles::Quantiles, totals::Totals};
+use greeting::{quantiles::Quantiles, telemetry::Stretch, totals::Totals};
 use serde::Serialize;
 
 use super::{codec::Codec, sampler::LagSeconds};
@@ -73,6 +73,8 @@ pub struct Series {
     pub lag: Vec<(f64, f64)>,
     /// The share of the time for which the codec held a thread, 0 to 1.
     pub held: Vec<(f64, f64)>,
+    /// What held the worker's thread.
+    pub thread: Vec<Stretch>,
 }
 
 #[cfg(test)]

@@ -321,6 +321,7 @@ fn series(
         workflow_task,
         lag: pairs().map(|(before, now)| (now.at.as_secs_f64(), now.lag_since(before))).collect(),
         held: held(&sampled.samples),
+        thread: sampled.samples.iter().flat_map(|sample| &sample.thread).copied().collect(),
     }
 }
 

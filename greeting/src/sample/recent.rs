@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
-use super::Sample;
+use super::page::Sample;
 use crate::telemetry::TICK;
 
 /// How far back it looks.

@@ -65,8 +65,9 @@ impl Checkout {
     }
 
     fn try_take(number: usize) -> Option<Self> {
-        let lock = format!("{}/copy-{number}.lock", env!("CARGO_TARGET_TMPDIR"));
-        let lock = File::create(lock).unwrap();
+        let copies = copies();
+        fs::create_dir_all(&copies).unwrap();
+        let lock = File::create(copies.join(format!("copy-{number}.lock"))).unwrap();
         lock.try_lock().ok()?;
         let root = copied(&format!("copy-{number}"), &version(number));
         let checkout = Self { root, number, _lock: lock };
@@ -159,12 +160,16 @@ fn version(number: usize) -> String {
     format!("0.0.0-copy-{number}")
 }
 
+/// Where the copies are. Not in the target folder: cargo notes what lies there by its place in there. It would then
+/// look at the copy's files, not at the originals, to see whether what was built from both is fresh.
+fn copies() -> PathBuf {
+    Path::new(ROOT).join(".workshop/copies")
+}
+
 /// A copy of the workshop in a folder of that name, the same each time. Its root package has that version.
 pub fn copied(name: &str, version: &str) -> PathBuf {
     let original = Path::new(ROOT);
-    // Not in the target folder: cargo notes what lies there by its place in there. It would then look at the
-    // copy's files, not at the originals, to see whether what was built from both is fresh.
-    let root = original.join(".workshop/copies").join(name);
+    let root = copies().join(name);
     copy(original, &root, false);
     // In `builds_in`, one folder is for what cargo builds of all. It tells packages by name, version
     // and place in their workspace, and would take the worker of one for that of the other. The other

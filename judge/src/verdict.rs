@@ -43,9 +43,11 @@ pub fn of(
         noise::not_to_blame(reference.checks.iter().find(|check| !check.is_kept()))?;
     }
     // What is not about time counts whenever it is seen.
-    let broken =
-        judged.checks.first().filter(|check| !check.is_kept() && !promise.by_time).cloned();
-    let broken = broken.filter(|check| check.promise == promise && check.fault.is_none());
+    let broken = judged
+        .checks
+        .first()
+        .cloned()
+        .filter(|measured| !promise.by_time && !measured.is_kept() && measured.fault.is_none());
     let mut runs = 1;
     while let Some(blocked) = judged.suspect
         && runs < if blocked >= UNMISTAKABLE { 2 } else { 3 }
@@ -142,4 +144,86 @@ pub fn merged(checks: impl IntoIterator<Item = Check>) -> Vec<Check> {
 pub fn cause(merged: &[Check]) -> Option<&Check> {
     let panicked = merged.iter().find(|check| check.outcome == Outcome::Panicked);
     panicked.or_else(|| merged.iter().find(|check| !check.is_kept()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        thread,
+    };
+
+    use codec_kit::{
+        AnyCodec, CodecFuture, KeyService, Payload, PayloadCodec, SerializationContextData,
+    };
+
+    use super::*;
+    use crate::promises::{RELEASES_IT_ALWAYS, RELEASES_THREAD, SHARES_CALLS};
+
+    /// The async codec, which blocks its thread in the first calls to encode.
+    struct Blocks {
+        codec: AnyCodec,
+        calls: &'static AtomicUsize,
+    }
+
+    impl PayloadCodec for Blocks {
+        fn encode(
+            &self,
+            context: &SerializationContextData,
+            payloads: Vec<Payload>,
+        ) -> CodecFuture {
+            if self.calls.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1)).is_ok() {
+                thread::sleep(Duration::from_millis(90));
+            }
+            self.codec.encode(context, payloads)
+        }
+
+        fn decode(
+            &self,
+            context: &SerializationContextData,
+            payloads: Vec<Payload>,
+        ) -> CodecFuture {
+            self.codec.decode(context, payloads)
+        }
+    }
+
+    /// What is broken, judged as that step's, by a codec that blocks in so many calls. When it is made again, it is
+    /// the one of step `later`.
+    fn broken(
+        promise: &'static Promise,
+        step: Step,
+        blocking: usize,
+        later: Step,
+    ) -> Vec<&'static Promise> {
+        loop {
+            let calls: &AtomicUsize = Box::leak(Box::new(AtomicUsize::new(blocking)));
+            let made = AtomicUsize::new(0);
+            let make = |keys: KeyService| -> AnyCodec {
+                let step = if made.fetch_add(1, Relaxed) == 0 { Step::Async } else { later };
+                AnyCodec::new(Blocks { codec: step.codec(keys), calls })
+            };
+            match of(promise, step, &make, 1) {
+                // A machine that is too busy to judge is so for a while.
+                Err(JudgeError::TooBusy(_)) => continue,
+                checks => {
+                    let broken = checks.unwrap().into_iter().filter(|check| !check.is_kept());
+                    return broken.map(|check| check.promise).collect();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_counts_if_it_happens_every_time() {
+        assert_eq!(broken(RELEASES_THREAD, Step::Async, 1, Step::Async), Vec::<&Promise>::new());
+        let always = broken(RELEASES_THREAD, Step::Async, usize::MAX, Step::Async);
+        assert_eq!(always, [RELEASES_THREAD, RELEASES_IT_ALWAYS]);
+    }
+
+    #[test]
+    fn what_is_broken_for_another_reason_stays_so_without_the_block() {
+        for later in [Step::Async, Step::BeyondAsync] {
+            assert_eq!(broken(SHARES_CALLS, Step::BeyondAsync, 1, later), [SHARES_CALLS]);
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub enum View {
     },
     /// The names of the lines that exist now.
     Names {
-        /// The text if there is none.
+        /// The text when no line exists.
         none: &'static str,
     },
 }

@@ -161,7 +161,7 @@ impl Server {
             match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect(options)).await {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => return Err(self.refusal(&error).into()),
-                Err(_) => return Err(self.nobody_answers("it did not answer in time").into()),
+                Err(_) => return Err(self.no_server_answers("it did not answer in time").into()),
             };
         let failures = EncodedFailures::default();
         let converter = DataConverter::new(PayloadConverter::default(), failures, codec);
@@ -187,11 +187,11 @@ impl Server {
                 Failure::usage(format!("the Temporal settings are not valid: {error}"))
             }
             // The last cause is the system's own message, such as "Connection refused".
-            _ => self.nobody_answers(&last_cause(error)),
+            _ => self.no_server_answers(&last_cause(error)),
         }
     }
 
-    fn nobody_answers(&self, reason: &str) -> Failure {
+    fn no_server_answers(&self, reason: &str) -> Failure {
         Failure::environment(format!(
             "no Temporal server answers at {} ({reason}): start one with `cargo workshop \
              server` or `cargo workshop stack`, or name another with --address or TEMPORAL_ADDRESS",

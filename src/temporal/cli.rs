@@ -51,7 +51,7 @@ impl TemporalCli {
     /// Finds the CLI, or installs it into `folder` and reports that on stderr.
     ///
     /// # Errors
-    /// When there is none and it can't be installed: the message says how to get it.
+    /// When the CLI is missing and can't be installed: the message says how to get it.
     pub async fn find_or_install(folder: &Path) -> anyhow::Result<Self> {
         for path in candidates(folder) {
             match Self::at(path.clone()).await {
@@ -97,7 +97,7 @@ impl TemporalCli {
     /// its store.
     ///
     /// # Errors
-    /// When there is none, and none can be installed.
+    /// When the CLI is missing and can't be installed.
     pub async fn program(folder: &Path) -> anyhow::Result<Self> {
         for path in candidates(folder).filter(|path| stands_alone(path)) {
             if let Ok(found) = Self::at(path).await {

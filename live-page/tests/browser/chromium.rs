@@ -111,7 +111,7 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// The text of the first element that fits; empty if there is none.
+    /// The text of the first element that fits; empty without such an element.
     pub fn text(&mut self, selector: &str) -> String {
         let text = self.value(&format!("document.querySelector('{selector}')?.innerText ?? ''"));
         text.as_str().unwrap().to_owned()

@@ -29,7 +29,7 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 pub use lag::{LagProbe, TICK};
 pub use server::Labels;
 pub use threads::BlockingThreads;
-pub use timeline::{Holder, Stretch, Timeline};
+pub use timeline::Timeline;
 
 /// Milliseconds, the SDK's default unit: 1 ms to 10 minutes in steps of at most a factor of 1.5, so that both
 /// 10 ms and 3 minutes show. The SDK's own buckets end at 1 s or start at 100 ms, which hides what this

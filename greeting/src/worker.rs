@@ -227,7 +227,8 @@ pub fn run(
     // A blocking call in progress must not delay the exit.
     runtime.shutdown_background();
     if let Some(file) = &args.trace {
-        trace::write(file, &Figures::shared().long_polls())?;
+        let polls = Figures::in_use().map_or_else(Vec::new, |figures| figures.long_polls());
+        trace::write(file, &polls)?;
     }
     result
 }

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use prometheus::{
@@ -138,7 +138,12 @@ impl Figures {
 
     /// The latest 4,096 polls of 1 ms and longer, the earliest first.
     pub fn long_polls(&self) -> Vec<LongPoll> {
-        self.0.encode.long_polls.as_ref().map_or_else(Vec::new, |polls| polls.all())
+        self.long_polls_since(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Of the [long polls](Self::long_polls), those that ended after `since`.
+    pub fn long_polls_since(&self, since: SystemTime) -> Vec<LongPoll> {
+        self.0.encode.long_polls.as_ref().map_or_else(Vec::new, |polls| polls.since(since))
     }
 
     /// What encoding did.

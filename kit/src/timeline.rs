@@ -59,8 +59,9 @@ impl LongPolls {
         polls.push_back(LongPoll { operation, started, lasted, payloads, bytes, thread });
     }
 
-    pub fn all(&self) -> Vec<LongPoll> {
-        self.polls().iter().cloned().collect()
+    /// Those that ended after `since`.
+    pub fn since(&self, since: SystemTime) -> Vec<LongPoll> {
+        self.polls().iter().filter(|poll| poll.started + poll.lasted > since).cloned().collect()
     }
 
     fn polls(&self) -> MutexGuard<'_, VecDeque<LongPoll>> {
@@ -72,7 +73,7 @@ impl LongPolls {
 #[derive(Debug)]
 struct Slot {
     thread: Arc<str>,
-    /// When the current poll started; 0 if there is none. Written last, so that the other fields are already
+    /// When the current poll started; 0 between polls. Written last, so that the other fields are already
     /// valid.
     since: AtomicU64,
     decodes: AtomicBool,

@@ -1,6 +1,6 @@
 //! What a command reports of its worker.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known of a run at one moment. `None` is unknown; the page shows a gap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -45,7 +45,7 @@ pub struct Segment {
 }
 
 /// What the worker's thread did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Doing {
     /// The codec blocked it, encoding.
@@ -61,6 +61,13 @@ impl Serialize for Segment {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let millionths = |seconds: f64| (seconds * 1e6).round() / 1e6;
         (millionths(self.from), millionths(self.to), self.doing).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Segment {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (from, to, doing) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { from, to, doing })
     }
 }
 

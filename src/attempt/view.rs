@@ -3,10 +3,7 @@
 
 use cli_kit::term::note;
 use console::{Term, style, truncate_str};
-use greeting::{
-    load::Event,
-    sample::{Recent, Sample},
-};
+use greeting::{load::Event, sample::Recent};
 use indicatif::{ProgressBar, ProgressStyle};
 use solutions::Step;
 
@@ -51,7 +48,7 @@ impl View {
     }
 
     /// The lines, each within so many columns.
-    fn lines(&self, recent: &Recent, done: u32, columns: usize) -> Vec<String> {
+    fn lines(&self, recent: Recent<'_>, done: u32, columns: usize) -> Vec<String> {
         let Some(last) = recent.last() else { return Vec::new() };
         let blocked = match recent.blocked() {
             Some(share) => {
@@ -83,7 +80,7 @@ impl View {
 }
 
 /// The last ten seconds of the worker's thread, two cells a second: blocked or busy, or free.
-fn strip(recent: &Recent) -> String {
+fn strip(recent: Recent<'_>) -> String {
     let cells = recent.busy().map(|share| match share >= BLOCKED {
         true => style("█").for_stderr().red().to_string(),
         false => style("·").for_stderr().green().to_string(),
@@ -96,9 +93,9 @@ impl Onlooker for View {
         self.live.count(event);
     }
 
-    fn sample(&self, sample: &Sample) {
-        let what = format!("{:.0} s", sample.at.as_secs_f64());
-        self.live.show(sample, &what, |recent, done| {
+    fn sample(&self, recent: Recent<'_>) {
+        let seconds = recent.last().map_or(0.0, |last| last.at.as_secs_f64());
+        self.live.show(recent, &format!("{seconds:.0} s"), |done| {
             let columns = Term::stderr()
                 .size_checked()
                 .map_or(USUAL_COLUMNS, |(_, columns)| usize::from(columns).saturating_sub(1));
@@ -112,23 +109,27 @@ mod tests {
     use std::time::Duration;
 
     use console::measure_text_width;
+    use greeting::sample::Sample;
 
     use super::*;
 
     #[test]
     fn the_lines_fit_a_narrow_terminal() {
         let view = View::new(Step::Blocking, &Scenario::of_exercise(Step::Blocking));
-        let mut recent = Recent::default();
-        for at in 0..30 {
-            let at = Duration::from_millis(500 * at);
-            recent.push(&Sample { at, not_found: 1200, activities: 480, ..Sample::default() });
-        }
+        let samples = (0..30).map(|half| Sample {
+            at: Duration::from_millis(500 * half),
+            not_found: 1200,
+            activities: 480,
+            ..Sample::default()
+        });
+        let samples: Vec<_> = samples.collect();
+        let recent = Recent::of(&samples);
         for columns in [40, 79, 120] {
-            let lines = view.lines(&recent, 0, columns);
+            let lines = view.lines(recent, 0, columns);
             assert_eq!(lines.len(), 3);
             assert!(lines.iter().all(|line| measure_text_width(line) <= columns), "{lines:#?}");
         }
-        let wide = view.lines(&recent, 0, 120).join("\n");
+        let wide = view.lines(recent, 0, 120).join("\n");
         assert!(wide.contains("480 of 500 activities"), "{wide}");
         assert!(wide.contains("nothing measures this codec"), "{wide}");
         assert!(wide.contains("1200 workflow tasks answered too late"), "{wide}");

@@ -1,14 +1,16 @@
 //! What the report begins with: one number, the latencies as bars, and two seconds of each thread.
 
-use greeting::telemetry::{Holder, Stretch};
+use live_page::{Doing, Segment};
 
-use super::{results::Comparison, table::seconds};
+use super::{
+    results::Comparison,
+    table::{bound, seconds},
+    verdict::{SLOWER, at_least},
+};
 use crate::experiment::{Codec, Run};
 
 /// How much of a thread's timeline is shown, in seconds.
 const SHOWN_SECONDS: f64 = 2.0;
-/// A codec that is slower than this many times the baseline is worth the large type.
-const SLOWER: f64 = 1.5;
 
 /// The number in large type, and what it says.
 pub struct Headline {
@@ -71,7 +73,7 @@ pub fn headline(all: &Comparison) -> Option<Headline> {
     let baseline = measured().find(|run| run.codec == Codec::BASELINE);
     Some(match (ratio(&worst), baseline) {
         (Some(times), Some(baseline)) if times >= SLOWER => Headline {
-            number: format!("{}{times:.0} times", if worst.cut_off { "at least " } else { "" }),
+            number: format!("{}{times:.0} times", at_least(worst)),
             says: format!(
                 "as long: the 95th percentile of end-to-end latency is {} and {}.",
                 takes(worst),
@@ -103,7 +105,7 @@ pub fn bars(all: &Comparison) -> Bars {
         bars: values()
             .map(|(run, value)| Bar {
                 codec: run.codec,
-                value: format!("{}{}", if run.cut_off { "≥ " } else { "" }, seconds(value)),
+                value: bound(run, p95(run)),
                 percent: percent(value.log10()),
             })
             .collect(),
@@ -127,23 +129,23 @@ pub fn strips(all: &Comparison) -> Vec<Strip> {
 fn strip(run: &Run) -> Strip {
     let from = (run.wall_seconds / 4.0).min(run.wall_seconds - SHOWN_SECONDS).max(0.0);
     let to = from + SHOWN_SECONDS;
-    let within = |stretch: &Stretch| (stretch.from.max(from), stretch.to.min(to));
-    let mut seen: Vec<&Stretch> = run.series.thread.iter().collect();
-    // A stretch that went on when it was sampled is there again, longer, and covers what was there before. The
+    let within = |segment: &Segment| (segment.from.max(from), segment.to.min(to));
+    let mut seen: Vec<&Segment> = run.series.thread.iter().collect();
+    // A segment that went on when it was sampled is there again, longer, and covers what was there before. The
     // codec's come last, and cover the others.
     seen.sort_by(|a, b| {
-        let order = |s: &Stretch| (s.holder != Holder::Any, s.from, s.to);
+        let order = |s: &Segment| (s.doing != Doing::Busy, s.from, s.to);
         order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal)
     });
     let mut blocked = 0.0;
     let mut until = from;
     let mut parts = Vec::new();
-    for stretch in seen {
-        let (begin, end) = within(stretch);
+    for segment in seen {
+        let (begin, end) = within(segment);
         if begin >= end {
             continue;
         }
-        let of_codec = stretch.holder != Holder::Any;
+        let of_codec = segment.doing != Doing::Busy;
         if of_codec && end > until {
             blocked += end - begin.max(until);
             until = end;
@@ -203,13 +205,13 @@ mod tests {
     #[test]
     fn a_strip_shows_the_codec_above_the_rest_and_counts_no_time_twice() {
         let mut run = run(BLOCKING, 40.0);
-        let stretch = |holder, from, to| Stretch { holder, from, to };
+        let segment = |doing, from, to| Segment { from, to, doing };
         run.series.thread = vec![
-            stretch(Holder::Encode, 9.0, 9.9),
-            stretch(Holder::Encode, 10.0, 10.2),
-            stretch(Holder::Encode, 10.0, 10.5),
-            stretch(Holder::Any, 10.0, 11.0),
-            stretch(Holder::Decode, 11.5, 12.5),
+            segment(Doing::Encode, 9.0, 9.9),
+            segment(Doing::Encode, 10.0, 10.2),
+            segment(Doing::Encode, 10.0, 10.5),
+            segment(Doing::Busy, 10.0, 11.0),
+            segment(Doing::Decode, 11.5, 12.5),
         ];
         let strip = strip(&run);
         assert_eq!((strip.from, strip.to, strip.blocked), (10.0, 12.0, 50.0));

@@ -121,7 +121,7 @@ fn end_to_end(run: &Run, of: fn(Quantiles) -> f64) -> String {
 }
 
 /// A figure of a run that was cut off is a lower bound.
-fn bound(run: &Run, figure: Option<f64>) -> String {
+pub fn bound(run: &Run, figure: Option<f64>) -> String {
     let sign = if run.cut_off && figure.is_some() { "≥ " } else { "" };
     format!("{sign}{}", number(figure.map(seconds)))
 }

@@ -8,7 +8,7 @@ use crate::experiment::{Codec, Reference, Run};
 /// A codec that held its thread for at least this share of the stall blocked.
 const HELD: f64 = 0.9;
 /// A codec this much slower than async is mentioned.
-const SLOWER: f64 = 1.5;
+pub const SLOWER: f64 = 1.5;
 
 /// A few sentences: the cause, the evidence, the next step.
 pub fn verdict(all: &Comparison) -> Vec<String> {
@@ -205,7 +205,8 @@ fn against_async(ratio: f64, run: &Run) -> String {
     }
 }
 
-fn at_least(run: &Run) -> &'static str {
+/// What stands before a figure of a run that was cut off.
+pub fn at_least(run: &Run) -> &'static str {
     if run.cut_off { "at least " } else { "" }
 }
 

@@ -2,26 +2,15 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use clap::Args;
 use cli_kit::{exit::Failure, term::note};
-use greeting::{
-    live::frame,
-    load::Event,
-    sample::{Recent, Sample},
-};
+use greeting::{live::frame, load::Event, sample::Recent};
 use live_page::{LivePage, RunHandle};
 
-use super::{
-    progress::Onlooker,
-    result::{Run, Workflows},
-    scenario::Scenario,
-};
+use super::{progress::Onlooker, result::Run, scenario::Scenario};
 
 /// The flags of a command that has a live page.
 #[derive(Clone, Debug, Args)]
@@ -57,24 +46,18 @@ pub struct OnPage<'a> {
     also: &'a dyn Onlooker,
     run: RunHandle,
     done: AtomicU32,
-    recent: Mutex<Recent>,
 }
 
 impl<'a> OnPage<'a> {
     /// Shows that a run starts.
     pub fn new(page: &LivePage, name: &str, scenario: &Scenario, also: &'a dyn Onlooker) -> Self {
         let run = page.start(name, scenario.load.workflows);
-        Self { also, run, done: AtomicU32::new(0), recent: Mutex::default() }
+        Self { also, run, done: AtomicU32::new(0) }
     }
 
     /// Shows how it ended.
     pub fn finish(self, run: &Run) {
-        let Workflows { started, completed, .. } = run.workflows;
-        let end = if run.cut_off { "cut off after" } else { "in" };
-        self.run.finish(&format!(
-            "{completed} of {started} workflows completed {end} {:.1} s.",
-            run.wall_seconds
-        ));
+        self.run.finish(&format!("{}.", run.outcome()));
     }
 }
 
@@ -84,11 +67,8 @@ impl Onlooker for OnPage<'_> {
         self.also.event(event);
     }
 
-    fn sample(&self, sample: &Sample) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push(sample);
-        self.run.push(frame(sample, &recent, self.done.load(Relaxed)));
-        drop(recent);
-        self.also.sample(sample);
+    fn sample(&self, recent: Recent<'_>) {
+        self.run.push(frame(recent, self.done.load(Relaxed)));
+        self.also.sample(recent);
     }
 }

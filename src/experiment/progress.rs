@@ -6,16 +6,10 @@ use std::{
 };
 
 use cli_kit::term::note;
-use greeting::{
-    load::Event,
-    sample::{Recent, Sample},
-};
+use greeting::{load::Event, sample::Recent};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{
-    result::{Run, Workflows},
-    scenario::Scenario,
-};
+use super::{result::Run, scenario::Scenario};
 
 /// How often a line is printed where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,8 +18,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 pub trait Onlooker: Sync {
     /// Something happened to one workflow.
     fn event(&self, event: Event<'_>);
-    /// The worker was sampled: twice a second.
-    fn sample(&self, sample: &Sample);
+    /// The worker was sampled: twice a second. The samples of the last seconds, with this one.
+    fn sample(&self, recent: Recent<'_>);
 }
 
 /// What every view of a run does: it follows the run, and shows it in place on a terminal, elsewhere by a line
@@ -40,7 +34,6 @@ pub struct Live {
 #[derive(Default)]
 struct Seen {
     done: u32,
-    recent: Recent,
     printed: Duration,
 }
 
@@ -59,14 +52,13 @@ impl Live {
 
     /// Shows what moves while no workflow is done, as they all end together: on a terminal what `frame` makes
     /// of it and of the number of workflows that are done, elsewhere a line that starts with `what`.
-    pub fn show(&self, sample: &Sample, what: &str, frame: impl FnOnce(&Recent, u32) -> String) {
-        let mut seen = self.seen();
-        seen.recent.push(sample);
-        let Seen { done, recent, printed } = &mut *seen;
+    pub fn show(&self, recent: Recent<'_>, what: &str, frame: impl FnOnce(u32) -> String) {
+        let Some(last) = recent.last() else { return };
+        let Seen { done, printed } = &mut *self.seen();
         if !self.bar.is_hidden() {
-            self.bar.set_message(frame(recent, *done));
-        } else if sample.at >= *printed + LINE_INTERVAL {
-            *printed = sample.at;
+            self.bar.set_message(frame(*done));
+        } else if last.at >= *printed + LINE_INTERVAL {
+            *printed = last.at;
             note(format!("{what}: {done} of {} workflows, {recent}", self.workflows));
         }
     }
@@ -104,12 +96,7 @@ impl RunProgress {
     /// Shows how it ended.
     pub fn finish(self, run: &Run) {
         self.live.bar.finish_and_clear();
-        let Workflows { started, as_expected, .. } = run.workflows;
-        let end = if run.cut_off { "cut off after" } else { "done in" };
-        note(format!(
-            "{}: {as_expected} of {started} workflows {end} {:.1} s",
-            self.what, run.wall_seconds
-        ));
+        note(format!("{}: {}", self.what, run.outcome()));
     }
 }
 
@@ -121,7 +108,7 @@ impl Onlooker for RunProgress {
         }
     }
 
-    fn sample(&self, sample: &Sample) {
-        self.live.show(sample, &self.what, |recent, _| recent.to_string());
+    fn sample(&self, recent: Recent<'_>) {
+        self.live.show(recent, &self.what, |_| recent.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! What one run found.
 
-use greeting::{quantiles::Quantiles, telemetry::Stretch, totals::Totals};
+use greeting::{quantiles::Quantiles, totals::Totals};
+use live_page::Segment;
 use serde::Serialize;
 
 use super::{codec::Codec, sampler::LagSeconds};
@@ -74,7 +75,16 @@ pub struct Series {
     /// The share of the time for which the codec held a thread, 0 to 1.
     pub held: Vec<(f64, f64)>,
     /// What held the worker's thread.
-    pub thread: Vec<Stretch>,
+    pub thread: Vec<Segment>,
+}
+
+impl Run {
+    /// How it ended, as in "60 of 60 workflows done in 2.7 s".
+    pub fn outcome(&self) -> String {
+        let Workflows { started, as_expected, .. } = self.workflows;
+        let end = if self.cut_off { "cut off after" } else { "done in" };
+        format!("{as_expected} of {started} workflows {end} {:.1} s", self.wall_seconds)
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Samples a worker twice a second while it works.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::net::SocketAddr;
 
 use greeting::{
-    sample::{SAMPLE_INTERVAL, Sample, Scraper},
+    sample::{Recent, Sample, Scraper},
     totals::Totals,
 };
 use serde::Serialize;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::progress::Onlooker;
 
@@ -40,46 +39,20 @@ impl Samples {
         work: impl Future<Output = T>,
     ) -> anyhow::Result<(T, Self)> {
         let mut worker = Scraper::new(metrics);
-        let mut samples = Self::default();
         // What was before the work is not part of it.
-        samples.scrape(&mut worker).await?;
+        let mut samples = vec![worker.sample().await?];
+        let mut take = |sample| {
+            samples.push(sample);
+            onlooker.sample(Recent::of(&samples));
+        };
         // Side by side: a scrape that is slow to be answered must not hold up what is measured.
         let result = tokio::select! {
             result = work => result,
-            never = samples.sample(&mut worker, onlooker) => match never {},
+            never = worker.each(&mut take) => match never {},
         };
         // Once more, now that all is done: counts must be whole.
-        samples.scrape(&mut worker).await?;
-        samples.show(onlooker);
-        Ok((result, samples))
-    }
-
-    async fn sample(&mut self, worker: &mut Scraper, onlooker: &dyn Onlooker) -> Infallible {
-        // The first sample was just taken.
-        let mut ticks = interval_at(Instant::now() + SAMPLE_INTERVAL, SAMPLE_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            match self.scrape(worker).await {
-                Ok(()) => self.show(onlooker),
-                Err(error) => tracing::debug!(%error, "a scrape got no answer"),
-            }
-        }
-    }
-
-    async fn scrape(&mut self, worker: &mut Scraper) -> anyhow::Result<()> {
-        let asked = Instant::now();
-        let sample = worker.sample().await;
-        self.slowest_scrape = self.slowest_scrape.max(asked.elapsed().as_secs_f64());
-        self.samples.push(sample?);
-        Ok(())
-    }
-
-    /// Shows the last sample; its activities are those of the work.
-    fn show(&self, onlooker: &dyn Onlooker) {
-        let before = self.samples.first().map_or(0, |first| first.activities);
-        let last = self.last();
-        onlooker.sample(&Sample { activities: last.activities - before, ..last });
+        take(worker.sample().await?);
+        Ok((result, Self { samples, slowest_scrape: worker.slowest().as_secs_f64() }))
     }
 
     /// What the calls to encode and to decode took in all, while it sampled; `None` if the codec is not

@@ -102,7 +102,7 @@ fn the_live_page_shows_a_run_while_it_lasts() {
     // A stall that the codec sits through is 0.4 s of the thread's timeline.
     wait_for("a stall on the page", || {
         let data: Value =
-            serde_json::from_str(&http.page(&format!("{url}data.json")).ok()?).unwrap();
+            serde_json::from_str(&http.page(&format!("{url}data.json")).unwrap()).unwrap();
         let run = &data["runs"][0];
         assert!(run.is_null() || run["name"] == "blocking", "{data:#}");
         let thread = run["thread"].as_array()?;

@@ -17,9 +17,10 @@ use greeting::{
     args::{LoadArgs, defaults},
     connection::{Server, ServerArgs},
     load::{self, Load},
-    telemetry::{Holder, Timeline},
+    telemetry::Timeline,
     workflows::{FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, TASK_QUEUE},
 };
+use live_page::Doing;
 use rustix::process::Signal;
 use solutions::Step;
 use temporalio_client::{Client, UntypedWorkflow, WorkflowStartOptions};
@@ -87,11 +88,11 @@ fn a_stalled_worker_still_answers_for_its_metrics() {
     // So is its timeline, with the stall that goes on.
     let page = Http::default().page(&format!("http://{}/timeline?since=0", worker.address()));
     let timeline: Timeline = serde_json::from_str(&page.unwrap()).unwrap();
-    let longest = |holder| {
-        let held = timeline.stretches.iter().filter(|stretch| stretch.holder == holder);
-        held.map(|stretch| stretch.to - stretch.from).fold(0.0, f64::max)
+    let longest = |doing| {
+        let held = timeline.segments.iter().filter(|segment| segment.doing == doing);
+        held.map(|segment| segment.to - segment.from).fold(0.0, f64::max)
     };
-    assert!(longest(Holder::Encode) > 1.0 && longest(Holder::Any) > 1.0, "{timeline:#?}");
+    assert!(longest(Doing::Encode) > 1.0 && longest(Doing::Busy) > 1.0, "{timeline:#?}");
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod tests {
             now.add(le, count);
         }
         assert_eq!(now.since(&earlier).quantile(0.95), Some(5.0));
+        assert_eq!(now.since(&earlier).quantile(0.5), Some(5.0));
         assert_eq!(now.since(&earlier).quantile(0.1), Some(0.0015));
         now.add("+Inf", 1000.0);
         assert_eq!(now.quantile(0.95), None, "longer than the last bound");

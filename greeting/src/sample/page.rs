@@ -1,19 +1,21 @@
 //! What a worker's `/metrics` and `/timeline` say at one moment.
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     time::{Duration, Instant, SystemTime},
 };
 
 use cli_kit::http::Http;
+use live_page::Segment;
 use prometheus_parse::{Scrape, Value};
-use tokio::task::spawn_blocking;
+use tokio::{
+    task::spawn_blocking,
+    time::{self, MissedTickBehavior, interval_at},
+};
 
 use super::histogram::Histogram;
-use crate::{
-    telemetry::{Stretch, Timeline},
-    totals::Totals,
-};
+use crate::{telemetry::Timeline, totals::Totals};
 
 /// How often a sample is taken.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -53,7 +55,7 @@ pub struct Sample {
     pub decode: Totals,
     /// Workflows that completed.
     pub completed: u64,
-    /// Activities that were executed; for an onlooker, those of the work.
+    /// Activities that were executed since the first sample.
     pub activities: u64,
     /// The probe in the worker's own task.
     pub worker: Lag,
@@ -75,7 +77,7 @@ pub struct Sample {
     pub end_to_end: Histogram,
     /// What held the worker's thread since the sample before, in seconds since the sampling began. What held it
     /// then and still does comes again.
-    pub thread: Vec<Stretch>,
+    pub thread: Vec<Segment>,
 }
 
 /// What one lag probe tells, in seconds.
@@ -105,7 +107,7 @@ impl Sample {
     }
 }
 
-/// Asks one worker, again and again.
+/// Samples one worker.
 #[derive(Debug)]
 pub struct Scraper {
     http: Http,
@@ -115,6 +117,9 @@ pub struct Scraper {
     epoch: f64,
     /// When the worker last told its timeline, in seconds since 1970.
     told: f64,
+    /// The activities that were executed before the first sample.
+    before: Option<u64>,
+    slowest: Duration,
 }
 
 impl Scraper {
@@ -122,7 +127,33 @@ impl Scraper {
     pub fn new(metrics: SocketAddr) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch = now.as_secs_f64();
-        Self { http: Http::default(), metrics, began: Instant::now(), epoch, told: epoch }
+        Self {
+            http: Http::default(),
+            metrics,
+            began: Instant::now(),
+            epoch,
+            told: epoch,
+            before: None,
+            slowest: Duration::ZERO,
+        }
+    }
+
+    /// The slowest answer of `/metrics` so far.
+    pub fn slowest(&self) -> Duration {
+        self.slowest
+    }
+
+    /// Samples every half second, the first time half a second from now, forever. A sample that fails is left out.
+    pub async fn each(&mut self, mut seen: impl FnMut(Sample)) -> Infallible {
+        let mut ticks = interval_at(time::Instant::now() + SAMPLE_INTERVAL, SAMPLE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.sample().await {
+                Ok(sample) => seen(sample),
+                Err(error) => tracing::debug!(%error, "a scrape got no answer"),
+            }
+        }
     }
 
     /// The next sample.
@@ -130,22 +161,28 @@ impl Scraper {
     /// # Errors
     /// When the worker does not answer.
     pub async fn sample(&mut self) -> anyhow::Result<Sample> {
-        let Self { metrics, epoch, told, .. } = *self;
-        let http = self.http.clone();
-        let answers = move || -> anyhow::Result<(String, String)> {
-            let page = http.page(&format!("http://{metrics}/metrics"))?;
-            Ok((page, http.page(&format!("http://{metrics}/timeline?since={told}"))?))
-        };
-        let (page, timeline) = spawn_blocking(answers).await??;
-        let Timeline { now, stretches } = serde_json::from_str(&timeline)?;
+        let asked = Instant::now();
+        let page = self.page("metrics".to_owned()).await;
+        self.slowest = self.slowest.max(asked.elapsed());
+        let mut sample = parse(&page?)?;
+        sample.activities -= *self.before.get_or_insert(sample.activities);
+        let timeline = self.page(format!("timeline?since={}", self.told)).await?;
+        let Timeline { now, segments } = serde_json::from_str(&timeline)?;
         self.told = now;
-        let stretches = stretches.into_iter().map(|stretch| Stretch {
-            from: stretch.from - epoch,
-            to: stretch.to - epoch,
-            ..stretch
-        });
-        let thread = stretches.filter(|stretch| stretch.to > 0.0).collect();
-        Ok(Sample { at: self.began.elapsed(), thread, ..parse(&page)? })
+        let since_began = |at: f64| at - self.epoch;
+        sample.thread = segments
+            .into_iter()
+            .map(|it| Segment { from: since_began(it.from), to: since_began(it.to), ..it })
+            .filter(|segment| segment.to > 0.0)
+            .collect();
+        sample.at = self.began.elapsed();
+        Ok(sample)
+    }
+
+    /// A page of the worker. The client blocks.
+    async fn page(&self, path: String) -> anyhow::Result<String> {
+        let (http, url) = (self.http.clone(), format!("http://{}/{path}", self.metrics));
+        spawn_blocking(move || http.page(&url)).await?
     }
 }
 

@@ -1,6 +1,6 @@
 //! The last seconds of a run: what its latest samples say together.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use super::page::Sample;
 use crate::telemetry::TICK;
@@ -9,55 +9,62 @@ use crate::telemetry::TICK;
 const SPAN: Duration = Duration::from_secs(10);
 
 /// The samples of the last ten seconds.
-#[derive(Clone, Debug, Default)]
-pub struct Recent(VecDeque<Sample>);
+#[derive(Clone, Copy, Debug)]
+pub struct Recent<'a>(&'a [Sample]);
 
-impl Recent {
-    /// One more sample; those that are too old go.
-    pub fn push(&mut self, sample: &Sample) {
-        self.0.push_back(sample.clone());
-        while self.0.front().is_some_and(|first| first.at + SPAN < sample.at) {
-            self.0.pop_front();
-        }
+impl<'a> Recent<'a> {
+    /// Of all samples, those that are recent when the last one was taken.
+    pub fn of(all: &'a [Sample]) -> Self {
+        let is_old = |sample: &Sample| all.last().is_some_and(|last| sample.at + SPAN < last.at);
+        Self(&all[all.partition_point(is_old)..])
+    }
+
+    /// The samples, the latest one last.
+    pub fn samples(self) -> &'a [Sample] {
+        self.0
     }
 
     /// The latest sample.
-    pub fn last(&self) -> Option<&Sample> {
-        self.0.back()
+    pub fn last(self) -> Option<&'a Sample> {
+        self.0.last()
+    }
+
+    fn first_and_last(self) -> Option<(&'a Sample, &'a Sample)> {
+        Some((self.0.first()?, self.0.last()?))
     }
 
     /// The share of this time for which the codec blocked the thread, 0 to 1; `None` if it is not observed. A
     /// call counts once it has returned.
-    pub fn blocked(&self) -> Option<f64> {
-        let (first, last) = (self.0.front()?, self.0.back()?);
+    pub fn blocked(self) -> Option<f64> {
+        let (first, last) = self.first_and_last()?;
         last.longest_poll?;
         let seconds = (last.at - first.at).as_secs_f64();
         (seconds > 0.0).then(|| ((last.blocked() - first.blocked()) / seconds).min(1.0))
     }
 
     /// The mean lag of the worker's task since the sample before, in seconds.
-    pub fn lag(&self) -> Option<f64> {
-        let mut last = self.0.iter().rev();
-        let now = last.next()?;
-        Some(now.lag_since(last.next()?))
+    pub fn lag(self) -> Option<f64> {
+        let [.., before, now] = self.0 else { return None };
+        Some(now.lag_since(before))
     }
 
     /// That quantile of the workflow tasks' schedule-to-start latency in this time, in seconds.
-    pub fn schedule_to_start(&self, quantile: f64) -> Option<f64> {
-        let (first, last) = (self.0.front()?, self.0.back()?);
+    pub fn schedule_to_start(self, quantile: f64) -> Option<f64> {
+        let (first, last) = self.first_and_last()?;
         last.schedule_to_start.since(&first.schedule_to_start).quantile(quantile)
     }
 
     /// That quantile of the workflows' end-to-end latency in this time, in seconds.
-    pub fn end_to_end(&self, quantile: f64) -> Option<f64> {
-        let (first, last) = (self.0.front()?, self.0.back()?);
+    pub fn end_to_end(self, quantile: f64) -> Option<f64> {
+        let (first, last) = self.first_and_last()?;
         last.end_to_end.since(&first.end_to_end).quantile(quantile)
     }
 
     /// For each interval between two samples: the share of it in which a task of the worker's runtime could
     /// not run, 0 to 1. The codec may have blocked the thread, or it ran something else.
-    pub fn busy(&self) -> impl Iterator<Item = f64> {
-        self.0.iter().zip(self.0.iter().skip(1)).map(|(before, now)| {
+    pub fn busy(self) -> impl Iterator<Item = f64> + use<'a> {
+        self.0.windows(2).map(|pair| {
+            let (before, now) = (&pair[0], &pair[1]);
             let seconds = (now.at - before.at).as_secs_f64();
             let ticks = now.beside.count - before.beside.count;
             (1.0 - ticks * TICK.as_secs_f64() / seconds).clamp(0.0, 1.0)
@@ -66,7 +73,7 @@ impl Recent {
 }
 
 /// What moves, as in "412 activities done, thread blocked 96%, lag 3.2 s, 12 answered too late".
-impl fmt::Display for Recent {
+impl fmt::Display for Recent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(last) = self.last() else { return Ok(()) };
         write!(f, "{} activities done", last.activities)?;
@@ -99,25 +106,27 @@ mod tests {
 
     #[test]
     fn it_looks_back_for_ten_seconds() {
-        let mut recent = Recent::default();
-        assert_eq!((recent.blocked(), recent.to_string()), (None, String::new()));
-        recent.push(&sample(0.0, 0.0, 0.0));
-        recent.push(&sample(0.5, 0.4, 10.0));
+        let nothing = Recent::of(&[]);
+        assert_eq!((nothing.blocked(), nothing.to_string()), (None, String::new()));
+        let mut samples = vec![sample(0.0, 0.0, 0.0), sample(0.5, 0.4, 10.0)];
+        let recent = Recent::of(&samples);
         assert_eq!(recent.blocked(), Some(0.8));
         let busy: Vec<_> = recent.busy().map(|share| (share * 100.0).round()).collect();
         assert_eq!(busy, [80.0]);
         assert_eq!(recent.to_string(), "7 activities done, thread blocked 80%, lag 0.0 s");
 
-        recent.push(&sample(11.0, 0.4, 1060.0));
-        assert_eq!(recent.busy().last(), None, "the others are too old");
+        samples.push(sample(11.0, 0.4, 1060.0));
+        assert_eq!(Recent::of(&samples).busy().last(), None, "the others are too old");
     }
 
     #[test]
     fn what_is_not_observed_has_no_share() {
-        let mut recent = Recent::default();
-        for at in [0.0, 1.0] {
-            recent.push(&Sample { longest_poll: None, not_found: 3, ..sample(at, 0.0, 0.0) });
-        }
+        let samples = [0.0, 1.0].map(|at| Sample {
+            longest_poll: None,
+            not_found: 3,
+            ..sample(at, 0.0, 0.0)
+        });
+        let recent = Recent::of(&samples);
         assert_eq!(recent.blocked(), None);
         assert_eq!(recent.to_string(), "7 activities done, lag 0.0 s, 3 answered too late");
     }

@@ -3,66 +3,44 @@
 use std::time::{Duration, SystemTime};
 
 use codec_kit::{Figures, LongPoll, polls_under_way};
+use live_page::{Doing, Segment};
 use serde::{Deserialize, Serialize};
 
 use super::lag::LagProbe;
 
-/// What held the worker's thread since some moment.
+/// What held the worker's thread since some moment. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
-    /// When this was asked, in seconds since 1970.
+    /// When this was asked.
     pub now: f64,
-    /// In no particular order; those of the codec lie within others.
-    pub stretches: Vec<Stretch>,
-}
-
-/// A stretch of time in which one thing held the thread. One that goes on ends now, and comes again with the same
-/// start.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stretch {
-    /// What held it.
-    pub holder: Holder,
-    /// When it began, in seconds since 1970.
-    pub from: f64,
-    /// When it ended, in seconds since 1970.
-    pub to: f64,
-}
-
-/// What holds a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Holder {
-    /// A poll of the codec that encodes.
-    Encode,
-    /// A poll of the codec that decodes.
-    Decode,
-    /// Anything: the codec as well, where nothing observes it.
-    Any,
+    /// In no particular order. The probe finds the thread busy during the codec's polls as well. A segment that has
+    /// not ended ends now, and comes again with the same start.
+    pub segments: Vec<Segment>,
 }
 
 impl Timeline {
-    /// What ended after `since`, seconds since 1970: the codec's polls of 1 ms and longer, and the times in which a
-    /// task of the worker's runtime had to wait for 5 ms or longer.
+    /// What ended after `since`: the codec's polls of 1 ms and longer, and the times in which a task of the worker's
+    /// runtime had to wait for 5 ms or longer.
     pub fn since(since: f64, probe: &LagProbe) -> Self {
         let since = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(since).unwrap_or_default();
-        let polls = Figures::in_use().map_or_else(Vec::new, |figures| figures.long_polls());
-        let polls = polls.into_iter().chain(polls_under_way());
-        let polls = polls.filter(|poll| poll.started + poll.lasted > since).map(Stretch::from);
-        let late = probe.late(since).into_iter().map(|(due, came)| Stretch {
-            holder: Holder::Any,
+        let polls = Figures::in_use()
+            .map_or_else(Vec::new, |figures| figures.long_polls_since(since))
+            .into_iter()
+            .chain(polls_under_way())
+            .map(of_codec);
+        let late = probe.late(since).into_iter().map(|(due, came)| Segment {
             from: seconds(due),
             to: seconds(came),
+            doing: Doing::Busy,
         });
-        Self { now: seconds(SystemTime::now()), stretches: polls.chain(late).collect() }
+        Self { now: seconds(SystemTime::now()), segments: polls.chain(late).collect() }
     }
 }
 
-impl From<LongPoll> for Stretch {
-    fn from(poll: LongPoll) -> Self {
-        let holder = if poll.operation == "encode" { Holder::Encode } else { Holder::Decode };
-        let from = seconds(poll.started);
-        Self { holder, from, to: from + poll.lasted.as_secs_f64() }
-    }
+fn of_codec(poll: LongPoll) -> Segment {
+    let doing = if poll.operation == "encode" { Doing::Encode } else { Doing::Decode };
+    let from = seconds(poll.started);
+    Segment { from, to: from + poll.lasted.as_secs_f64(), doing }
 }
 
 fn seconds(at: SystemTime) -> f64 {
@@ -76,7 +54,7 @@ mod tests {
     #[test]
     fn a_codec_that_is_not_observed_stays_so() {
         let probe = LagProbe::register("timeline").unwrap();
-        assert_eq!(Timeline::since(0.0, &probe).stretches, []);
+        assert_eq!(Timeline::since(0.0, &probe).segments, []);
         let families = prometheus::gather();
         assert!(families.iter().all(|family| !family.name().starts_with("codec_")));
     }

@@ -28,11 +28,12 @@ use cli_kit::{
 };
 use console::style;
 use greeting::logging::LogArgs;
+use judge::Check;
 use solutions::Step;
 use tokio::task;
 
 pub use live::has_one as has_live_run;
-pub use report::Report;
+pub use report::{Report, show_check};
 
 use self::subprocess::{Ended, Examination};
 use crate::{
@@ -104,8 +105,9 @@ async fn verify(args: &VerifyArgs, steps: &[Step], root: &Path) -> anyhow::Resul
         }
         // If one live run can't start, the others can't either.
         let depth = if no_live_run.is_some() { Depth::Quick } else { depth };
+        let show = if text { show_check } else { |_: &Check| {} };
         let Judgement { report, no_live_run: failed } =
-            judge(*step, depth, args.seed, root).await?;
+            judge(*step, depth, args.seed, root, show).await?;
         no_live_run = no_live_run.or(failed);
         if text {
             let left_out = match no_live_run {
@@ -190,12 +192,18 @@ pub fn workplace(root: &Path) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-/// Builds the worker with the codec of that step, and judges it. Dropping this cancels it: what it started is
-/// killed.
+/// Builds the worker with the codec of that step, and judges it. `show` gets each check when it is done. Dropping
+/// this cancels it: what it started is killed.
 ///
 /// # Errors
 /// When this machine can't judge: no cargo, too busy.
-pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::Result<Judgement> {
+pub async fn judge(
+    step: Step,
+    depth: Depth,
+    seed: u64,
+    root: &Path,
+    show: fn(&Check),
+) -> anyhow::Result<Judgement> {
     let ours = root.join(root::OURS);
     let folder = workplace(root)?;
     // Two at a time, say a `verify` beside a `watch`, would write into each other's files, and each would
@@ -218,7 +226,7 @@ pub async fn judge(step: Step, depth: Depth, seed: u64, root: &Path) -> anyhow::
     // The file is the same before and after the build, so this is what was built.
     let judged =
         (course::read(&codec).as_ref() == Ok(&before)).then(|| atomic_file::sha256(&before));
-    let examined = Examination::of(&program, seed, &folder).await?;
+    let examined = Examination::of(&program, seed, &folder, show).await?;
     if let Ended::Overloaded(seen) = &examined.ended {
         return Err(Failure::environment(format!(
             "this machine is too busy to judge: {seen}. Stop other programs, and try again"

@@ -31,6 +31,9 @@ use crate::{
 
 /// A poll that sleeps for this long blocks its thread. Locks and page faults take a hundredth of it.
 const BLOCKED: Duration = Duration::from_millis(50);
+/// A busy machine does not block a thread for this long twice: on two cores with two endless loops beside, 127 ms
+/// was the longest. A codec that waits for its key on the thread does, with stalls of 200 ms.
+pub const UNMISTAKABLE: Duration = Duration::from_millis(150);
 /// A poll that computes for this long spins: encrypting 2 MiB in a debug build takes a tenth of it.
 const SPUN: Duration = Duration::from_millis(150);
 /// A future that is polled more often than this, and at this rate, wakes itself: one that waits is polled
@@ -63,6 +66,8 @@ struct Seen {
     longest: [Spent; 2],
     most_polls: u64,
     blocked: Duration,
+    /// How often a call, and anything at all, blocked the thread for at least [`UNMISTAKABLE`].
+    unmistakable: [usize; 2],
     under_way: HashMap<(Operation, u64), UnderWay>,
 }
 
@@ -119,10 +124,22 @@ impl Evidence {
         {
             let mut seen = self.seen();
             seen.blocked = seen.blocked.max(blocked);
+            seen.unmistakable[1] += usize::from(blocked >= UNMISTAKABLE);
         }
         let blocked = blocked.as_millis();
         let says = format!("a task that the codec started blocked the thread for {blocked} ms");
         self.note(Kind::Blocked, says);
+    }
+
+    /// How often the codec blocked the thread for at least [`UNMISTAKABLE`].
+    pub fn unmistakable_blocks(&self) -> usize {
+        // What a call does is also seen from beside it.
+        self.seen().unmistakable.into_iter().fold(0, usize::max)
+    }
+
+    /// Notes that it did, so often.
+    pub fn note_unmistakable_blocks(&self, more: usize) {
+        self.seen().unmistakable[0] += more;
     }
 
     /// A call that has not returned, if there is one: preferably one that blocks, or else the one that
@@ -371,6 +388,9 @@ impl Call {
     }
 
     fn look_at(&self, spent: Spent, since: &Moment, part: &str) {
+        if spent.asleep >= UNMISTAKABLE {
+            self.checked.evidence.seen().unmistakable[0] += 1;
+        }
         if spent.asleep >= BLOCKED {
             // The key service knows whether a call waited on this very thread.
             let began = Instant::now().checked_sub(since.wall()).unwrap_or(self.began);

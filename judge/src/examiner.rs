@@ -150,8 +150,16 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
     };
     let (alone, together): (Vec<_>, Vec<_>) =
         promises::in_order(step).partition(|promise| promise.alone);
+    let mut broken = Vec::new();
+    let is_moot = |promise: &Promise, broken: &[&Promise]| {
+        promise.unless_broken.iter().any(|other| broken.contains(other))
+    };
     for promise in alone {
+        if is_moot(promise, &broken) {
+            continue;
+        }
         let checks = one(promise)?;
+        broken.extend(checks.iter().filter(|check| !check.is_kept()).map(|check| check.promise));
         let stuck = checks.iter().any(|check| check.outcome == Outcome::Stuck);
         let slow = promise == ANSWERS_PROMPTLY && !checks.iter().all(Check::is_kept);
         if stuck || slow {
@@ -161,7 +169,8 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
     }
     // These mostly wait, so they can run concurrently.
     let judged: Vec<anyhow::Result<Vec<Check>>> = thread::scope(|scope| {
-        let running: Vec<_> = together.iter().map(|promise| scope.spawn(|| one(promise))).collect();
+        let due = together.iter().filter(|promise| !is_moot(promise, &broken));
+        let running: Vec<_> = due.map(|promise| scope.spawn(|| one(promise))).collect();
         let joined = running.into_iter().map(|running| running.join());
         joined.map(|judged| judged.unwrap_or_else(|_| Err(anyhow!("a check panicked")))).collect()
     });

@@ -46,6 +46,8 @@ pub fn try_for(subject: &Subject<'_>, budget: Duration) -> Result<Tried, JudgeEr
         let played = run::all(subject, &batch)?;
         tried.histories += batch.len();
         tried.calls += played.iter().map(|played| played.calls).sum::<u64>();
+        let blocks = played.iter().map(|played| played.unmistakable_blocks).sum();
+        subject.evidence.note_unmistakable_blocks(blocks);
         let broken = batch
             .into_iter()
             .zip(played)

@@ -29,11 +29,11 @@ mod promptness;
 mod stalls;
 
 pub use caching::{
-    Apart, Expiry, OneCall, SharedFailure, calls_in_a_row, expiry, keys_apart, one_call_for_many,
-    shared_failure, when_the_first_is_cancelled,
+    Apart, Expiry, OneCall, Sequence, SharedFailure, calls_in_a_row, expiry, keys_apart,
+    one_call_for_many, shared_failure, when_the_first_is_cancelled,
 };
 pub use cancelled::{Cancelled, cancelled};
-pub use common::{JudgeError, MARKER, Operation, POOL_THREADS};
+pub use common::{CLEARLY, JudgeError, MARKER, Operation, POOL_THREADS};
 pub use concurrency::{AtOnce, at_once, stalls_of_one_call, threads_at_once};
 pub use failing::{FailingService, failure};
 pub use growth::{Growth, growth};

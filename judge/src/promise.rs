@@ -46,6 +46,8 @@ pub struct Promise {
     /// Whether its measure compares times, which other work on the machine makes longer: broken, it is measured
     /// again.
     pub(crate) by_time: bool,
+    /// Not measured once one of these is broken: there would be nothing else to see. They are measured before.
+    pub(crate) unless_broken: &'static [&'static Promise],
     pub(crate) measure: fn(&Subject<'_>) -> Result<Finding, JudgeError>,
 }
 
@@ -53,6 +55,8 @@ pub struct Promise {
 pub(crate) struct Finding {
     pub outcome: Outcome,
     pub seen: String,
+    /// Whether it is so far from what is due that no other work on the machine explains it.
+    pub sure: bool,
 }
 
 /// The result of a promise's check.
@@ -143,11 +147,11 @@ impl Serialize for Promise {
 
 impl Finding {
     pub(crate) fn broken(seen: String) -> Self {
-        Self { outcome: Outcome::Broken, seen }
+        Self { outcome: Outcome::Broken, seen, sure: false }
     }
 
     pub(crate) fn kept_if(kept: bool, seen: String) -> Self {
-        Self { outcome: if kept { Outcome::Kept } else { Outcome::Broken }, seen }
+        Self { outcome: if kept { Outcome::Kept } else { Outcome::Broken }, seen, sure: false }
     }
 
     pub(crate) fn kept_at(costs: Vec<String>, seen: String) -> Self {
@@ -155,7 +159,11 @@ impl Finding {
             true => Outcome::Kept,
             false => Outcome::KeptAtACost(costs.join("; ")),
         };
-        Self { outcome, seen }
+        Self { outcome, seen, sure: false }
+    }
+
+    pub(crate) fn surely(self, sure: bool) -> Self {
+        Self { sure, ..self }
     }
 
     pub(crate) fn none_wrong(wrong: &[String], tried: &str) -> Self {

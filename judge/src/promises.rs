@@ -74,9 +74,10 @@ pub fn of(step: Step) -> impl Iterator<Item = &'static Promise> {
 
 /// What a step promises, in the order in which it is checked. The metrics come first, because only a
 /// process's first codec can register them. Promptness comes second, because a codec whose every call is slow
-/// is not worth further checks.
+/// is not worth further checks; then the thread, because a codec that blocks it need not be asked for more of
+/// the same.
 pub fn in_order(step: Step) -> impl Iterator<Item = &'static Promise> {
-    let first = [IS_OBSERVED, ANSWERS_PROMPTLY];
+    let first = [IS_OBSERVED, ANSWERS_PROMPTLY, RELEASES_THREAD];
     let others = of(step).filter(move |promise| !first.contains(promise));
     first.into_iter().filter(move |promise| promise.is_of(step)).chain(others)
 }
@@ -97,6 +98,20 @@ impl<'de> Deserialize<'de> for &'static Promise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_leave_nothing_else_to_see_is_measured_before() {
+        for step in Step::EXERCISES {
+            let order: Vec<_> = in_order(step).collect();
+            let at = |promise: &Promise| order.iter().position(|one| *one == promise);
+            for promise in &order {
+                for other in promise.unless_broken.iter().filter(|other| other.is_of(step)) {
+                    let before = !promise.alone || at(other) < at(promise);
+                    assert!(other.alone && before, "{promise:?}: {other:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn each_has_a_name_of_its_own_by_which_it_is_read_again() {

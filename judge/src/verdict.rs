@@ -1,31 +1,29 @@
 //! Checks a codec against the promises of a step.
 
-use std::{
-    panic::{self, AssertUnwindSafe},
-    time::Duration,
-};
+use std::panic::{self, AssertUnwindSafe};
 
 use solutions::Step;
 
 use crate::{
     checked::panic_words,
     fault::{Fault, Kind},
-    measure::{JudgeError, Operation},
+    measure::JudgeError,
     noise,
     promise::{Check, Finding, Outcome, Promise},
     promises,
     stage::{MakeCodec, Subject},
 };
 
-/// A busy machine does not block a thread for this long twice in a row: on two cores with two endless loops beside,
-/// 127 ms was the longest. A codec that waits for its key on the thread does, with stalls of 200 ms.
-const UNMISTAKABLE: Duration = Duration::from_millis(150);
+/// How often a measure is made before what only its time makes a fault counts: then it happened every time.
+const RUNS: usize = 3;
 
 /// Checks whether the codec keeps this promise of that step. Also returns a failed check for every other
 /// promise of the step that the codec was seen to break meanwhile.
 ///
 /// A fault that is only about time counts only if it happens every time: other work on the machine can take as
-/// long.
+/// long. If the codec was seen to block the thread for [`UNMISTAKABLE`], twice is enough.
+///
+/// [`UNMISTAKABLE`]: crate::checked::UNMISTAKABLE
 ///
 /// # Errors
 /// [`JudgeError`] when it can't be judged.
@@ -49,8 +47,8 @@ pub fn of(
         .cloned()
         .filter(|measured| !promise.by_time && !measured.is_kept() && measured.fault.is_none());
     let mut runs = 1;
-    while let Some(blocked) = judged.suspect
-        && runs < if blocked >= UNMISTAKABLE { 2 } else { 3 }
+    while let Some(unmistakable) = judged.suspect
+        && runs + unmistakable.min(2) < RUNS
     {
         judged = once(promise, &Subject::new(make, step, seed))?;
         runs += 1;
@@ -65,8 +63,8 @@ pub fn of(
 /// What a measure found.
 struct Judged {
     checks: Vec<Check>,
-    /// The longest that the codec blocked its thread, where nothing but time speaks against it.
-    suspect: Option<Duration>,
+    /// Where nothing but time speaks against the codec: how often it did so unmistakably.
+    suspect: Option<usize>,
 }
 
 fn once(promise: &'static Promise, subject: &Subject<'_>) -> Result<Judged, JudgeError> {
@@ -75,24 +73,25 @@ fn once(promise: &'static Promise, subject: &Subject<'_>) -> Result<Judged, Judg
         Ok(Err(stuck @ JudgeError::Stuck(_))) => {
             let call = subject.evidence.under_way();
             let call = call.unwrap_or_else(|| "making the codec, or what it started".to_owned());
-            Finding { outcome: Outcome::Stuck, seen: format!("{call}: {stuck}") }
+            Finding { outcome: Outcome::Stuck, seen: format!("{call}: {stuck}"), sure: true }
         }
         Ok(judged) => judged?,
         Err(panicked) => Finding {
             outcome: Outcome::Panicked,
             seen: format!("the codec panicked: {}", panic_words(&*panicked)),
+            sure: true,
         },
     };
     let faults = subject.evidence.faults();
     let by_time = match found.outcome {
         Outcome::Kept | Outcome::KeptAtACost(_) => !faults.is_empty(),
+        Outcome::Broken if found.sure => false,
         Outcome::Broken => promise.by_time || !faults.is_empty(),
         Outcome::Panicked | Outcome::Stuck => false,
     };
     let timed = |fault: &Fault| matches!(fault.kind, Kind::Blocked | Kind::Spun);
-    let longest = Operation::BOTH.map(|operation| subject.evidence.longest_poll(operation).asleep);
-    let longest = longest.into_iter().fold(subject.evidence.blocked(), Duration::max);
-    let suspect = (by_time && faults.iter().all(timed)).then_some(longest);
+    let suspect =
+        (by_time && faults.iter().all(timed)).then(|| subject.evidence.unmistakable_blocks());
     Ok(Judged { checks: with_faults(promise, found, subject.step, faults), suspect })
 }
 
@@ -100,7 +99,7 @@ fn once(promise: &'static Promise, subject: &Subject<'_>) -> Result<Judged, Judg
 /// a panic for the check in which it was seen.
 fn with_faults(
     measured: &'static Promise,
-    Finding { outcome, seen }: Finding,
+    Finding { outcome, seen, .. }: Finding,
     step: Step,
     faults: Vec<Fault>,
 ) -> Vec<Check> {
@@ -151,6 +150,7 @@ mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering::Relaxed},
         thread,
+        time::Duration,
     };
 
     use codec_kit::{
@@ -158,12 +158,16 @@ mod tests {
     };
 
     use super::*;
-    use crate::promises::{RELEASES_IT_ALWAYS, RELEASES_THREAD, SHARES_CALLS};
+    use crate::{
+        checked::UNMISTAKABLE,
+        promises::{RELEASES_IT_ALWAYS, RELEASES_THREAD, SHARES_CALLS, WAITS_QUIETLY},
+    };
 
     /// The async codec, which blocks its thread in the first calls to encode.
     struct Blocks {
         codec: AnyCodec,
         calls: &'static AtomicUsize,
+        block: Duration,
     }
 
     impl PayloadCodec for Blocks {
@@ -173,7 +177,7 @@ mod tests {
             payloads: Vec<Payload>,
         ) -> CodecFuture {
             if self.calls.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1)).is_ok() {
-                thread::sleep(Duration::from_millis(90));
+                thread::sleep(self.block);
             }
             self.codec.encode(context, payloads)
         }
@@ -187,12 +191,12 @@ mod tests {
         }
     }
 
-    /// What is broken, judged as that step's, by a codec that blocks in so many calls. When it is made again, it is
+    /// What is broken, judged as that step's, by a codec that blocks so many calls for so long. When it is made again, it is
     /// the one of step `later`.
     fn broken(
         promise: &'static Promise,
         step: Step,
-        blocking: usize,
+        (blocking, block): (usize, Duration),
         later: Step,
     ) -> Vec<&'static Promise> {
         loop {
@@ -200,7 +204,7 @@ mod tests {
             let made = AtomicUsize::new(0);
             let make = |keys: KeyService| -> AnyCodec {
                 let step = if made.fetch_add(1, Relaxed) == 0 { Step::Async } else { later };
-                AnyCodec::new(Blocks { codec: step.codec(keys), calls })
+                AnyCodec::new(Blocks { codec: step.codec(keys), calls, block })
             };
             match of(promise, step, &make, 1) {
                 // A machine that is too busy to judge is so for a while.
@@ -213,17 +217,29 @@ mod tests {
         }
     }
 
+    /// As a busy machine may do it.
+    const SHORT: Duration = Duration::from_millis(90);
+
     #[test]
-    fn a_block_counts_if_it_happens_every_time() {
-        assert_eq!(broken(RELEASES_THREAD, Step::Async, 1, Step::Async), Vec::<&Promise>::new());
-        let always = broken(RELEASES_THREAD, Step::Async, usize::MAX, Step::Async);
-        assert_eq!(always, [RELEASES_THREAD, RELEASES_IT_ALWAYS]);
+    fn a_short_block_counts_if_it_happens_every_time() {
+        let broken = |calls| broken(RELEASES_THREAD, Step::Async, (calls, SHORT), Step::Async);
+        assert_eq!(broken(1), Vec::<&Promise>::new());
+        assert_eq!(broken(usize::MAX), [RELEASES_THREAD, RELEASES_IT_ALWAYS]);
+    }
+
+    #[test]
+    fn a_long_block_counts_if_it_happens_twice() {
+        let long = UNMISTAKABLE + SHORT;
+        let broken = |calls| broken(WAITS_QUIETLY, Step::Async, (calls, long), Step::Async);
+        assert_eq!(broken(1), Vec::<&Promise>::new());
+        assert_eq!(broken(2), [RELEASES_IT_ALWAYS]);
     }
 
     #[test]
     fn what_is_broken_for_another_reason_stays_so_without_the_block() {
         for later in [Step::Async, Step::BeyondAsync] {
-            assert_eq!(broken(SHARES_CALLS, Step::BeyondAsync, 1, later), [SHARES_CALLS]);
+            let broken = broken(SHARES_CALLS, Step::BeyondAsync, (1, SHORT), later);
+            assert_eq!(broken, [SHARES_CALLS]);
         }
     }
 }

@@ -140,7 +140,8 @@ impl<'a> Watch<'a> {
         self.judging = Some(depth);
         outln!("\n{}", verify::heading(self.step));
         errln!("building and checking it\n");
-        verify::judge(self.step, depth, self.seed, self.root).boxed_local()
+        let show = verify::show_check;
+        verify::judge(self.step, depth, self.seed, self.root, show).boxed_local()
     }
 
     /// Prints the result of a judgement.

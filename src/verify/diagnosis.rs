@@ -1,6 +1,6 @@
 //! The verdict as text: what was seen, what it means, where to look next. Never the solution.
 
-use judge::{Outcome, Promise, advice, leaks::Leak, verdict};
+use judge::{Check, Outcome, Promise, advice, leaks::Leak, verdict};
 use solutions::Step;
 
 use super::{
@@ -55,6 +55,15 @@ pub fn seen_of(leak: Option<Shown>) -> String {
         Place::File => "in a file that it wrote",
     };
     format!("{what} can be read {place}, {form}")
+}
+
+/// What failed beside the cause that [`of`] explains. A panic or a call that never returns leaves nothing to say of
+/// the others.
+pub fn others(checks: &[Check]) -> impl Iterator<Item = &Check> {
+    let cause = verdict::cause(checks);
+    let says_all = |cause: &Check| matches!(cause.outcome, Outcome::Panicked | Outcome::Stuck);
+    let others = checks.iter().filter(|check| !check.is_kept());
+    others.filter(move |check| cause.is_some_and(|cause| !says_all(cause) && *check != cause))
 }
 
 /// At most six lines.

@@ -56,12 +56,9 @@ impl Report {
         }
     }
 
-    /// Prints the list of checks and the diagnosis. `left_out` says why there is no live run, where there
-    /// could be one.
+    /// Prints what [`show_check`] has not shown: the end of the list of checks, then the verdict, every other
+    /// failure, and how many checks passed. `left_out` says why there is no live run, where there could be one.
     pub fn print(&self, step: Step, left_out: &str) {
-        for check in &self.checks {
-            item(Some(check.is_kept()), &check.to_string());
-        }
         if self.compiles {
             let seen = diagnosis::seen_of(self.leak);
             item(Some(self.leak.is_none()), &format!("leaks no payload and no key: {seen}"));
@@ -81,7 +78,21 @@ impl Report {
             outln!("{}", coloured(&wrap(verdict, 0), self.passed));
         }
         for line in lines {
-            outln!("{}", wrap(line, "Means: ".len()));
+            outln!("{}", wrap(line, LABEL));
+        }
+        if self.compiles {
+            for check in diagnosis::others(&self.checks) {
+                outln!(
+                    "{}",
+                    wrap(&format!("Also:  {}: {}", check.promise.says, check.seen), LABEL)
+                );
+                outln!("{}", wrap(&format!("Next:  {}", check.promise.next), LABEL));
+            }
+            let passed = self.checks.iter().filter(|check| check.is_kept()).count()
+                + usize::from(self.leak.is_none())
+                + usize::from(self.live.as_ref().is_some_and(Live::is_well));
+            let checks = if passed == 1 { "check" } else { "checks" };
+            outln!("{passed} {checks} passed.");
         }
     }
 
@@ -95,6 +106,14 @@ impl Report {
         };
         format!("exercise {}: {}", self.exercise, coloured(what, self.passed))
     }
+}
+
+/// How wide a line's label is: "Means: ".
+const LABEL: usize = 7;
+
+/// The check's line in the list.
+pub fn show_check(check: &Check) {
+    item(Some(check.is_kept()), &check.to_string());
 }
 
 /// A line of the list, with its mark: passed, failed, or not run.

@@ -89,11 +89,17 @@ pub enum Ended {
 }
 
 impl Examination {
-    /// Starts the worker's program so that it checks its codec.
+    /// Starts the worker's program so that it checks its codec. `show` gets each check when it is done, and one
+    /// that passed again if another check finds that it is broken.
     ///
     /// # Errors
     /// When it can't be started, or its file can't be read.
-    pub async fn of(program: &Path, seed: u64, folder: &Path) -> anyhow::Result<Self> {
+    pub async fn of(
+        program: &Path,
+        seed: u64,
+        folder: &Path,
+        show: impl FnMut(&Check),
+    ) -> anyhow::Result<Self> {
         let words = folder.join("output.log");
         let output = File::create(&words)
             .with_context(|| format!("{} can't be written", words.display()))?;
@@ -115,12 +121,15 @@ impl Examination {
         // Our copy of the writing end would keep the pipe open.
         drop(command);
         let report = ReportPipe::read(reader.into())?;
-        let limit = within_limits(&mut process, &words).await;
+        let mut news = News { show, lines: 0, shown: Vec::new() };
+        let limit = within_limits(&mut process, &words, || news.show(&report.so_far())).await;
         process.end().await?;
         end_all_with(own.path());
         let limit = limit?;
         let output = fs::read(&words)?;
-        let (checks, ended) = read(&report.whole().await, limit, &output);
+        let report = report.whole().await;
+        news.show(&report);
+        let (checks, ended) = read(&report, limit, &output);
         let printed = leak(&output).map(|leak| Shown { leak, place: Place::Output });
         let written = || Some(Shown { leak: leak_in_files(own.path())?, place: Place::File });
         Ok(Self { checks, ended, leak: printed.or_else(written) })
@@ -154,6 +163,10 @@ impl ReportPipe {
         Ok(Self { written, reading })
     }
 
+    fn so_far(&self) -> Vec<u8> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All that was written, once the process has exited. What the codec started may hold the pipe open.
     async fn whole(mut self) -> Vec<u8> {
         if timeout(REPORT_LIMIT, &mut self.reading).await.is_err() {
@@ -162,6 +175,42 @@ impl ReportPipe {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *written)
     }
+}
+
+/// Shows the checks in a report that is still being written.
+struct News<F> {
+    show: F,
+    /// How many of its lines were looked at.
+    lines: usize,
+    shown: Vec<Check>,
+}
+
+impl<F: FnMut(&Check)> News<F> {
+    fn show(&mut self, report: &[u8]) {
+        // The last line may be incomplete.
+        let complete = report.split_inclusive(|byte| *byte == b'\n');
+        let complete = complete.filter(|line| line.ends_with(b"\n"));
+        for line in complete.skip(self.lines) {
+            self.lines += 1;
+            let Ok(Line::Judged(_, checks)) = serde_json::from_slice(line) else { continue };
+            for check in checks.into_iter().map(shortened) {
+                let known = |shown: &Check| shown.promise == check.promise;
+                let known = self.shown.iter().position(known);
+                match known.map(|at| &mut self.shown[at]) {
+                    // A check that fails outweighs one that passes, as in the verdict.
+                    Some(shown) if !shown.is_kept() || check.is_kept() => continue,
+                    Some(shown) => *shown = check.clone(),
+                    None => self.shown.push(check.clone()),
+                }
+                (self.show)(&check);
+            }
+        }
+    }
+}
+
+/// Its finding at a length that can be shown.
+fn shortened(check: Check) -> Check {
+    Check { seen: one_line(&check.seen, SHOWN_CHARACTERS), ..check }
 }
 
 /// Kills processes that the codec started and that left its process group, for example with `setsid`. They
@@ -196,12 +245,17 @@ enum Limit {
     Output,
 }
 
-/// Waits until the process exits or reaches a limit.
-async fn within_limits(process: &mut ProcessGroup, words: &Path) -> anyhow::Result<Limit> {
+/// Waits until the process exits or reaches a limit, and calls `meanwhile` again and again.
+async fn within_limits(
+    process: &mut ProcessGroup,
+    words: &Path,
+    mut meanwhile: impl FnMut(),
+) -> anyhow::Result<Limit> {
     let began = Instant::now();
     let pid = process.id().map(sysinfo::Pid::from_u32);
     let mut system = System::new();
     loop {
+        meanwhile();
         if let Some(status) = process.try_wait()? {
             return Ok(Limit::Ended(status));
         }
@@ -233,12 +287,7 @@ fn read(report: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
             Line::Judging(promise) => judging.push(promise),
             Line::Judged(measured, some) => {
                 judging.retain(|promise| *promise != measured);
-                checks.extend(
-                    some.into_iter().map(|check| Check {
-                        seen: one_line(&check.seen, SHOWN_CHARACTERS),
-                        ..check
-                    }),
-                );
+                checks.extend(some.into_iter().map(shortened));
             }
             Line::Overloaded(seen) => ended = Some(Ended::Overloaded(seen)),
             Line::Done => ended = Some(Ended::Whole),
@@ -272,8 +321,12 @@ fn had_no_memory(output: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
 
-    use judge::promises::WIRE_FORMAT;
+    use judge::{
+        Outcome,
+        promises::{PAYLOADS, WIRE_FORMAT},
+    };
 
     use super::*;
 
@@ -283,5 +336,31 @@ mod tests {
         let file = [judging.as_bytes(), b"\n\xff{\n"].concat();
         let (checks, ended) = read(&file, Limit::Time, b"");
         assert_eq!((checks.len(), ended), (0, Ended::TooLong(Some(WIRE_FORMAT))));
+    }
+
+    #[test]
+    fn each_check_is_shown_once_and_again_when_it_turns_out_to_be_broken() {
+        let check = |promise, outcome| Check { promise, outcome, fault: None, seen: String::new() };
+        let line = |measured, checks: &[Check]| {
+            serde_json::to_string(&Line::Judged(measured, checks.to_vec())).unwrap() + "\n"
+        };
+        let [kept, broken] = [Outcome::Kept, Outcome::Broken];
+        let payloads = check(PAYLOADS, kept.clone());
+        let format = check(WIRE_FORMAT, kept);
+        let at_fault = check(PAYLOADS, broken);
+        let report = [
+            line(PAYLOADS, slice::from_ref(&payloads)),
+            "rubbish\n".to_owned(),
+            line(WIRE_FORMAT, &[format.clone(), at_fault.clone()]),
+            line(PAYLOADS, slice::from_ref(&payloads)),
+        ]
+        .concat();
+        let mut shown = Vec::new();
+        let show = |check: &Check| shown.push(check.clone());
+        let mut news = News { show, lines: 0, shown: Vec::new() };
+        for end in 0..=report.len() {
+            news.show(&report.as_bytes()[..end]);
+        }
+        assert_eq!(shown, [payloads, format, at_fault]);
     }
 }

@@ -32,6 +32,8 @@ pub struct Played {
     pub faults: Vec<Fault>,
     /// How many calls were made.
     pub calls: u64,
+    /// How often the codec blocked its thread unmistakably.
+    pub unmistakable_blocks: usize,
 }
 
 /// Plays them concurrently, each with its own codec.
@@ -57,7 +59,11 @@ pub fn all(subject: &Subject<'_>, histories: &[History]) -> Result<Vec<Played>, 
         if let Err(JudgeError::Stuck(_)) = running.result(LIMIT) {
             never_returned(&evidence);
         }
-        played.push(Played { faults: evidence.faults(), calls: evidence.calls() });
+        played.push(Played {
+            faults: evidence.faults(),
+            calls: evidence.calls(),
+            unmistakable_blocks: evidence.unmistakable_blocks(),
+        });
     }
     Ok(played)
 }

@@ -12,7 +12,7 @@ use futures::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, came};
+use super::common::{CLEARLY, NOISE_RETRIES, SAMPLE_INTERVAL, came};
 use crate::{
     checked::Evidence,
     fault::Kind,
@@ -60,8 +60,17 @@ fn expiring<'a>(
     Ok((stage, trial))
 }
 
-/// How many stalls this many calls took, one after another, with a codec that had no key cached; in the
-/// slower operation.
+/// Calls one after another, with a codec that had no key cached.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Sequence {
+    /// How many stalls they took.
+    pub stalls: f64,
+    /// How many there were.
+    pub calls: usize,
+}
+
+/// Makes up to `calls` calls of each operation, one after another, and ends early when it is plain that each waits.
+/// The slower operation counts.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -69,23 +78,30 @@ pub fn calls_in_a_row(
     subject: &Subject<'_>,
     calls: usize,
     stall: Duration,
-) -> Result<f64, JudgeError> {
+) -> Result<Sequence, JudgeError> {
     let (stage, trial) = stalling(subject, 1, 2 + NOISE_RETRIES, stall)?;
     stage.run(async move {
-        let mut worst: f64 = 0.0;
+        let mut worst = Sequence { stalls: 0.0, calls: 0 };
         for operation in Operation::BOTH {
-            let mut best = f64::MAX;
+            let mut best = Sequence { stalls: f64::MAX, calls: 0 };
             for attempt in 0..NOISE_RETRIES {
                 let began = Instant::now();
-                for _ in 0..calls {
+                let mut made = Sequence { stalls: 0.0, calls: 0 };
+                while made.calls < calls && made.stalls < CLEARLY {
                     trial.small_call(operation, 1 + attempt).await;
+                    made.calls += 1;
+                    made.stalls = began.elapsed().as_secs_f64() / stall.as_secs_f64();
                 }
-                best = best.min(began.elapsed().as_secs_f64() / stall.as_secs_f64());
-                if !(1.5..6.0).contains(&best) {
+                if made.stalls < best.stalls {
+                    best = made;
+                }
+                if !(1.5..CLEARLY).contains(&best.stalls) {
                     break;
                 }
             }
-            worst = worst.max(best);
+            if best.stalls > worst.stalls {
+                worst = best;
+            }
         }
         worst
     })

@@ -7,6 +7,9 @@ use tokio::runtime;
 
 use crate::script::Purpose;
 
+/// So many stalls in a row where one is due are a second and more: no other work on the machine takes that long.
+pub const CLEARLY: f64 = 6.0;
+
 /// The payloads' data starts with it, so that it can be recognised where it must not be readable.
 pub const MARKER: &str = "judge-8Rk2vQ7mXw5d";
 

@@ -19,6 +19,7 @@ pub const ANSWERS_PROMPTLY: &Promise = &Promise {
     broken_by: &[],
     alone: true,
     by_time: false,
+    unless_broken: &[],
     measure,
 };
 

@@ -17,6 +17,7 @@ pub const DOES_NOT_GROW: &Promise = &Promise {
     broken_by: &[],
     alone: true,
     by_time: false,
+    unless_broken: &[],
     measure,
 };
 

@@ -3,8 +3,9 @@
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError},
+    measure::{self, CLEARLY, JudgeError, Sequence},
     promise::{Finding, Promise, STALL, TOGETHER},
+    promises::RELEASES_THREAD,
     stage::Subject,
 };
 
@@ -17,16 +18,17 @@ pub const KEEPS_KEYS: &Promise = &Promise {
     next: "Which key did the last call use, and the one before it? Look at encode and at decode.",
     of: |step| step >= Step::BeyondAsync,
     broken_by: &[],
-    alone: false,
+    alone: true,
     by_time: true,
+    unless_broken: &[RELEASES_THREAD],
     measure,
 };
 
-/// Calls one after another.
+/// Calls one after another, at most.
 const SEQUENTIAL: usize = 20;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let row = measure::calls_in_a_row(subject, SEQUENTIAL, STALL)?;
-    let said = format!("{SEQUENTIAL} calls one after another took as long as {row:.1} stalls");
-    Ok(Finding::kept_if(row < TOGETHER, said))
+    let Sequence { calls, stalls } = measure::calls_in_a_row(subject, SEQUENTIAL, STALL)?;
+    let said = format!("{calls} calls one after another took as long as {stalls:.1} stalls");
+    Ok(Finding::kept_if(stalls < TOGETHER, said).surely(stalls >= CLEARLY))
 }

@@ -3,8 +3,9 @@
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError},
+    measure::{self, CLEARLY, JudgeError},
     promise::{Finding, Promise, STALL, TOGETHER},
+    promises::{KEEPS_KEYS, RELEASES_THREAD},
     stage::Subject,
 };
 
@@ -19,6 +20,7 @@ pub const KEEPS_KEYS_APART: &Promise = &Promise {
     broken_by: &[],
     alone: false,
     by_time: true,
+    unless_broken: &[RELEASES_THREAD, KEEPS_KEYS],
     measure,
 };
 
@@ -32,5 +34,6 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         seen.could, seen.keys, seen.others, seen.at_hand
     );
     let all = seen.could == seen.keys;
-    Ok(Finding::kept_if(all && seen.at_hand < CACHED && seen.others < TOGETHER, said))
+    let kept = all && seen.at_hand < CACHED && seen.others < TOGETHER;
+    Ok(Finding::kept_if(kept, said).surely(seen.others >= CLEARLY))
 }

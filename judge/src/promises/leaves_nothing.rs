@@ -5,6 +5,7 @@ use solutions::Step;
 use crate::{
     measure::{self, JudgeError},
     promise::{FEW_AT_ONCE, Finding, Promise, SHARED, STALL},
+    promises::{NEEDS_NO_THREAD, RELEASES_THREAD},
     stage::Subject,
 };
 
@@ -19,6 +20,7 @@ pub const LEAVES_NOTHING: &Promise = &Promise {
     broken_by: &[],
     alone: true,
     by_time: false,
+    unless_broken: &[RELEASES_THREAD, NEEDS_NO_THREAD],
     measure,
 };
 

@@ -20,6 +20,7 @@ pub const LETS_KEYS_EXPIRE: &Promise = &Promise {
     broken_by: &[Kind::Expired],
     alone: false,
     by_time: true,
+    unless_broken: &[],
     measure,
 };
 

@@ -7,6 +7,7 @@ use solutions::Step;
 use crate::{
     measure::{JudgeError, POOL_THREADS},
     promise::{AT_ONCE, Finding, Promise, SHARED, Threads},
+    promises::RELEASES_THREAD,
     stage::Subject,
 };
 
@@ -21,6 +22,7 @@ pub const NEEDS_NO_THREAD: &Promise = &Promise {
     broken_by: &[],
     alone: true,
     by_time: false,
+    unless_broken: &[RELEASES_THREAD],
     measure,
 };
 

@@ -19,6 +19,7 @@ pub const PASSES_ERRORS_ON: &Promise = &Promise {
     broken_by: &[Kind::NoKey, Kind::UndueError, Kind::Storm],
     alone: false,
     by_time: false,
+    unless_broken: &[],
     measure,
 };
 

@@ -18,6 +18,7 @@ pub const PAYLOADS: &Promise = &Promise {
     broken_by: &[Kind::NotEncrypted, Kind::Count, Kind::Changed, Kind::Readable, Kind::Nonce],
     alone: false,
     by_time: false,
+    unless_broken: &[],
     measure,
 };
 

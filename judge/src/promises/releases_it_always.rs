@@ -6,6 +6,7 @@ use crate::{
     fault::Kind,
     measure::{self, JudgeError, Operation},
     promise::{Finding, Promise, RARE, STALL, ms},
+    promises::RELEASES_THREAD,
     stage::Subject,
 };
 
@@ -20,6 +21,7 @@ pub const RELEASES_IT_ALWAYS: &Promise = &Promise {
     broken_by: &[Kind::Blocked],
     alone: false,
     by_time: false,
+    unless_broken: &[RELEASES_THREAD],
     measure,
 };
 

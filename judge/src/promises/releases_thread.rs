@@ -17,8 +17,9 @@ pub const RELEASES_THREAD: &Promise = &Promise {
     next: "What runs before the future is returned, and between two awaits, runs on that thread.",
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[],
-    alone: false,
+    alone: true,
     by_time: true,
+    unless_broken: &[],
     measure,
 };
 

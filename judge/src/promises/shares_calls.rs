@@ -6,6 +6,7 @@ use crate::{
     checked::ATTEMPTS,
     measure::{self, JudgeError},
     promise::{AT_ONCE, Finding, Promise, SHARED, STALL},
+    promises::{KEEPS_KEYS, RELEASES_THREAD},
     stage::Subject,
 };
 
@@ -20,6 +21,7 @@ pub const SHARES_CALLS: &Promise = &Promise {
     broken_by: &[],
     alone: false,
     by_time: false,
+    unless_broken: &[RELEASES_THREAD, KEEPS_KEYS],
     measure,
 };
 
@@ -29,8 +31,10 @@ const CALLERS: usize = 50;
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::one_call_for_many(subject, CALLERS, STALL)?;
     let mut said = format!("{CALLERS} callers that need the same key made {} requests", seen.calls);
+    if seen.could < seen.callers {
+        said.push_str(&format!(", and only {} of them got it", seen.could));
+    }
     if seen.calls > SHARED as u64 || seen.could < seen.callers {
-        said.push_str(&format!(", but only {} of them got it", seen.could));
         return Ok(Finding::broken(said));
     }
     let (could, followers) = measure::when_the_first_is_cancelled(subject, STALL)?;

@@ -3,8 +3,9 @@
 use solutions::Step;
 
 use crate::{
-    measure::{self, JudgeError, Operation},
+    measure::{self, CLEARLY, JudgeError, Operation},
     promise::{AT_ONCE, FEW_AT_ONCE, Finding, Promise, SHARED, STALL, TOGETHER, Threads},
+    promises::{NEEDS_NO_THREAD, RELEASES_THREAD},
     stage::Subject,
 };
 
@@ -19,6 +20,7 @@ pub const STALLS_TOGETHER: &Promise = &Promise {
     broken_by: &[],
     alone: true,
     by_time: true,
+    unless_broken: &[RELEASES_THREAD, NEEDS_NO_THREAD],
     measure,
 };
 
@@ -41,7 +43,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let mut costs = Vec::new();
     if encode.max(decode) >= TOGETHER {
         if without_threads {
-            return Ok(Finding::broken(said));
+            return Ok(Finding::broken(said).surely(encode.max(decode) >= CLEARLY));
         }
         // One thread with a queue also keeps the worker's thread free.
         costs.push("stalls wait for each other".to_owned());

@@ -7,6 +7,7 @@ use crate::{
     history,
     measure::JudgeError,
     promise::{Finding, Promise},
+    promises::RELEASES_THREAD,
     stage::Subject,
 };
 
@@ -21,6 +22,7 @@ pub const SURVIVES_HISTORIES: &Promise = &Promise {
     broken_by: &[Kind::Lost],
     alone: false,
     by_time: false,
+    unless_broken: &[RELEASES_THREAD],
     measure,
 };
 

@@ -22,6 +22,7 @@ pub const WAITS_FOR_KEY: &Promise = &Promise {
     broken_by: &[Kind::ForeignKey],
     alone: false,
     by_time: false,
+    unless_broken: &[],
     measure,
 };
 

@@ -6,6 +6,7 @@ use crate::{
     fault::Kind,
     measure::{self, JudgeError, Operation, POOL_THREADS},
     promise::{Finding, Promise, STALL},
+    promises::RELEASES_THREAD,
     stage::Subject,
 };
 
@@ -20,6 +21,7 @@ pub const WAITS_QUIETLY: &Promise = &Promise {
     broken_by: &[Kind::Spun],
     alone: false,
     by_time: true,
+    unless_broken: &[RELEASES_THREAD],
     measure,
 };
 

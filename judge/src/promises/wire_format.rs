@@ -18,6 +18,7 @@ pub const WIRE_FORMAT: &Promise = &Promise {
     broken_by: &[Kind::Accepted],
     alone: false,
     by_time: false,
+    unless_broken: &[],
     measure,
 };
 

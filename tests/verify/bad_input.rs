@@ -151,30 +151,37 @@ fn a_link_to_a_codec_in_a_folder_that_is_read_only_is_judged() {
     assert_eq!(json(&output)["solved"], true);
 }
 
-#[test]
-fn a_codec_that_does_harm_is_survived() {
-    let cases = [
-        ("panics made", "the codec panicked: enough of this"),
-        ("panics called", "the codec panicked: enough of this"),
-        ("panics polled", "the codec panicked: enough of this"),
-        ("panics-at-length polled", "the codec panicked: word word"),
-        ("overflows polled", "the codec ended the whole program"),
-        ("loops made", "making the codec: it did not finish"),
-        ("loops called", "did not finish within"),
-        ("loops polled", "did not finish within"),
-        ("eats polled", "takes more than 1 GiB of memory"),
-        ("asks-for-memory polled", "takes more than 1 GiB of memory"),
-        // A panic, or an abort: whatever the system makes of the last thread that it can't start.
-        ("starts-threads polled", "Seen: "),
-        ("exits-0 polled", "the codec ended the whole program.\nSeen:  exit status: 0,"),
-        ("exits-7 polled", "the codec ended the whole program.\nSeen:  exit status: 7,"),
-        ("exits-0 made", "the codec ended the whole program.\nSeen:  exit status: 0,"),
-        ("aborts polled", "the codec ended the whole program.\nSeen:  signal: 6"),
-        ("prints-a-gigabyte polled", "prints more than 16 MiB"),
-        ("complains-for-a-gigabyte polled", "prints more than 16 MiB"),
-        ("starts-a-program-and-exits polled", "the codec ended the whole program"),
-    ];
-    Checkout::side_by_side(&cases, |checkout, (misbehaves, told)| {
+/// A codec that misbehaves so, and what `verify` says of it.
+type Harm = (&'static str, &'static str);
+
+/// One of each way to end early.
+const HARM: [Harm; 5] = [
+    ("panics polled", "the codec panicked: enough of this"),
+    ("loops called", "did not finish within"),
+    ("eats polled", "takes more than 1 GiB of memory"),
+    ("prints-a-gigabyte polled", "prints more than 16 MiB"),
+    ("starts-a-program-and-exits polled", "the codec ended the whole program"),
+];
+
+const MORE_HARM: [Harm; 13] = [
+    ("panics made", "the codec panicked: enough of this"),
+    ("panics called", "the codec panicked: enough of this"),
+    ("panics-at-length polled", "the codec panicked: word word"),
+    ("overflows polled", "the codec ended the whole program"),
+    ("loops made", "making the codec: it did not finish"),
+    ("loops polled", "did not finish within"),
+    ("asks-for-memory polled", "takes more than 1 GiB of memory"),
+    // A panic, or an abort: whatever the system makes of the last thread that it can't start.
+    ("starts-threads polled", "Seen: "),
+    ("exits-0 polled", "the codec ended the whole program.\nSeen:  exit status: 0,"),
+    ("exits-7 polled", "the codec ended the whole program.\nSeen:  exit status: 7,"),
+    ("exits-0 made", "the codec ended the whole program.\nSeen:  exit status: 0,"),
+    ("aborts polled", "the codec ended the whole program.\nSeen:  signal: 6"),
+    ("complains-for-a-gigabyte polled", "prints more than 16 MiB"),
+];
+
+fn is_survived(harm: &[Harm]) {
+    Checkout::side_by_side(harm, |checkout, (misbehaves, told)| {
         checkout.writes(Step::Blocking, MISBEHAVING);
         let (output, report) = checkout.judges(misbehaves);
         let said = diagnosis(&report);
@@ -185,6 +192,17 @@ fn a_codec_that_does_harm_is_survived() {
         );
         assert!(said.lines().all(|line| line.len() < 600), "{misbehaves}: {said}");
     });
+}
+
+#[test]
+fn a_codec_that_does_harm_is_survived() {
+    is_survived(&HARM);
+}
+
+#[test]
+#[ignore = "takes minutes: every other way to do harm"]
+fn other_codecs_that_do_harm_are_survived() {
+    is_survived(&MORE_HARM);
 }
 
 /// One that does no harm is judged as always, and what it has started ends with it.
@@ -217,19 +235,25 @@ fn a_verify_that_is_killed_takes_the_codec_with_it() {
     assert_eq!(late.wait().code(), Some(130));
 }
 
+/// A codec that misbehaves so, what it leaks, and in which form.
+type Leaks = (&'static str, &'static str, &'static str);
+
+const LEAKS: [Leaks; 2] = [
+    // As the SDK prints it, which is not in full.
+    ("prints-payloads polled", "a payload", "base64"),
+    ("prints-the-key made", "the data key", "numbers"),
+];
+
+const MORE_LEAKS: [Leaks; 4] = [
+    ("prints-bytes polled", "a payload", "numbers"),
+    ("prints-text polled", "a payload", "text"),
+    ("prints-hex polled", "a payload", "hexadecimal"),
+    ("logs-payloads polled", "a payload", "base64"),
+];
+
 /// Otherwise, each of them solves exercise 1.
-#[test]
-fn a_codec_that_prints_what_it_encrypts_is_not_solved() {
-    let cases = [
-        // So the SDK has it, and not in full.
-        ("prints-payloads polled", "a payload", "base64"),
-        ("prints-bytes polled", "a payload", "numbers"),
-        ("prints-text polled", "a payload", "text"),
-        ("prints-hex polled", "a payload", "hexadecimal"),
-        ("logs-payloads polled", "a payload", "base64"),
-        ("prints-the-key made", "the data key", "numbers"),
-    ];
-    Checkout::side_by_side(&cases, |checkout, (misbehaves, what, form)| {
+fn are_not_solved(leaks: &[Leaks]) {
+    Checkout::side_by_side(leaks, |checkout, (misbehaves, what, form)| {
         checkout.writes(Step::Blocking, MISBEHAVING);
         let (output, report) = checkout.judges(misbehaves);
         let said = diagnosis(&report);
@@ -239,6 +263,17 @@ fn a_codec_that_prints_what_it_encrypts_is_not_solved() {
         let sentence = "Not solved yet: the codec leaks a payload or a key.";
         assert!(said.starts_with(sentence) && said.contains(what), "{misbehaves}: {said}");
     });
+}
+
+#[test]
+fn a_codec_that_prints_what_it_encrypts_is_not_solved() {
+    are_not_solved(&LEAKS);
+}
+
+#[test]
+#[ignore = "takes minutes: every other form of a leak"]
+fn what_a_codec_prints_in_other_forms_is_found() {
+    are_not_solved(&MORE_LEAKS);
     let checkout = Checkout::take();
     checkout.writes(Step::Blocking, MISBEHAVING);
     let (output, report) = checkout.judges("logs-decently polled");

@@ -125,6 +125,7 @@ fn a_save_is_judged_and_each_key_does_what_the_bar_says() {
 }
 
 #[test]
+#[ignore = "takes some minutes: loads on a real server"]
 fn a_live_run_comes_on_request_and_a_save_ends_it() {
     let checkout = Checkout::take();
     let second = Step::SpawnBlocking;

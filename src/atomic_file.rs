@@ -1,4 +1,4 @@
-//! Files that exist complete or not at all, their locks, and their digests.
+//! Files that exist complete or not at all, their locks, their digests, and whether they can be written.
 
 use std::{
     fs::{File, Permissions, TryLockError},
@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cli_kit::exit::Failure;
 use jiff::Timestamp;
 use ring::digest::{self, Digest};
 use tempfile::{Builder, NamedTempFile};
@@ -98,6 +99,24 @@ pub fn sha256(content: &[u8]) -> String {
 /// A digest, in hexadecimal.
 pub fn hex(digest: &Digest) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Finds out before a long run whether its result can be written to this file.
+///
+/// # Errors
+/// When it can't.
+pub fn writable(file: &Path) -> anyhow::Result<()> {
+    let existed = file.exists();
+    File::options()
+        .create(true)
+        .append(true)
+        .open(file)
+        .map_err(|error| Failure::usage(format!("{} can't be written: {error}", file.display())))?;
+    // An interrupted run must not leave an empty file behind.
+    if !existed {
+        std::fs::remove_file(file)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

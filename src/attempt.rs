@@ -12,7 +12,7 @@ mod view;
 use std::{
     fs,
     io::{self, BufRead, IsTerminal, Write},
-    path::{self, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context;
@@ -27,8 +27,11 @@ use solutions::Step;
 
 use self::{outcome::Outcome, view::View};
 use crate::{
+    atomic_file,
     course::{self, Try},
-    experiment::{Contender, Experiment, LiveArgs, Measured, OnPage, Scenario, Target},
+    experiment::{
+        Contender, Experiment, LiveArgs, Measured, OnPage, Scenario, Target, merge_traces,
+    },
     process::until_interrupted,
     temporal::TemporalCli,
 };
@@ -49,7 +52,7 @@ pub struct TryArgs {
     /// Use the Temporal server at this address instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
-    /// Write the codec's polls of 1 ms and longer to this file, for Perfetto
+    /// Write the codec's polls of 1 ms and longer to this file, for ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]
@@ -113,6 +116,9 @@ async fn attempt(
     let ours = root.join(root::OURS);
     let logs = ours.join("try");
     fs::create_dir_all(&logs).with_context(|| format!("can't create {}", logs.display()))?;
+    if let Some(file) = &args.trace {
+        atomic_file::writable(file)?;
+    }
     let file = course::codec(step);
     let codec = course::source(&root.join(&file))
         .map_err(|fault| Failure::usage(format!("{} {fault}", file.display())))?;
@@ -126,17 +132,18 @@ async fn attempt(
             profile: None,
         }),
     };
-    let experiment = Experiment {
-        trace: args.trace.as_deref().map(path::absolute).transpose()?,
-        ..Experiment::new(scenario, &target, &logs)
-    };
+    let experiment =
+        Experiment { traces: args.trace.is_some(), ..Experiment::new(scenario, &target, &logs) };
     let page = args.live.serve(&format!("Exercise {}", step.number()))?;
     let view = View::new(step, scenario);
     let on_page = OnPage::new(&page, &file.display().to_string(), scenario, &view);
     let measured = experiment.run(&contender, &on_page).await;
     view.finish();
-    let Measured { run, .. } = measured?;
+    let Measured { run, trace, .. } = measured?;
     on_page.finish(&run);
+    if let Some(file) = &args.trace {
+        merge_traces(&[(contender.codec, trace)], file)?;
+    }
 
     let this = Try {
         guess_seconds: guess,

@@ -29,10 +29,11 @@ use solutions::Step;
 
 use self::results::Comparison;
 use crate::{
+    atomic_file,
     course::{self, Progress},
     experiment::{
         Contender, Experiment, LiveArgs, Measured, OnPage, Reference, RunProgress, Scenario,
-        ScenarioName, Target,
+        ScenarioName, Target, merge_traces,
     },
     process::until_interrupted,
     temporal::TemporalCli,
@@ -74,6 +75,9 @@ pub struct CompareArgs {
     /// Write each plot to this folder as well, as an SVG file
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
+    /// Write the codecs' polls of 1 ms and longer to this file, for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     #[command(flatten)]
     live: LiveArgs,
     #[command(flatten, next_help_heading = "The scenario's numbers")]
@@ -117,8 +121,10 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     fs::create_dir_all(&logs).with_context(|| format!("can't create {}", logs.display()))?;
     let report = args.report.clone().unwrap_or_else(|| root.join("report.html"));
     // Found out now, and not after the run.
-    for file in [Some(&report), args.json.as_ref()].into_iter().flatten() {
-        writable(file)?;
+    for file in [Some(&report), args.json.as_ref(), args.trace.as_ref()].into_iter().flatten() {
+        if file != Path::new("-") {
+            atomic_file::writable(file)?;
+        }
     }
     if let Some(folder) = &args.pictures {
         fs::create_dir_all(folder).map_err(|error| {
@@ -136,18 +142,20 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     };
 
     let scenario = args.numbers.over(args.scenario().scenario())?;
-    let experiment = Experiment::new(&scenario, &target, &logs);
+    let experiment =
+        Experiment { traces: args.trace.is_some(), ..Experiment::new(&scenario, &target, &logs) };
     let page = args.live.serve("The codecs side by side")?;
-    let mut runs = Vec::new();
+    let (mut runs, mut traces) = (Vec::new(), Vec::new());
     for (number, contender) in (1..).zip(&contenders) {
         let what = format!("[{number}/{}] {}", contenders.len(), contender.codec);
         let progress = RunProgress::new(&what, &scenario);
         let on_page = OnPage::new(&page, &contender.codec.to_string(), &scenario, &progress);
         let measured = experiment.run(contender, &on_page).await;
-        let Measured { run, .. } = measured.with_context(|| format!("measuring {what}"))?;
+        let Measured { run, trace, .. } = measured.with_context(|| format!("measuring {what}"))?;
         on_page.finish(&run);
         progress.finish(&run);
         runs.push(run);
+        traces.push((contender.codec, trace));
     }
 
     let cli = match &target {
@@ -157,6 +165,10 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     let mut all = Comparison::new(runs, scenario, cli);
     all.finished = has_finished();
     publish(&all, args, &report)?;
+    if let Some(file) = &args.trace {
+        merge_traces(&traces, file)?;
+        note(format!("the threads, for ui.perfetto.dev: {}", file.display()));
+    }
     Ok(if all.is_complete() { Exit::Done } else { Exit::NotSolved })
 }
 
@@ -206,21 +218,4 @@ fn text(all: &Comparison) -> String {
         text += &format!("{}\n", wrap(&sentence, 0));
     }
     text
-}
-
-fn writable(file: &Path) -> anyhow::Result<()> {
-    if file == Path::new("-") {
-        return Ok(());
-    }
-    let existed = file.exists();
-    fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(file)
-        .map_err(|error| Failure::usage(format!("{} can't be written: {error}", file.display())))?;
-    // An interrupted comparison must not leave an empty file behind.
-    if !existed {
-        fs::remove_file(file)?;
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ mod result;
 mod run;
 mod sampler;
 mod scenario;
+mod trace;
 mod worker_log;
 mod worker_process;
 
@@ -23,5 +24,6 @@ pub use progress::{Live, Onlooker, RunProgress};
 pub use result::{Run, Series, Workflows};
 pub use run::{Experiment, Measured, Target};
 pub use scenario::{Scenario, ScenarioName};
+pub use trace::merge as merge_traces;
 pub use worker_log::Trouble;
 pub use worker_process::WorkerExited;

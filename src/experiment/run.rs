@@ -61,8 +61,8 @@ pub struct Experiment<'a> {
     pub failing: u32,
     /// The keys of the starter and of the worker; `None`: those of the environment.
     pub keys: Option<Keys>,
-    /// Where the worker writes its codec's long polls to.
-    pub trace: Option<PathBuf>,
+    /// Whether the worker writes its codec's long polls, see [`Measured::trace`].
+    pub traces: bool,
 }
 
 /// What one run found.
@@ -73,6 +73,8 @@ pub struct Measured {
     pub histories: Vec<History>,
     /// Where the worker's log is.
     pub worker_log: PathBuf,
+    /// Where the worker has written its codec's long polls, if the experiment asks for that.
+    pub trace: PathBuf,
 }
 
 impl<'a> Experiment<'a> {
@@ -88,7 +90,7 @@ impl<'a> Experiment<'a> {
             name: "World".to_owned(),
             failing: 0,
             keys: None,
-            trace: None,
+            traces: false,
         }
     }
 
@@ -159,7 +161,11 @@ impl<'a> Experiment<'a> {
             None => terminate(&client, [&warmed_up, &outcome]).await,
         }
         let run = self.result(contender, &load, &outcome, &sampled, &latencies, began);
-        Ok(Measured { run, histories, worker_log })
+        Ok(Measured { run, histories, worker_log, trace: self.trace(contender) })
+    }
+
+    fn trace(&self, contender: &Contender) -> PathBuf {
+        self.logs.join(format!("{}.trace.json", contender.codec))
     }
 
     fn log(&self, contender: &Contender, of: &str) -> PathBuf {
@@ -196,8 +202,8 @@ impl<'a> Experiment<'a> {
         };
         flag("task-queue", load.task_queue.clone());
         flag("metrics-address", "127.0.0.1:0".to_owned());
-        if let Some(trace) = &self.trace {
-            flag("trace", trace.display().to_string());
+        if self.traces {
+            flag("trace", self.trace(contender).display().to_string());
         }
         for (name, value) in [
             ("address", &server.address),

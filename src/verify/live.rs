@@ -203,7 +203,7 @@ impl Outcome {
     /// If the worker exits, the codec is the cause: with the other codec, it did not.
     fn of(measured: anyhow::Result<Measured>, keys: &Keys) -> anyhow::Result<Self> {
         match measured {
-            Ok(Measured { run, histories, worker_log }) => {
+            Ok(Measured { run, histories, worker_log, .. }) => {
                 let failed = run.workflows.as_expected < WORKFLOWS as usize;
                 Ok(Self {
                     trouble: failed.then(|| Trouble::read(&worker_log)).flatten(),
@@ -274,7 +274,7 @@ pub async fn run(
         name: format!("Ada {:016x}", u64::from_be_bytes(random()?)),
         failing: FAILING,
         keys: Some(keys.clone()),
-        trace: None,
+        traces: false,
     };
     let reference = Contender::reference(reference)?;
     let own = own(before, root).await?;

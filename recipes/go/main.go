@@ -1,6 +1,6 @@
 // What a slow codec does to a worker in Go, on a real Temporal server. Prints what it saw as JSON.
 //
-//	go run . [path of the Temporal CLI]
+//	go run .    # needs the Temporal CLI, temporal, on the PATH
 package main
 
 import (
@@ -8,13 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -37,8 +35,8 @@ const (
 
 // seen is what is printed.
 type seen struct {
-	// OneSeconds is how long one workflow took whose codec stalls in each call, and ManySeconds how long
-	// `Many` took at once, on one processor.
+	// OneSeconds is how long one workflow took whose codec stalls in each call, and ManySeconds how long Many of
+	// them took at once, on one processor.
 	OneSeconds  float64 `json:"one_seconds"`
 	ManySeconds float64 `json:"many_seconds"`
 	Many        int     `json:"many"`
@@ -94,9 +92,6 @@ func with(address, queue string, converter converter.DataConverter, do func()) {
 
 func main() {
 	temporal, err := exec.LookPath("temporal")
-	if len(os.Args) > 1 {
-		temporal, err = os.Args[1], nil
-	}
 	fail(err)
 	runtime.GOMAXPROCS(1)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -171,8 +166,9 @@ func failures(ctx context.Context, c client.Client, run client.WorkflowRun, wait
 	return found
 }
 
+// fail panics, so that what was deferred still stops the server.
 func fail(err error) {
 	if err != nil {
-		log.Fatal(strings.TrimSpace(err.Error()))
+		panic(err)
 	}
 }

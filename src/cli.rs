@@ -19,6 +19,7 @@ use crate::{
     guide::{
         edit::{self, DiffArgs, ResetArgs, RestoreArgs, SolveArgs},
         hints::{self, HintArgs},
+        puzzle::{self, PuzzleArgs},
         status::{self, StatusArgs},
         watch::{self, WatchArgs},
         worker::{self, ExerciseWorkerArgs},
@@ -53,6 +54,8 @@ enum Command {
     Watch(WatchArgs),
     /// Show a hint for an exercise
     Hint(HintArgs),
+    /// Find what is wrong with a codec that looks right
+    Puzzle(PuzzleArgs),
     /// Write the steps as branches of your repository: exercise/01-…, solution/01-…
     Branches(BranchesArgs),
     /// Show what you have changed in an exercise's codec
@@ -107,6 +110,7 @@ impl Cli {
             Command::Verify(args) => verify::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Hint(args) => hints::run(&args),
+            Command::Puzzle(args) => puzzle::run(&args),
             Command::Branches(args) => branches::run(&args),
             Command::Diff(args) => edit::diff(&args),
             Command::Reset(args) => edit::reset(&args),

@@ -2,6 +2,7 @@
 
 pub mod edit;
 pub mod hints;
+pub mod puzzle;
 pub mod status;
 pub mod watch;
 pub mod worker;

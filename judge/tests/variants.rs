@@ -5,6 +5,7 @@
 //! | `variants/right.rs` | codecs that keep a step's promise, some at a cost |
 //! | `variants/wrong.rs` | codecs that break it, each in a way that someone may think of |
 //! | `variants/caching.rs` | both, for the last step: codecs that cache keys |
+//! | `variants/puzzles.rs` | the puzzles of the workshop's end |
 //! | `variants/unseen*.rs` | both, by theme: written without knowledge of what the checks measure |
 //!
 //! To add one, write a [`Variant`] into one of them: its codec in the few lines in which it
@@ -51,6 +52,8 @@ use tracing::Level;
 
 #[path = "variants/caching.rs"]
 mod caching;
+#[path = "variants/puzzles.rs"]
+mod puzzles;
 #[path = "variants/right.rs"]
 mod right;
 #[path = "variants/unseen.rs"]
@@ -267,7 +270,13 @@ type Case = (usize, usize, u64);
 const ONE: &str = "VARIANT_CASE";
 
 fn all_variants() -> Vec<Variant> {
-    let known = [right::variants(), wrong::variants(), caching::variants(), unseen::variants()];
+    let known = [
+        right::variants(),
+        wrong::variants(),
+        caching::variants(),
+        puzzles::variants(),
+        unseen::variants(),
+    ];
     known.into_iter().flatten().collect()
 }
 

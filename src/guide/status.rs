@@ -50,6 +50,9 @@ struct Status {
     /// Why its codec.rs can't even be given to a compiler.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
+    /// The first guess and measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_try: Option<Try>,
     /// The last guess and measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_try: Option<Try>,
@@ -74,6 +77,8 @@ impl Status {
             None if is_start => ExerciseState::NotBegun,
             None => ExerciseState::Begun,
         };
+        let mut tries = Try::all(root, step).into_iter();
+        let first_try = tries.next();
         Ok(Self {
             exercise: step.number(),
             step,
@@ -82,16 +87,20 @@ impl Status {
             state,
             solved_at: solved.map(|solved| solved.at.clone()),
             fault,
-            last_try: Try::all(root, step).pop(),
+            last_try: tries.last().or_else(|| first_try.clone()),
+            first_try,
         })
     }
 
     /// The last guess and measurement as text: "last try 8.1 s (guess: 9.0 s)".
     fn last_try(&self) -> Option<String> {
-        let last = self.last_try.as_ref()?;
-        let guess =
-            last.guess_seconds.map_or_else(String::new, |guess| format!(" (guess: {guess:.1} s)"));
-        Some(format!("last try {:.1} s{guess}", last.seconds))
+        self.last_try.as_ref().map(|last| format!("last try {}", measured(last)))
+    }
+
+    /// Its first and its last measurement, if there are two.
+    fn before_and_after(&self) -> Option<[String; 2]> {
+        let (first, last) = (self.first_try.as_ref()?, self.last_try.as_ref()?);
+        (first != last).then(|| [measured(first), measured(last)])
     }
 
     fn is_solved(&self) -> bool {
@@ -130,6 +139,12 @@ impl Status {
     fn name(&self) -> String {
         format!("exercise {}, {}", self.exercise, style(&self.title).bold())
     }
+}
+
+/// As in "8.1 s (guess: 9.0 s)".
+fn measured(one: &Try) -> String {
+    let guess = one.guess_seconds.map(|guess| format!(" (guess: {guess:.1} s)"));
+    format!("{:.1} s{}", one.seconds, guess.unwrap_or_default())
 }
 
 /// All of them.
@@ -188,7 +203,7 @@ pub fn greet() -> anyhow::Result<Exit> {
             lines.push(String::new());
             lines.extend(now(exercise));
         }
-        None => lines.extend(afterwards()),
+        None => lines.extend(afterwards(&overview)),
     }
     lines.push(String::new());
     lines.extend(table(&[
@@ -229,14 +244,31 @@ fn now(exercise: &Status) -> Vec<String> {
     table(&rows)
 }
 
-/// What to do when all are solved.
-fn afterwards() -> Vec<String> {
+/// What the attendee has measured, and what to do when all are solved.
+fn afterwards(overview: &Overview) -> Vec<String> {
     let last = Step::EXERCISES.len();
-    let mut lines = vec![String::new()];
+    let mut lines = Vec::new();
+    let numbers: Vec<_> = overview
+        .exercises
+        .iter()
+        .filter_map(|exercise| {
+            let [before, after] = exercise.before_and_after()?;
+            Some((format!("exercise {}", exercise.exercise), format!("{before:<26}  {after}")))
+        })
+        .collect();
+    if !numbers.is_empty() {
+        lines.extend([String::new(), "Your first try and your last, of each:".to_owned()]);
+        lines.push(String::new());
+        let rows: Vec<_> =
+            numbers.iter().map(|(what, how)| (what.as_str(), how.as_str())).collect();
+        lines.extend(table(&rows));
+    }
+    lines.push(String::new());
     lines.extend(table(&[
         (&format!("cargo workshop compare --mine {last}"), "yours next to the reference codecs"),
+        ("cargo workshop puzzle", "eight codecs: find what is wrong with each"),
         ("solutions/NN-…/README.md", "why each works, and what else would"),
-        ("docs/your-own-worker.md", "the same for your own worker"),
+        ("docs/recipes.md", "your own worker, in Rust, Python or Go"),
         ("cargo workshop reset --all", "starts over; your codecs are saved"),
     ]));
     lines
@@ -287,7 +319,7 @@ pub fn next() -> anyhow::Result<Exit> {
     let overview = Overview::of(&root)?;
     let Some(exercise) = overview.next() else {
         let mut lines = vec![overview.count()];
-        lines.extend(afterwards());
+        lines.extend(afterwards(&overview));
         return print(&lines);
     };
     let number = exercise.exercise;

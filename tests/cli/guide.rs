@@ -176,7 +176,36 @@ fn status_and_next_follow_what_was_noted_and_the_files() {
         noted(step, "");
     }
     assert_eq!(json(&desk.run(&["status", "--json"]))["next"], serde_json::Value::Null);
-    assert!(desk.prints(&["next"]).contains("All 4 exercises are solved."));
+    let next = desk.prints(&["next"]);
+    assert!(next.contains("All 4 exercises are solved."), "{next}");
+    assert!(!next.contains("Your first try"), "{next}");
+
+    // With numbers of one's own: those before and after, and each guess.
+    let tried = |exercise: u8, guess_seconds: Option<f64>, seconds: f64| {
+        json!({
+            "exercise": exercise, "at": "2026-11-24T10:19:01Z", "codec_sha256": "",
+            "guess_seconds": guess_seconds, "seconds": seconds, "workflows": 50, "completed": 50,
+        })
+    };
+    let tries = [
+        tried(1, Some(9.0), 50.3),
+        tried(2, Some(20.0), 76.3),
+        tried(2, None, 70.1),
+        tried(2, Some(12.0), 9.7),
+        tried(3, None, 75.0),
+        tried(3, None, 14.1),
+    ];
+    desk.writes(".workshop/tries.jsonl", tries.map(|one| one.to_string()).join("\n"));
+    let next = desk.prints(&["next"]);
+    for line in [
+        "Your first try and your last, of each:",
+        "  exercise 2  76.3 s (guess: 20.0 s)    9.7 s (guess: 12.0 s)",
+        "  exercise 3  75.0 s                    14.1 s",
+        "cargo workshop puzzle",
+    ] {
+        assert!(next.contains(line), "{line}: {next}");
+    }
+    assert!(!next.contains("exercise 1"), "{next}");
 }
 
 #[test]

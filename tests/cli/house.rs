@@ -108,6 +108,7 @@ fn no_module_imports_through_the_one_above_it() {
         "judge/src",
         "kit/src",
         "live-page/src",
+        "recipes/src",
         "stack/src",
     ] {
         let root = Path::new(ROOT).join(package);

@@ -13,7 +13,7 @@ use crate::course::{PUZZLES, Puzzle, PuzzleError};
 /// The flags of `workshop puzzle`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
-  cargo workshop puzzle 1          # waits for Enter before each part of the answer
+  cargo workshop puzzle 1          # waits for Enter before each answer
   cargo workshop puzzle 1 | less   # all of it")]
 pub struct PuzzleArgs {
     /// Which one, 1 to 8

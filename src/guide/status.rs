@@ -253,7 +253,7 @@ fn afterwards(overview: &Overview) -> Vec<String> {
         .iter()
         .filter_map(|exercise| {
             let [before, after] = exercise.before_and_after()?;
-            Some((format!("exercise {}", exercise.exercise), format!("{before:<26}  {after}")))
+            Some((format!("exercise {}", exercise.exercise), format!("{before:<24}  {after}")))
         })
         .collect();
     if !numbers.is_empty() {

@@ -4,7 +4,16 @@ use greeting::{quantiles::Quantiles, totals::Totals};
 use live_page::Segment;
 use serde::Serialize;
 
-use super::{codec::Codec, sampler::LagSeconds};
+use super::codec::Codec;
+
+/// The lag that the two probes saw, in seconds, at the longest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct LagSeconds {
+    /// The probe in the worker's own task.
+    pub worker: f64,
+    /// The probe beside it.
+    pub beside: f64,
+}
 
 /// One codec's run.
 #[derive(Clone, Debug, Serialize)]

@@ -6,9 +6,8 @@ use greeting::{
     sample::{Recent, Sample, Scraper},
     totals::Totals,
 };
-use serde::Serialize;
 
-use super::progress::Onlooker;
+use super::{progress::Onlooker, result::LagSeconds};
 
 /// What was sampled.
 #[derive(Clone, Debug, Default)]
@@ -17,15 +16,6 @@ pub struct Samples {
     pub samples: Vec<Sample>,
     /// The slowest answer, in seconds.
     pub slowest_scrape: f64,
-}
-
-/// The lag that the two probes saw, in seconds, at the longest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct LagSeconds {
-    /// The probe in the worker's own task.
-    pub worker: f64,
-    /// The probe beside it.
-    pub beside: f64,
 }
 
 impl Samples {

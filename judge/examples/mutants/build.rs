@@ -15,10 +15,9 @@ use cargo_metadata::{
     diagnostic::{Diagnostic, DiagnosticLevel, DiagnosticSpan},
 };
 use cli_kit::{cargo, errln};
-use ring::digest::{self, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, digest};
 
 /// The generated package.
 pub struct Package {
@@ -183,16 +182,6 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
-}
-
-/// The first 16 digits of the SHA-256 of these texts.
-pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
-    let mut context = digest::Context::new(&SHA256);
-    for text in texts {
-        context.update(text.as_ref());
-        context.update(b"\0");
-    }
-    context.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The digest of everything that a verdict depends on, except the mutant.

@@ -3,13 +3,23 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context;
+use ring::digest::{self, SHA256};
 use solutions::Step;
 
 use crate::{
-    build::digest,
     edit::{apply, diff, overlap},
     operators::{Mutation, mutations},
 };
+
+/// The first 16 digits of the SHA-256 of these texts.
+pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+    let mut context = digest::Context::new(&SHA256);
+    for text in texts {
+        context.update(text.as_ref());
+        context.update(b"\0");
+    }
+    context.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// A codec that differs from the reference codec of its step.
 #[derive(Clone, Debug)]

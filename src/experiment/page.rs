@@ -2,13 +2,16 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use clap::Args;
 use cli_kit::{exit::Failure, term::note};
 use greeting::{live::frame, load::Event, sample::Recent};
-use live_page::{LivePage, RunHandle};
+use live_page::{Frame, LivePage, RunHandle};
 
 use super::{progress::Onlooker, result::Run, scenario::Scenario};
 
@@ -46,17 +49,22 @@ pub struct OnPage<'a> {
     also: &'a dyn Onlooker,
     run: RunHandle,
     done: AtomicU32,
+    last: Mutex<Frame>,
 }
 
 impl<'a> OnPage<'a> {
     /// Shows that a run starts.
     pub fn new(page: &LivePage, name: &str, scenario: &Scenario, also: &'a dyn Onlooker) -> Self {
         let run = page.start(name, scenario.load.workflows);
-        Self { also, run, done: AtomicU32::new(0) }
+        Self { also, run, done: AtomicU32::new(0), last: Mutex::default() }
     }
 
     /// Shows how it ended.
     pub fn finish(self, run: &Run) {
+        // Where all workflows end together, they have done so since the last sample.
+        let last = self.last.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let workflows_done = self.done.load(Relaxed);
+        self.run.push(Frame { workflows_done, thread: Vec::new(), ..last });
         self.run.finish(&format!("{}.", run.outcome()));
     }
 }
@@ -68,7 +76,9 @@ impl Onlooker for OnPage<'_> {
     }
 
     fn sample(&self, recent: Recent<'_>) {
-        self.run.push(frame(recent, self.done.load(Relaxed)));
+        let frame = frame(recent, self.done.load(Relaxed));
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&frame);
+        self.run.push(frame);
         self.also.sample(recent);
     }
 }

@@ -6,10 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../live-page/tests/browser/chromium.rs"]
+mod chromium;
+
 mod compare;
 mod dashboards;
 mod doctor;
 mod one_server;
+mod page;
 mod readmes;
 mod secrets;
 mod server;

@@ -25,7 +25,7 @@ use crate::{
         worker::{self, ExerciseWorkerArgs},
     },
     prefetch::{self, PrefetchArgs},
-    temporal::server,
+    temporal::server::{self, DevServerArgs},
     verify::{self, VerifyArgs},
 };
 
@@ -74,8 +74,7 @@ enum Command {
   cargo workshop stack --detach             # until `cargo workshop stack down`")]
     Stack(StackArgs),
     /// Start only the Temporal server
-    #[command(after_help = "Examples:\n  cargo workshop server    # until Ctrl-C")]
-    Server,
+    Server(DevServerArgs),
     /// Check this machine: programs, ports, disk, memory, server, metrics, clock
     Doctor(DoctorArgs),
     /// Find what holds up a worker, in any SDK, from its metrics
@@ -121,7 +120,7 @@ impl Cli {
                 let here = Settings::from_env()?.url(settings::WORKER_METRICS_PORT, "/metrics");
                 check_worker::cli::check(&check.or_address(here))
             }
-            Command::Server => server::run(),
+            Command::Server(args) => server::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => shell::completions(&args, Cli::command()),
             Command::Man(args) => shell::man(&args, Cli::command()),

@@ -3,6 +3,7 @@
 use std::{os::unix::process::CommandExt, process::Command};
 
 use anyhow::Context;
+use clap::Args;
 use cli_kit::{
     exit::{Exit, Failure},
     outln, root,
@@ -17,11 +18,22 @@ use stack::{
 use super::cli::TemporalCli;
 use crate::process::until_interrupted;
 
+/// The flags of `workshop server`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo workshop server    # until Ctrl-C
+  cargo workshop server --ui-codec-endpoint http://127.0.0.1:8081")]
+pub struct DevServerArgs {
+    /// Where the Web UI finds a codec server, which decrypts payloads for it
+    #[arg(long, value_name = "URL")]
+    ui_codec_endpoint: Option<String>,
+}
+
 /// Finds or installs the Temporal CLI, and becomes its dev server: in memory, at the stack's ports.
 ///
 /// # Errors
 /// When a port is taken, or there is no CLI and it can't be installed.
-pub fn run() -> anyhow::Result<Exit> {
+pub fn run(args: &DevServerArgs) -> anyhow::Result<Exit> {
     let root = root::require()?;
     let settings = Settings::from_env()?;
     if let Some(address) = Asker::default().running_server(&settings) {
@@ -45,6 +57,7 @@ pub fn run() -> anyhow::Result<Exit> {
             .args(["--metrics-port", settings.get(settings::TEMPORAL_METRICS_PORT)])
             // No requests to other machines.
             .args(["--dynamic-config-value", "frontend.enableServerVersionCheck=false"])
+            .args(args.ui_codec_endpoint.iter().flat_map(|url| ["--ui-codec-endpoint", url]))
             .exec();
         Err(error).with_context(|| format!("{} can't be started", cli.path.display()))
     };

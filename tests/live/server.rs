@@ -24,10 +24,16 @@ fn it_serves_where_worker_and_starter_look_until_it_is_interrupted() {
 
     let mut server = here(workshop);
     let file = |name| File::create(folder.path().join(name)).unwrap();
-    server.arg("server").stdout(file("server.log")).stderr(file("server.err"));
+    let codec_server = "http://127.0.0.1:8081";
+    server.args(["server", "--ui-codec-endpoint", codec_server]);
+    server.stdout(file("server.log")).stderr(file("server.err"));
     let mut server = Group::start(&mut server);
     let asker = Asker::default();
     wait_for("the server", || asker.is_healthy(Service::Temporal, &settings).then_some(()));
+
+    // Where the Web UI sends what it is to show.
+    let ui = asker.page(&settings.url(settings::TEMPORAL_UI_PORT, "/api/v1/settings")).unwrap();
+    assert!(ui.contains(codec_server), "{ui}");
 
     // A client without another address comes here.
     let output = here(workshop).args(["doctor", "--json"]).output().unwrap();

@@ -2,19 +2,18 @@
 
 mod deadline;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -64,9 +63,9 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let slots = Arc::new(Semaphore::new(limits.most.max(1)));
-    let graceful = GracefulShutdown::new();
+    let (stopping, is_stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = pin!(stop);
     loop {
         let accepted = async {
             let slot = slots.clone().acquire_owned().await;
@@ -81,7 +80,7 @@ pub async fn serve(
             router: router.clone(),
             tls: tls.as_ref().map(|tls| TlsAcceptor::from(tls.config())),
             limits: limits.clone(),
-            graceful: graceful.watcher(),
+            is_stopping: is_stopping.clone(),
         };
         let connected = metrics.connected();
         connections.spawn(async move {
@@ -93,10 +92,12 @@ pub async fn serve(
     }
     drop(listener);
     tracing::info!(connections = connections.len(), "stops: finishing the requests it has");
-    if timeout(limits.stop_time, graceful.shutdown()).await.is_err() {
+    stopping.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(limits.stop_time, all).await.is_err() {
         tracing::warn!("requests took longer than {:?} and were cancelled", limits.stop_time);
+        connections.shutdown().await;
     }
-    connections.shutdown().await;
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -121,8 +122,10 @@ struct Connection {
     router: Router,
     tls: Option<TlsAcceptor>,
     limits: Connections,
-    graceful: Watcher,
+    is_stopping: watch::Receiver<bool>,
 }
+
+const TOO_LONG: &str = "a request took too long";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -141,7 +144,7 @@ impl Connection {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<(), Error> {
-        let Self { router, limits, graceful, .. } = self;
+        let Self { router, limits, mut is_stopping, .. } = self;
         let deadline = Deadline::new(limits.total_time);
         let started = deadline.clone();
         let router = TowerToHyperService::new(router);
@@ -155,9 +158,17 @@ impl Connection {
             .header_read_timeout(limits.head_time)
             .max_buf_size(HEAD)
             .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
         tokio::select! {
-            result = graceful.watch(connection) => Ok(result?),
-            () = deadline.passed() => Err("a request took too long".into()),
+            result = connection.as_mut() => return Ok(result?),
+            () = deadline.passed() => return Err(TOO_LONG.into()),
+            // Also true for a connection whose handshake took until now.
+            _ = is_stopping.wait_for(|is_stopping| *is_stopping) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            result = connection => Ok(result?),
+            () = deadline.passed() => Err(TOO_LONG.into()),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     refusal::{Kind, Refusal},
 };
 use jwt::Jwts;
-use rights::{Access, Answer, Rights};
+use rights::{Access, Identity, Verdict};
 use tokens::Tokens;
 
 /// How requests are authenticated.
@@ -27,15 +27,6 @@ pub enum Auth {
     Tokens(Tokens),
     /// JWTs, signed by an identity provider.
     Jwts(Jwts),
-}
-
-/// Someone who was authenticated.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// A name for the log: never the token.
-    pub name: String,
-    /// What they may do.
-    pub rights: Rights,
 }
 
 impl Auth {
@@ -57,12 +48,12 @@ impl Auth {
             Self::Jwts(jwts) => jwts.identify(&bearer(headers)?).await?,
         };
         let refuse = |kind, what| Err(Refusal::new(kind, format!("{name} {what}")));
-        match rights.answer(Access::needed_to(operation), namespace) {
-            Answer::Yes => Ok(Some(name)),
-            Answer::NamespaceNeeded => {
+        match rights.allow(Access::needed_to(operation), namespace) {
+            Verdict::Yes => Ok(Some(name)),
+            Verdict::NamespaceNeeded => {
                 refuse(Kind::Namespace, "did not name a namespace".to_owned())
             }
-            Answer::No => refuse(
+            Verdict::No => refuse(
                 Kind::Forbidden,
                 format!("may not {operation} in {:?}", namespace.unwrap_or("")),
             ),

@@ -292,8 +292,10 @@ impl Cli {
                 tls_again.read_again().map(|()| "for new connections".to_owned())
             }));
         }
-        let every = Duration::from_secs(self.reload_seconds);
-        tokio::spawn(watch(all, every, metrics.clone()));
+        if !all.is_empty() {
+            let every = Duration::from_secs(self.reload_seconds);
+            tokio::spawn(watch(all, every, metrics.clone()));
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! | [`limits`] | how much a request may take |
 //! | [`refusal`] | why a request is refused: one text for the client, another for the log |
 //! | [`metrics`] | what the server has done, for Prometheus |
-//! | [`serve`] | connections: how many, how long, and how they end |
+//! | [`serve`](mod@serve) | connections: how many, how long, and how they end |
 //! | [`tls`] | certificates |
 //! | [`keys`], [`reload`] | the worker's keys, and files that are read again when they change |
 //! | [`cli`], [`logging`] | the program |

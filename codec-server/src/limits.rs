@@ -69,7 +69,7 @@ pub(crate) struct Budget {
 }
 
 /// A body, and the memory that is set aside for it and for its answer.
-pub(crate) struct Held {
+pub(crate) struct ReadBody {
     pub bytes: Bytes,
     pub share: Share,
 }
@@ -94,7 +94,7 @@ impl Budget {
     ///
     /// # Errors
     /// When it is too large, too slow or cut off, or there is no memory for it in time.
-    pub async fn read(&self, body: Body) -> Result<Held, Refusal> {
+    pub async fn read(&self, body: Body) -> Result<ReadBody, Refusal> {
         let most = self.limits.body;
         let too_large = || {
             let reason = format!("the body has more than {most} bytes");
@@ -112,7 +112,7 @@ impl Budget {
             return Err(Refusal::new(Kind::SlowBody, reason));
         };
         match read {
-            Ok(bytes) => Ok(Held { bytes, share: Share { _memory: memory, turn: None } }),
+            Ok(bytes) => Ok(ReadBody { bytes, share: Share { _memory: memory, turn: None } }),
             Err(Unread::Broken) => Err(Refusal::new(Kind::BrokenBody, "the body was cut off")),
             Err(Unread::TooLarge(rest)) => {
                 drain(rest, self.limits.body_time).await;
@@ -191,18 +191,18 @@ async fn drain(body: Body, limit: Duration) {
 
 /// An answer that is handed out in pieces, so that its share of the budget stays taken until the client has
 /// received nearly all of it.
-pub(crate) struct Answer {
+pub(crate) struct PacedBody {
     rest: Bytes,
     _share: Share,
 }
 
-impl Answer {
-    pub fn body(body: Vec<u8>, share: Share) -> Body {
+impl PacedBody {
+    pub fn of(body: Vec<u8>, share: Share) -> Body {
         Body::new(Self { rest: body.into(), _share: share })
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for PacedBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -267,7 +267,7 @@ mod tests {
         let mut first = budget.read("x".into()).await.unwrap();
         assert_eq!(budget.read("x".into()).await.err().unwrap().kind(), Kind::Busy);
         budget.turn(&mut first.share).await.unwrap();
-        let answer = Answer::body(vec![7; 3 * PIECE + 1], first.share);
+        let answer = PacedBody::of(vec![7; 3 * PIECE + 1], first.share);
         assert_eq!(answer.size_hint().exact(), Some(3 * PIECE as u64 + 1));
         assert_eq!(budget.read("x".into()).await.err().unwrap().kind(), Kind::Busy);
         let sent = axum::body::to_bytes(answer, usize::MAX).await.unwrap();

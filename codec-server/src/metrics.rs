@@ -58,7 +58,7 @@ impl Route {
 }
 
 impl Metrics {
-    /// Metrics in that registry, all of which [`page`](Self::page) shows.
+    /// Metrics in that registry, all of which the page of the server shows.
     ///
     /// # Errors
     /// When the registry has metrics of these names.

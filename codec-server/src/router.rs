@@ -18,7 +18,7 @@ use crate::{
     auth::Auth,
     cors::{self, Origins},
     json,
-    limits::{Answer, Budget, Held, Limits, drain_refused},
+    limits::{Budget, Limits, PacedBody, ReadBody, drain_refused},
     metrics::{Metrics, Route},
     protocol::{self, Operation},
     refusal::{Kind, Refusal},
@@ -152,7 +152,7 @@ async fn codec_request(State(app): State<App>, request: Request) -> Result<Respo
             return Err(refusal);
         }
     };
-    let Held { bytes, mut share } = app.budget.read(body).await?;
+    let ReadBody { bytes, mut share } = app.budget.read(body).await?;
     app.budget.turn(&mut share).await?;
     let received = bytes.len();
     let payloads = json::read(&bytes)?;
@@ -171,7 +171,7 @@ async fn codec_request(State(app): State<App>, request: Request) -> Result<Respo
         None => tracing::debug!(%operation, namespace, payloads = count, "transformed"),
     }
     let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Ok((media_type, Answer::body(answer, share)).into_response())
+    Ok((media_type, PacedBody::of(answer, share)).into_response())
 }
 
 /// What is known about a request before its body is read.

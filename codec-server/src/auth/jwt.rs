@@ -24,9 +24,8 @@ use serde_json::{Map, Value};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::{
-    Identity,
     jwks::{JwksError, KeySet, Place},
-    rights::{NotARight, Right, Rights},
+    rights::{Identity, NotARight, Right, Rights},
     verifier,
 };
 use crate::refusal::{Kind, Refusal};
@@ -249,7 +248,7 @@ fn parse_grants(text: &str) -> Result<Grants, GrantsError> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rights::{Access, Answer},
+        super::rights::{Access, Verdict},
         *,
     };
 
@@ -259,8 +258,8 @@ mod tests {
             alice@example.com billing:write\n";
         let grants = parse_grants(text).unwrap();
         let alice = &grants["alice@example.com"];
-        assert_eq!(alice.answer(Access::Read, Some("orders")), Answer::Yes);
-        assert_eq!(alice.answer(Access::Write, Some("billing")), Answer::Yes);
+        assert_eq!(alice.allow(Access::Read, Some("orders")), Verdict::Yes);
+        assert_eq!(alice.allow(Access::Write, Some("billing")), Verdict::Yes);
         assert_eq!(grants["bob"], Rights::all());
         for (text, expected) in [
             ("alice", "line 1 of the grants names no right"),

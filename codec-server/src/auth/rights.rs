@@ -83,9 +83,18 @@ pub struct Rights {
     namespaces: BTreeMap<String, Access>,
 }
 
+/// Someone who was authenticated.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// A name for the log: never the token.
+    pub name: String,
+    /// What they may do.
+    pub rights: Rights,
+}
+
 /// Whether something is permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Verdict {
     /// It is.
     Yes,
     /// It is not.
@@ -114,15 +123,15 @@ impl Rights {
     }
 
     /// Whether they include that access to that namespace.
-    pub fn answer(&self, needed: Access, namespace: Option<&str>) -> Answer {
+    pub fn allow(&self, needed: Access, namespace: Option<&str>) -> Verdict {
         let suffices = |access: Option<&Access>| access.is_some_and(|access| *access >= needed);
         if suffices(self.everywhere.as_ref()) {
-            return Answer::Yes;
+            return Verdict::Yes;
         }
         match namespace {
-            Some(namespace) if suffices(self.namespaces.get(namespace)) => Answer::Yes,
-            None if !self.namespaces.is_empty() => Answer::NamespaceNeeded,
-            _ => Answer::No,
+            Some(namespace) if suffices(self.namespaces.get(namespace)) => Verdict::Yes,
+            None if !self.namespaces.is_empty() => Verdict::NamespaceNeeded,
+            _ => Verdict::No,
         }
     }
 }
@@ -160,25 +169,25 @@ mod tests {
             (Access::needed_to(Operation::Decode), Access::needed_to(Operation::Encode));
         let some = rights(&["orders:read", "billing:write", "billing:read"]);
         for (access, namespace, expected) in [
-            (decode, Some("orders"), Answer::Yes),
-            (encode, Some("orders"), Answer::No),
-            (decode, Some("billing"), Answer::Yes),
-            (encode, Some("billing"), Answer::Yes),
-            (decode, Some("other"), Answer::No),
-            (decode, Some("ORDERS"), Answer::No),
-            (decode, Some("*"), Answer::No),
-            (decode, None, Answer::NamespaceNeeded),
+            (decode, Some("orders"), Verdict::Yes),
+            (encode, Some("orders"), Verdict::No),
+            (decode, Some("billing"), Verdict::Yes),
+            (encode, Some("billing"), Verdict::Yes),
+            (decode, Some("other"), Verdict::No),
+            (decode, Some("ORDERS"), Verdict::No),
+            (decode, Some("*"), Verdict::No),
+            (decode, None, Verdict::NamespaceNeeded),
         ] {
-            assert_eq!(some.answer(access, namespace), expected, "{access:?} {namespace:?}");
+            assert_eq!(some.allow(access, namespace), expected, "{access:?} {namespace:?}");
         }
         let every = rights(&["*:read", "orders:write"]);
-        assert_eq!(every.answer(decode, None), Answer::Yes);
-        assert_eq!(every.answer(decode, Some("other")), Answer::Yes);
-        assert_eq!(every.answer(encode, Some("other")), Answer::No);
-        assert_eq!(every.answer(encode, Some("orders")), Answer::Yes);
-        assert_eq!(every.answer(encode, None), Answer::NamespaceNeeded);
-        assert_eq!(Rights::default().answer(decode, None), Answer::No);
-        assert_eq!(Rights::all().answer(encode, None), Answer::Yes);
+        assert_eq!(every.allow(decode, None), Verdict::Yes);
+        assert_eq!(every.allow(decode, Some("other")), Verdict::Yes);
+        assert_eq!(every.allow(encode, Some("other")), Verdict::No);
+        assert_eq!(every.allow(encode, Some("orders")), Verdict::Yes);
+        assert_eq!(every.allow(encode, None), Verdict::NamespaceNeeded);
+        assert_eq!(Rights::default().allow(decode, None), Verdict::No);
+        assert_eq!(Rights::all().allow(encode, None), Verdict::Yes);
     }
 
     #[test]
@@ -192,12 +201,12 @@ mod tests {
     fn permissions_mean_what_they_mean_to_temporals_server() {
         let permission = |text| Right::of_permission(text).map(|right| Rights::from_iter([right]));
         let decode = |text, namespace| {
-            permission(text).map(|rights| rights.answer(Access::Read, Some(namespace)))
+            permission(text).map(|rights| rights.allow(Access::Read, Some(namespace)))
         };
-        assert_eq!(decode("orders:read", "orders"), Some(Answer::Yes));
-        assert_eq!(decode("orders:Admin", "orders"), Some(Answer::Yes));
-        assert_eq!(decode("temporal-system:read", "orders"), Some(Answer::Yes));
-        assert_eq!(decode("*:read", "orders"), Some(Answer::No));
+        assert_eq!(decode("orders:read", "orders"), Some(Verdict::Yes));
+        assert_eq!(decode("orders:Admin", "orders"), Some(Verdict::Yes));
+        assert_eq!(decode("temporal-system:read", "orders"), Some(Verdict::Yes));
+        assert_eq!(decode("*:read", "orders"), Some(Verdict::No));
         assert_eq!(decode("orders:worker", "orders"), None);
         assert_eq!(decode("orders", "orders"), None);
         assert_eq!(decode("orders:read:x", "orders"), None);

@@ -16,10 +16,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::{
-    Identity,
-    rights::{Right, Rights},
-};
+use super::rights::{Identity, Right, Rights};
 use crate::refusal::{Kind, Refusal};
 
 /// A token that is shorter could be guessed. In characters.
@@ -174,7 +171,7 @@ fn parse(text: &str) -> Result<Vec<Known>, TokensError> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rights::{Access, Answer},
+        super::rights::{Access, Verdict},
         *,
     };
 
@@ -194,8 +191,8 @@ mod tests {
         assert_eq!((&*first.name, first.rights), ("token of line 3", Rights::all()));
         let second = tokens.identify(SECOND).unwrap();
         assert_eq!(second.name, "token of line 4");
-        assert_eq!(second.rights.answer(Access::Write, Some("orders")), Answer::No);
-        assert_eq!(second.rights.answer(Access::Write, Some("billing")), Answer::Yes);
+        assert_eq!(second.rights.allow(Access::Write, Some("orders")), Verdict::No);
+        assert_eq!(second.rights.allow(Access::Write, Some("billing")), Verdict::Yes);
     }
 
     #[test]

@@ -1,0 +1,14 @@
+//! The server over real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bounds;
+mod cors;
+mod jwts;
+mod program;
+mod protocol;
+mod tls;
+mod tokens;

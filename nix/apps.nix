@@ -57,6 +57,9 @@ in
   check-worker = app "Find what holds up a Temporal worker, from its metrics" (
     fromCheckout "check-worker" tools.rust "cargo run --package check-worker --"
   );
+  codec-server = app "Decrypt payloads for Temporal's Web UI and CLI" (
+    fromCheckout "codec-server" tools.rust "cargo run --package codec-server --"
+  );
   stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
     fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --package stack --"
   );

@@ -20,6 +20,9 @@ pkgs.rustPlatform.buildRustPackage {
       ../check-worker/src
       ../check-worker/templates
       ../cli-kit
+      ../codec-server/Cargo.toml
+      ../codec-server/src/lib.rs
+      ../codec-server/src/main.rs
       ../grafana/Cargo.toml
       ../grafana/src/main.rs
       ../greeting
@@ -32,6 +35,8 @@ pkgs.rustPlatform.buildRustPackage {
       ../live-page/Cargo.toml
       ../live-page/src
       ../live-page/vendor
+      ../recipes/Cargo.toml
+      ../recipes/src/lib.rs
       ../solutions/00-start/codec.rs
       ../solutions/01-blocking-codec/codec.rs
       ../solutions/02-spawn-blocking/codec.rs

@@ -14,7 +14,7 @@ use std::{
     fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -272,6 +272,11 @@ impl Group {
 
     pub fn pid(&self) -> Pid {
         self.0.pid()
+    }
+
+    /// What it writes to its piped standard output.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.0.child().stdout.take().unwrap()
     }
 
     /// What it writes to its piped standard error.

@@ -75,11 +75,11 @@ impl Chromium {
         browser
     }
 
-    /// Opens a page and waits until it has loaded.
+    /// Opens a page and waits until it, or one below it that it leads to, has loaded.
     pub fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({ "url": url }));
         self.await_true(&format!(
-            "location.href === '{url}' && document.readyState === 'complete'"
+            "location.href.startsWith('{url}') && document.readyState === 'complete'"
         ));
     }
 

@@ -1,8 +1,10 @@
 //! The slow dependency: a key service. Asked for the key to encrypt with, it answers at once nine times out
 //! of ten, and late the tenth time.
+//!
+//! Behind its calls is either a simulation, in this process, or a client of a real key management service.
 
 use std::{
-    fmt,
+    error, fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,6 +12,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use futures::future::BoxFuture;
 
 use crate::{DataKey, DataKeys, Keyring};
 
@@ -106,6 +110,26 @@ pub enum KeyServiceError {
         /// The ids there are.
         held: String,
     },
+    /// Its client has no answer.
+    #[error(
+        "no data key {key_id:?}, so nothing was {}: {reason}; the task is tried again",
+        if *encrypting { "encrypted" } else { "decrypted" }
+    )]
+    Client {
+        /// The id of the key.
+        key_id: String,
+        /// Whether the key was to encrypt with.
+        encrypting: bool,
+        /// What the client reported.
+        reason: Arc<dyn error::Error + Send + Sync>,
+    },
+}
+
+/// The error for an id that is not among those there are.
+#[cfg(all(feature = "kms-async", feature = "kms-blocking"))]
+pub(crate) fn no_such_key<'a>(id: &str, held: impl Iterator<Item = &'a str>) -> KeyServiceError {
+    let held = held.collect::<Vec<_>>().join(", ");
+    KeyServiceError::UnknownKey { key_id: id.to_owned(), held }
 }
 
 /// One call to a key service, as its [`KeySource`] sees it.
@@ -167,6 +191,21 @@ pub trait KeySource: fmt::Debug + Send + Sync {
     fn answer(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError>;
 }
 
+/// The back end of a [`KeyService`] that asks a service elsewhere.
+pub trait KeyClient: fmt::Debug + Send + Sync {
+    /// Waits for the answer on the calling thread.
+    ///
+    /// # Errors
+    /// When there is no such key, or no answer.
+    fn fetch_blocking(&self, request: &KeyRequest<'_>) -> Result<DataKey, KeyServiceError>;
+
+    /// Waits without a thread. Dropping the future cancels the request.
+    fn fetch<'a>(
+        &'a self,
+        request: &'a KeyRequest<'a>,
+    ) -> BoxFuture<'a, Result<DataKey, KeyServiceError>>;
+}
+
 /// Hands out data keys, and sometimes takes its time. Cloning shares it.
 ///
 /// It has two kinds of calls, like the two kinds of client libraries, and each kind for two purposes:
@@ -183,9 +222,17 @@ pub struct KeyService {
 
 #[derive(Debug)]
 struct Inner {
-    source: Box<dyn KeySource>,
+    back_end: BackEnd,
     encrypt: Counters,
     decrypt: Counters,
+}
+
+#[derive(Debug)]
+enum BackEnd {
+    /// Stalls and failures are dealt here.
+    Source(Box<dyn KeySource>),
+    /// They come from elsewhere.
+    Client(Box<dyn KeyClient>),
 }
 
 /// The calls for one purpose.
@@ -210,11 +257,17 @@ impl KeyService {
 
     /// A service whose answers come from `source`.
     pub fn from_source(source: impl KeySource + 'static) -> Self {
-        let inner = Inner {
-            source: Box::new(source),
-            encrypt: Counters::default(),
-            decrypt: Counters::default(),
-        };
+        Self::new_with(BackEnd::Source(Box::new(source)))
+    }
+
+    /// A service that `client` asks. Whether one of its calls stalls is not known here, so
+    /// [`Calls::stalled`] stays 0.
+    pub fn from_client(client: impl KeyClient + 'static) -> Self {
+        Self::new_with(BackEnd::Client(Box::new(client)))
+    }
+
+    fn new_with(back_end: BackEnd) -> Self {
+        let inner = Inner { back_end, encrypt: Counters::default(), decrypt: Counters::default() };
         Self { inner: Arc::new(inner), key_lifetime: KEY_LIFETIME }
     }
 
@@ -275,34 +328,53 @@ impl KeyService {
 
 impl Inner {
     fn wait_on_thread(&self, key_id: Option<&str>) -> Result<DataKey, KeyServiceError> {
-        let (request, deal) = self.begin(key_id, true);
-        if let Some(stall) = deal.stall {
-            thread::sleep(stall);
-        }
-        self.finish(&request, deal)
+        let request = self.begin(key_id, true);
+        let answer = match &self.back_end {
+            BackEnd::Client(client) => client.fetch_blocking(&request),
+            BackEnd::Source(source) => {
+                let deal = self.deal(source.as_ref(), &request);
+                if let Some(stall) = deal.stall {
+                    thread::sleep(stall);
+                }
+                source.answer(&request, deal)
+            }
+        };
+        self.finish(&request, answer)
     }
 
     async fn wait(&self, key_id: Option<&str>) -> Result<DataKey, KeyServiceError> {
-        let (request, deal) = self.begin(key_id, false);
-        if let Some(stall) = deal.stall {
-            tokio::time::sleep(stall).await;
-        }
-        self.finish(&request, deal)
+        let request = self.begin(key_id, false);
+        let answer = match &self.back_end {
+            BackEnd::Client(client) => client.fetch(&request).await,
+            BackEnd::Source(source) => {
+                let deal = self.deal(source.as_ref(), &request);
+                if let Some(stall) = deal.stall {
+                    tokio::time::sleep(stall).await;
+                }
+                source.answer(&request, deal)
+            }
+        };
+        self.finish(&request, answer)
     }
 
-    fn begin<'a>(&self, key_id: Option<&'a str>, blocking: bool) -> (KeyRequest<'a>, Deal) {
-        let counters = self.counters(key_id);
-        let call = counters.started.fetch_add(1, Relaxed) + 1;
-        let request = KeyRequest { call, key_id, blocking };
-        let deal = self.source.begin(&request);
+    fn begin<'a>(&self, key_id: Option<&'a str>, blocking: bool) -> KeyRequest<'a> {
+        let call = self.counters(key_id).started.fetch_add(1, Relaxed) + 1;
+        KeyRequest { call, key_id, blocking }
+    }
+
+    fn deal(&self, source: &dyn KeySource, request: &KeyRequest<'_>) -> Deal {
+        let deal = source.begin(request);
         if deal.stall.is_some() {
-            counters.stalled.fetch_add(1, Relaxed);
+            self.counters(request.key_id).stalled.fetch_add(1, Relaxed);
         }
-        (request, deal)
+        deal
     }
 
-    fn finish(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError> {
-        let answer = self.source.answer(request, deal);
+    fn finish(
+        &self,
+        request: &KeyRequest<'_>,
+        answer: Result<DataKey, KeyServiceError>,
+    ) -> Result<DataKey, KeyServiceError> {
         let counters = self.counters(request.key_id);
         counters.finished.fetch_add(1, Relaxed);
         if answer.is_err() {

@@ -16,6 +16,10 @@ pub const KEY_FILE_VARIABLE: &str = "CODEC_KEY_FILE";
 /// The id of the key to seal with.
 pub const ACTIVE_KEY_VARIABLE: &str = "CODEC_ACTIVE_KEY";
 
+/// What the key of an entry starts with if it is [wrapped](crate::WrappedKeyring). The colon is no letter of
+/// base64.
+pub(crate) const WRAPPED: &str = "kms:";
+
 const KEY_LENGTH: usize = 32;
 
 /// The byte-order mark that some editors write before a file's first line.
@@ -31,6 +35,22 @@ struct Inner {
 }
 
 impl DataKey {
+    /// A key of these bytes. `None` unless they are 32.
+    pub(crate) fn from_bytes(id: &str, bytes: &[u8]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        if bytes.len() != KEY_LENGTH {
+            return None;
+        }
+        key.copy_from_slice(bytes);
+        Some(Self(Arc::new(Inner { id: id.to_owned(), bytes: key })))
+    }
+
+    /// The key itself, for a key management service to encrypt.
+    #[cfg(feature = "kms-blocking")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &*self.0.bytes
+    }
+
     /// The id that goes into each sealed payload's metadata.
     pub fn id(&self) -> &str {
         &self.0.id
@@ -92,6 +112,28 @@ pub enum KeyringError {
         id: String,
         /// The length found, in bytes.
         length: usize,
+    },
+    /// An entry's key is encrypted, where plain keys are expected.
+    #[error(
+        "entry {entry}, key id {id:?}: the key is wrapped by a key management service, so only that can \
+         unwrap it: use this keyring with one"
+    )]
+    Wrapped {
+        /// Which entry, counted from 1.
+        entry: usize,
+        /// Its id.
+        id: String,
+    },
+    /// An entry's key is plain, where wrapped ones are expected.
+    #[error(
+        "entry {entry}, key id {id:?}: the key is not wrapped (id=kms:base64): wrap it, or put it in a keyring \
+         without wrapped keys"
+    )]
+    NotWrapped {
+        /// Which entry, counted from 1.
+        entry: usize,
+        /// Its id.
+        id: String,
     },
     /// Two entries have the same id.
     #[error(
@@ -196,29 +238,9 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn parse(text: &str, active: Option<&str>) -> Result<Self, KeyringError> {
-        let mut keys = DataKeys::default();
-        let mut first = None;
-        let entries = text
-            .split(|c: char| c == ',' || c.is_whitespace())
-            // A byte-order mark may be at the start of a file, or in the middle if two files were
-            // concatenated.
-            .map(|entry| entry.trim_start_matches(BYTE_ORDER_MARK))
-            .filter(|entry| !entry.is_empty());
-        for (entry, text) in (1..).zip(entries) {
-            let key = parse_entry(entry, text)?;
-            first.get_or_insert_with(|| key.clone());
-            if let Some(doubled) = keys.insert(key) {
-                return Err(KeyringError::Doubled { entry, id: doubled.id().to_owned() });
-            }
-        }
-        let first = first.ok_or(KeyringError::Empty)?;
-        let active = match active {
-            None => first,
-            Some(id) => keys.get(id).cloned().ok_or_else(|| KeyringError::UnknownActive {
-                active: id.to_owned(),
-                held: keys.to_string(),
-            })?,
-        };
+        let (keys, active) = parse_entries(text, active, parse_key)?;
+        let keys: DataKeys = keys.into_values().collect();
+        let active = keys.get(&active).cloned().ok_or(KeyringError::Empty)?;
         Ok(Self { keys, active, test_key: false })
     }
 
@@ -228,14 +250,7 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn from_env() -> Result<Option<Self>, KeyringError> {
-        let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-        let text = match (set(KEYS_VARIABLE), set(KEY_FILE_VARIABLE)) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => return Err(KeyringError::Both),
-            (Some(keys), None) => Zeroizing::new(keys.to_string_lossy().into_owned()),
-            (None, Some(path)) => read_key_file(path.into())?,
-        };
-        let active = set(ACTIVE_KEY_VARIABLE).map(|id| id.to_string_lossy().into_owned());
+        let Some(TextFromEnv { text, active }) = text_from_env()? else { return Ok(None) };
         Self::parse(&text, active.as_deref()).map(Some)
     }
 
@@ -264,27 +279,86 @@ impl fmt::Debug for Keyring {
     }
 }
 
-fn parse_entry(entry: usize, text: &str) -> Result<DataKey, KeyringError> {
-    if let Some(character) = text.chars().find(|character| is_invisible(*character)) {
-        return Err(KeyringError::Invisible { entry, character });
+/// A keyring that is not parsed yet.
+pub(crate) struct TextFromEnv {
+    pub text: Zeroizing<String>,
+    /// The id of the active key, if one is named.
+    pub active: Option<String>,
+}
+
+/// What the environment says.
+pub(crate) fn text_from_env() -> Result<Option<TextFromEnv>, KeyringError> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let text = match (set(KEYS_VARIABLE), set(KEY_FILE_VARIABLE)) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(KeyringError::Both),
+        (Some(keys), None) => Zeroizing::new(keys.to_string_lossy().into_owned()),
+        (None, Some(path)) => read_key_file(path.into())?,
+    };
+    let active = set(ACTIVE_KEY_VARIABLE).map(|id| id.to_string_lossy().into_owned());
+    Ok(Some(TextFromEnv { text, active }))
+}
+
+/// The entries of a text, without byte-order marks. There may be one at the start of a file, or in the middle
+/// if two files were concatenated.
+pub(crate) fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace())
+        .map(|entry| entry.trim_start_matches(BYTE_ORDER_MARK))
+        .filter(|entry| !entry.is_empty())
+}
+
+/// Entries by id, and the id of the active one.
+type Entries<T> = (BTreeMap<String, T>, String);
+
+/// Reads entries, each with `parse`, which gets the entry's number, its id and what follows the first `=`.
+pub(crate) fn parse_entries<T>(
+    text: &str,
+    active: Option<&str>,
+    parse: impl Fn(usize, &str, &str) -> Result<T, KeyringError>,
+) -> Result<Entries<T>, KeyringError> {
+    let (mut keys, mut first) = (BTreeMap::new(), None);
+    for (entry, text) in (1..).zip(entries(text)) {
+        if let Some(character) = text.chars().find(|character| is_invisible(*character)) {
+            return Err(KeyringError::Invisible { entry, character });
+        }
+        // With nothing after the =, the entry may be a key that lost its id: base64 of 32 bytes ends so.
+        let (id, key) = text
+            .split_once('=')
+            .filter(|(id, key)| !id.is_empty() && !key.is_empty())
+            .ok_or(KeyringError::NotAnEntry { entry })?;
+        let key = parse(entry, id, key)?;
+        first.get_or_insert(id);
+        if keys.insert(id.to_owned(), key).is_some() {
+            return Err(KeyringError::Doubled { entry, id: id.to_owned() });
+        }
     }
-    let (id, key) = text
-        .split_once('=')
-        .filter(|(id, _)| !id.is_empty())
-        .ok_or(KeyringError::NotAnEntry { entry })?;
+    let active = active.or(first).ok_or(KeyringError::Empty)?;
+    match keys.contains_key(active) {
+        true => Ok((keys, active.to_owned())),
+        false if keys.is_empty() => Err(KeyringError::Empty),
+        false => {
+            let held = keys.into_keys().collect::<Vec<_>>().join(", ");
+            Err(KeyringError::UnknownActive { active: active.to_owned(), held })
+        }
+    }
+}
+
+fn parse_key(entry: usize, id: &str, key: &str) -> Result<DataKey, KeyringError> {
     let id = id.to_owned();
+    if key.starts_with(WRAPPED) {
+        return Err(KeyringError::Wrapped { entry, id });
+    }
     // Large enough that base64 never moves the key to a larger buffer and leaves a copy behind. The decoder's
     // own message would quote a character of the key, so it is dropped.
     let mut decoded = Zeroizing::new(Vec::with_capacity(key.len()));
     if STANDARD.decode_vec(key, &mut decoded).is_err() {
         return Err(KeyringError::NotBase64 { entry, id });
     }
-    let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
-    if decoded.len() != KEY_LENGTH {
-        return Err(KeyringError::WrongLength { entry, id, length: decoded.len() });
-    }
-    bytes.copy_from_slice(&decoded);
-    Ok(DataKey(Arc::new(Inner { id, bytes })))
+    DataKey::from_bytes(&id, &decoded).ok_or(KeyringError::WrongLength {
+        entry,
+        id,
+        length: decoded.len(),
+    })
 }
 
 /// Control characters, and those that Unicode lets a program show as nothing ("default ignorable").

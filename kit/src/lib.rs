@@ -5,6 +5,8 @@
 //! | [`payload`](seal) | [`seal`] and [`open`]: one Payload to one encrypted Payload and back |
 //! | [`keyring`](Keyring) | [`DataKey`], [`DataKeys`], [`Keyring`]: keys by id, one active, wiped from memory when dropped |
 //! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
+//! | [`wrapped`](WrappedKeyring) | [`WrappedKeyring`]: data keys that a key management service has encrypted |
+//! | `kms` | with the features `kms-blocking` and `kms-async`: clients of AWS KMS, and a [`KeyService`] over them |
 //! | [`observed`](Observed) | [`Observed`]: wraps any codec and tells blocking from merely slow |
 //! | [`watchdog`](Watchdog) | [`Watchdog`]: names the call that blocks a thread, while it is still blocking |
 //! | [`timeline`](LongPoll) | [`LongPoll`]: the latest polls of 1 ms and longer, and [those under way](polls_under_way) |
@@ -76,15 +78,20 @@ mod codec;
 mod failures;
 mod key_service;
 mod keyring;
+#[cfg(feature = "_kms")]
+pub mod kms;
 mod observed;
 mod payload;
 mod timeline;
 pub mod vectors;
 mod watchdog;
+mod wrapped;
 
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
 pub use failures::EncodedFailures;
-pub use key_service::{Calls, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls};
+pub use key_service::{
+    Calls, Deal, KeyClient, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls,
+};
 pub use keyring::{
     ACTIVE_KEY_VARIABLE, DataKey, DataKeys, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring, KeyringError,
 };
@@ -92,6 +99,7 @@ pub use observed::{CallFigures, Figures, Observed};
 pub use payload::{ENCODING, ENCRYPTED, KEY_ID, OpenError, SealError, key_ids, open, seal};
 pub use timeline::{LongPoll, polls_under_way};
 pub use watchdog::{Stall, Watchdog};
+pub use wrapped::{AnyKeyring, WrappedKeyring};
 
 pub use temporalio_common::{
     data_converters::{PayloadCodec, PayloadConversionError, SerializationContextData},

@@ -54,6 +54,9 @@ fn a_bad_entry_is_an_error_that_says_which_and_why() {
     }
     // An entry without `=` may be a key that lost its id: it is not quoted.
     assert!(!error("c2VjcmV0c2VjcmV0", None).to_string().contains("c2Vj"));
+    // Nor one that ends in `=`, as every key does.
+    let message = error(KEY, None).to_string();
+    assert_eq!(message, "entry 1 is not of the form id=base64");
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! A socket of the service: counted while it is open, and reset instead of closed if a fault asks for it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use prometheus::IntGauge;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// Whether a connection is reset when it ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reset(Arc<AtomicBool>);
+
+impl Reset {
+    pub fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+pub(crate) struct Socket {
+    stream: TcpStream,
+    reset: Reset,
+    open: IntGauge,
+}
+
+impl Socket {
+    pub fn new(stream: TcpStream, reset: Reset, open: IntGauge) -> Self {
+        // Answers are small, and must not wait for more of them. If that fails, they are only later.
+        stream.set_nodelay(true).ok();
+        open.inc();
+        Self { stream, reset, open }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.0.load(Relaxed) {
+            // Then closing discards what was not sent yet and sends a reset, as the kernel does for a process
+            // that is killed while it has unread requests.
+            self.stream.set_zero_linger().ok();
+        }
+        self.open.dec();
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

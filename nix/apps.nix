@@ -60,6 +60,9 @@ in
   codec-server = app "Decrypt payloads for Temporal's Web UI and CLI" (
     fromCheckout "codec-server" tools.rust "cargo run --package codec-server --"
   );
+  key-service = app "A key service that speaks the protocol of AWS KMS, and can be slow" (
+    fromCheckout "key-service" tools.rust "cargo run --package key-service --"
+  );
   stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
     fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --package stack --"
   );

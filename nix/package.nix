@@ -28,6 +28,9 @@ pkgs.rustPlatform.buildRustPackage {
       ../greeting
       ../judge/Cargo.toml
       ../judge/src
+      ../key-service/Cargo.toml
+      ../key-service/src/lib.rs
+      ../key-service/src/main.rs
       ../kit/Cargo.toml
       ../kit/benches
       ../kit/src
@@ -37,6 +40,8 @@ pkgs.rustPlatform.buildRustPackage {
       ../live-page/vendor
       ../recipes/Cargo.toml
       ../recipes/src/lib.rs
+      ../sigv4/Cargo.toml
+      ../sigv4/src
       ../solutions/00-start/codec.rs
       ../solutions/01-blocking-codec/codec.rs
       ../solutions/02-spawn-blocking/codec.rs

@@ -12,7 +12,8 @@ use cli_kit::{
     settings::{self, Settings},
 };
 use codec_kit::{
-    ACTIVE_KEY_VARIABLE, AnyCodec, EncodedFailures, KEY_FILE_VARIABLE, KEYS_VARIABLE, Keyring,
+    ACTIVE_KEY_VARIABLE, AnyCodec, AnyKeyring, EncodedFailures, KEY_FILE_VARIABLE, KEYS_VARIABLE,
+    KeyService, Keyring, Stalls, kms,
 };
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions,
@@ -50,7 +51,7 @@ pub struct ServerArgs {
 pub struct Server {
     options: ConnectionOptions,
     namespace: String,
-    keyring: Keyring,
+    keyring: AnyKeyring,
 }
 
 impl Server {
@@ -63,9 +64,10 @@ impl Server {
         let profile = load_profile(args).map_err(|error| {
             Failure::usage(format!("the Temporal settings can't be read: {error}"))
         })?;
-        let keyring = Keyring::from_env()
+        let keyring = AnyKeyring::from_env()
             .map_err(|error| Failure::usage(format!("the data keys can't be used: {error}")))?;
-        Self::with_profile(args, profile, keyring.unwrap_or_else(Keyring::test_key))
+        let test_key = || AnyKeyring::Plain(Keyring::test_key());
+        Self::with_profile(args, profile, keyring.unwrap_or_else(test_key))
     }
 
     /// A server that we started on this machine, with the test key: neither `TEMPORAL_*` nor `temporal.toml`
@@ -74,13 +76,14 @@ impl Server {
     /// # Errors
     /// As [`choose`](Self::choose).
     pub fn local(args: &ServerArgs) -> anyhow::Result<Self> {
-        Self::with_profile(args, ClientConfigProfile::default(), Keyring::test_key())
+        let keyring = AnyKeyring::Plain(Keyring::test_key());
+        Self::with_profile(args, ClientConfigProfile::default(), keyring)
     }
 
     fn with_profile(
         args: &ServerArgs,
         mut profile: ClientConfigProfile,
-        keyring: Keyring,
+        keyring: AnyKeyring,
     ) -> anyhow::Result<Self> {
         if args.address.is_some() {
             profile.address.clone_from(&args.address);
@@ -116,7 +119,7 @@ impl Server {
 
     /// The same server, with these keys.
     pub fn with_keyring(self, keyring: Keyring) -> Self {
-        Self { keyring, ..self }
+        Self { keyring: AnyKeyring::Plain(keyring), ..self }
     }
 
     /// Logs a warning if the key is public. The public key is accepted for every address on this machine, but
@@ -131,9 +134,25 @@ impl Server {
         }
     }
 
-    /// The keys to encrypt with.
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
+    /// The key service that hands out the keys: KMS, as the `AWS_*` variables name it, if the keys are wrapped by
+    /// it; else a simulation with these stalls.
+    ///
+    /// # Errors
+    /// The keys are wrapped, and the variables do not say how KMS is to be asked.
+    pub fn key_service(&self, stalls: Stalls) -> anyhow::Result<KeyService> {
+        Ok(match &self.keyring {
+            AnyKeyring::Plain(keyring) => KeyService::with_stalls(keyring.clone(), stalls),
+            AnyKeyring::Wrapped(keyring) => kms::Settings::from_env()
+                .and_then(|settings| KeyService::with_kms(keyring.clone(), &settings))
+                .map_err(|error| {
+                    Failure::usage(format!("KMS can't be asked for the data keys: {error}"))
+                })?,
+        })
+    }
+
+    /// Whether [`key_service`](Self::key_service) is a simulation.
+    pub fn simulates_key_service(&self) -> bool {
+        matches!(self.keyring, AnyKeyring::Plain(_))
     }
 
     /// The server's address, as people write it.

@@ -206,8 +206,10 @@ pub fn run(
         telemetry.beside.spawn(live::follow(page, source.to_string(), telemetry.address));
     }
 
-    let keys = KeyService::with_stalls(server.keyring().clone(), stalls)
-        .with_key_lifetime(args.keys.key_lifetime());
+    let keys = server.key_service(stalls)?.with_key_lifetime(args.keys.key_lifetime());
+    if !server.simulates_key_service() {
+        tracing::info!("the data keys are unwrapped by KMS: no stalls are simulated");
+    }
     let mut builder = match threads {
         0 => runtime::Builder::new_current_thread(),
         threads => {

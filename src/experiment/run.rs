@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use codec_kit::KeyService;
+use codec_kit::Stalls;
 use greeting::{
     args::{KeyServiceArgs, LoadArgs, to_flags},
     connection::{Server, ServerArgs},
@@ -124,7 +124,7 @@ impl<'a> Experiment<'a> {
             chosen = chosen.with_keyring(keys.starter.clone());
         }
         // A codec that never stalls: what is slow here is the worker's, and nothing else.
-        let codec = Step::Async.codec(KeyService::new(chosen.keyring().clone()));
+        let codec = Step::Async.codec(chosen.key_service(Stalls::never())?);
         let client = chosen.connect(codec, None).await?;
 
         let load = self.load(contender);

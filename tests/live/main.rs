@@ -13,6 +13,7 @@ mod codec_server;
 mod compare;
 mod dashboards;
 mod doctor;
+mod kms;
 mod one_server;
 mod page;
 mod readmes;

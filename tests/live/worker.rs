@@ -10,7 +10,7 @@ use std::{
 
 use cli_kit::http::Http;
 use codec_kit::{
-    AnyCodec, CodecFuture, KeyService, Keyring, Payload, PayloadCodec, SerializationContextData,
+    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, Stalls,
     codec_future, seal_all,
 };
 use greeting::{
@@ -262,7 +262,7 @@ fn starter_with_log(stage: &Stage, flags: &[&str]) -> (Child, impl Fn() -> Strin
 fn client(stage: &Stage) -> Client {
     let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
     let server = Server::local(&args).unwrap();
-    let codec = Step::Async.codec(KeyService::new(server.keyring().clone()));
+    let codec = Step::Async.codec(server.key_service(Stalls::never()).unwrap());
     stage.runtime.block_on(server.connect(codec, None)).unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! The flags, and what runs for them.
 
 use std::{
-    fs,
+    env, fs,
     io::{IsTerminal, stderr},
     path::{Path, PathBuf},
     sync::{
@@ -32,7 +32,7 @@ use crate::{
     recording::{self, Recorder},
     report,
     rules::{self, Naming},
-    server,
+    server::{self, Queue, Seen},
     settings::Sdk,
     show::{self, Answer},
     tracker::{Scrape, Tracker},
@@ -108,7 +108,8 @@ pub struct CheckArgs {
     /// Time between two pages
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     every: Duration,
-    /// Also measure the round trip to this Temporal server, without TLS
+    /// Also ask this Temporal server: its round trip, and the task queues' backlog and pollers. TLS and
+    /// the API key are read from the usual TEMPORAL_* variables
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<String>,
     /// Name settings as in this SDK
@@ -264,13 +265,19 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     } else {
         live(args, overrides)?
     };
-    let round_trip = args.server.as_deref().map(server::round_trip).transpose()?;
+    let server = args.server.as_deref().map(|address| ask(address, &seen)).transpose()?;
     let answers: Vec<Answer> = seen
         .drain(..)
         .map(|(source, mut model)| {
             model.sdk = args.sdk;
-            model.round_trip = round_trip;
-            let found = decide(&model);
+            if let Some(server) = &server {
+                let own = model.task_queues();
+                let of_worker = |queue: &&Queue| own.contains(&queue.name);
+                model.queues = server.queues.iter().filter(of_worker).cloned().collect();
+                model.round_trip = Some(server.round_trip);
+            }
+            let mut found = decide(&model);
+            found[0].evidence.extend(show::of_server(&model));
             Answer { source, model, found }
         })
         .collect();
@@ -281,8 +288,8 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     } else {
         outln!("{}", show::fleet(&answers));
     }
-    if let Some(seconds) = round_trip.filter(|_| !args.json) {
-        outln!("Server: a call from here took {}", crate::finding::time(seconds));
+    if let Some(server) = server.filter(|_| !args.json) {
+        outln!("{}", show::server(&server));
     }
     if let Some(file) = &args.report {
         fs::write(file, report::html(&answers)?)
@@ -290,6 +297,16 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         errln!("report: {}", file.display());
     }
     Ok(show::exit(&answers))
+}
+
+/// Asks the server for its round trip, and for the task queues of the workers.
+fn ask(address: &str, seen: &[(String, Model)]) -> anyhow::Result<Seen> {
+    let mut queues: Vec<String> = seen.iter().flat_map(|(_, model)| model.task_queues()).collect();
+    queues.sort();
+    queues.dedup();
+    let namespace = seen.iter().find_map(|(_, model)| model.namespace());
+    let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+    server::ask(&server::Access::of(address, &namespace, |name| env::var(name).ok())?, &queues)
 }
 
 fn replay(folder: &Path, overrides: &Overrides) -> anyhow::Result<Vec<(String, Model)>> {

@@ -87,9 +87,25 @@ impl<'a> Facts<'a> {
     /// Whether the worker and the server are both slow, as on a machine without free CPU time. Then no slow
     /// part indicates a cause.
     pub fn both_are_slow(&self) -> bool {
-        self.tasks_are_slow()
-            && self.requests.mean() >= 0.1
-            && self.requests.mean() >= 0.25 * self.tasks.mean()
+        let (requests, tasks) = (self.requests.mean(), self.tasks.mean());
+        // Where tasks count as slow earlier, so do requests.
+        let slow = if self.model.family().has_loop() { 0.1 } else { 0.05 };
+        let alike = self.tasks_are_slow() && requests >= slow && requests >= 0.25 * tasks;
+        // A slow server leaves the work inside the worker as quick as ever, so tasks that drag have another
+        // cause.
+        let drags = tasks >= 0.1 && !self.local_activities_explain();
+        alike || (drags && requests >= SLOW_REQUESTS)
+    }
+
+    /// Whether requests take long, some of them far less than others. A long network path delays each of
+    /// them; a server or a worker without free CPU time delays some. `None` if the buckets do not show it.
+    pub fn requests_are_uneven(&self) -> Option<bool> {
+        let mean = self.requests.mean();
+        if mean < 0.1 {
+            return Some(false);
+        }
+        let quick = self.requests.share_within(mean / 2.0)?;
+        Some(quick >= 0.08)
     }
 
     /// What the close-up shows.

@@ -7,6 +7,7 @@ use crate::{
     dist::Dist,
     family::{Dialect, Family, Kinship},
     metric::Metric,
+    server::Queue,
     tracker::{Labels, Trouble},
 };
 
@@ -133,6 +134,8 @@ pub struct Model {
     pub took_ms: Vec<u64>,
     /// The server's own round trip, in seconds, if it was measured.
     pub round_trip: Option<f64>,
+    /// Its task queues, as the server describes them, if it was asked.
+    pub queues: Vec<Queue>,
     /// The SDK, if the user said it.
     pub sdk: Option<crate::settings::Sdk>,
 }
@@ -350,6 +353,12 @@ impl Model {
         let mut sorted = self.took_ms.clone();
         sorted.sort_unstable();
         (sorted.get(sorted.len() / 2).copied().unwrap_or(0), sorted.last().copied().unwrap_or(0))
+    }
+
+    /// The namespace that the pages name.
+    pub fn namespace(&self) -> Option<String> {
+        let named = self.gauges.keys().map(|(_, labels)| labels.namespace.as_str());
+        named.filter(|name| !matches!(*name, "" | "none")).map(str::to_owned).next()
     }
 
     /// Task queues that the pages name.

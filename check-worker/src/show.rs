@@ -6,8 +6,9 @@ use cli_kit::exit::Exit;
 use serde::Serialize;
 
 use crate::{
-    finding::{Evidence, Finding, Sureness, Verdict},
+    finding::{Evidence, Finding, Sureness, Verdict, evidence, time},
     model::Model,
+    server::Seen,
 };
 
 /// The width of an answer, which every terminal has.
@@ -31,6 +32,40 @@ impl Answer {
     pub fn verdict(&self) -> Verdict {
         self.found[0].verdict
     }
+}
+
+/// What the server said, as numbers of a finding.
+pub fn of_server(model: &Model) -> Vec<Evidence> {
+    let round_trip = model.round_trip.map(|time| evidence("server_round_trip", time, "seconds"));
+    let queues = model.queues.iter().flat_map(|queue| {
+        let name = |what: &str| format!("{}_{what} of {}", queue.kind, queue.name);
+        [
+            evidence(&name("backlog"), queue.backlog, "count"),
+            evidence(&name("backlog_oldest"), queue.oldest, "seconds"),
+            evidence(&name("pollers"), queue.pollers as f64, "count"),
+        ]
+    });
+    round_trip.into_iter().chain(queues).collect()
+}
+
+/// What the server said, for people.
+pub fn server(seen: &Seen) -> String {
+    let mut lines =
+        vec![paragraph("Server", &format!("a call from here took {}", time(seen.round_trip)))];
+    lines.extend(seen.queues.iter().map(|queue| {
+        let oldest = if queue.backlog > 0.0 {
+            format!(", the oldest for {}", time(queue.oldest))
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "{} tasks of {}: {:.0} wait on the server{oldest}; in a second {:.1} come and {:.1} go to \
+             workers; workers that poll: {}",
+            queue.kind, queue.name, queue.backlog, queue.rates.0, queue.rates.1, queue.pollers
+        );
+        paragraph("Queue", &text)
+    }));
+    lines.join("\n")
 }
 
 /// How the program ends, for these answers.

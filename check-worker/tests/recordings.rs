@@ -105,14 +105,11 @@ fn replay_all() -> Vec<Replayed> {
 /// The verdicts that are right for a state. The first is the best.
 fn right(name: &str, state: &str) -> &'static [Verdict] {
     use Verdict as V;
-    let has_loop = !name.starts_with("go") && !name.starts_with("java");
-    // Where the machine had no free CPU time, the server is slow as well, which is a right answer.
+    let language = name.trim_start_matches("starved-");
+    let has_loop = !language.starts_with("go") && !language.starts_with("java");
+    // Where the machine had no free CPU time, the server is slow as well. That is no cause to accuse.
     if let Some(state) = state.strip_suffix(" without free CPU") {
-        return match state {
-            "healthy" => &[V::Healthy, V::ServerSlow],
-            "few-pollers" => &[V::TooFewPollers, V::ServerSlow],
-            state => right(name, state),
-        };
+        return right(name, state);
     }
     match state {
         "healthy" => &[V::Healthy],
@@ -123,7 +120,7 @@ fn right(name: &str, state: &str) -> &'static [Verdict] {
         "few-slots" | "few-activity-slots" => &[V::TooFewSlots],
         "few-pollers" => &[V::TooFewPollers],
         "slow-activities" | "stuck-activities" => &[V::SlowActivities],
-        "tiny-cache" => &[V::StickyThrash],
+        "tiny-cache" | "few-threads" => &[V::StickyThrash],
         "too-large" | "nondeterministic" => &[V::TooLargeOrNondeterminism],
         "slow-server" => &[V::ServerSlow],
         "idle" => &[V::NotEnoughData],
@@ -131,8 +128,14 @@ fn right(name: &str, state: &str) -> &'static [Verdict] {
     }
 }
 
+/// Whether it names no cause, and says so.
+fn is_unsure(recording: &Recording, finding: &Finding) -> bool {
+    let starved = recording.state.ends_with(" without free CPU");
+    finding.verdict == Verdict::CannotTell || (starved && finding.verdict == Verdict::NotEnoughData)
+}
+
 fn is_wrong(recording: &Recording, finding: &Finding) -> bool {
-    finding.verdict != Verdict::CannotTell
+    !is_unsure(recording, finding)
         && !right(&recording.name, &recording.state).contains(&finding.verdict)
 }
 
@@ -156,17 +159,18 @@ fn no_recording_has_a_wrong_verdict() {
         row.push((found.clone(), without_close_up.clone()));
     }
     assert!(wrong.is_empty(), "wrong verdicts:\n{wrong}");
-    let unsure = all.iter().filter(|r| r.found.verdict == Verdict::CannotTell).count();
+    let unsure = all.iter().filter(|r| is_unsure(&r.recording, &r.found)).count();
     let starved = |r: &&Replayed| r.recording.state.ends_with(" without free CPU");
     let without_cpu = all.iter().filter(starved).count();
     let unsure_without_cpu =
-        all.iter().filter(starved).filter(|r| r.found.verdict == Verdict::CannotTell).count();
+        all.iter().filter(starved).filter(|r| is_unsure(&r.recording, &r.found)).count();
     let (judged, not) = (all.len() - without_cpu, unsure - unsure_without_cpu);
     assert!(not * 20 <= judged, "{not} of {judged} recordings have no verdict");
     let summary = format!(
         "\n{judged} recordings: {} with the right verdict, {not} with `cannot_tell`, 0 with a wrong one. \
          Another {without_cpu} were made while the machine had no free CPU time, so that the server was slow, \
-         too: {} with the right verdict, {unsure_without_cpu} with `cannot_tell`, 0 with a wrong one.\n",
+         too: {} with the right verdict, {unsure_without_cpu} with `cannot_tell` or \
+         `not_enough_data`, 0 with a wrong one.\n",
         judged - not,
         without_cpu - unsure_without_cpu,
     );

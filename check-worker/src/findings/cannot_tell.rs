@@ -85,21 +85,24 @@ fn both_are_slow(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn uneven_requests(facts: &Facts<'_>) -> Option<Finding> {
-    (facts.requests.count >= 10.0 && !facts.server_is_prompt()).then(|| Finding {
+    let waits = facts.waits.mean().max(facts.activity_waits.mean()) >= 0.2;
+    let uneven = waits && facts.requests_are_uneven() == Some(true);
+    let doubtful = facts.requests.count >= 10.0 && (uneven || !facts.server_is_prompt());
+    doubtful.then(|| Finding {
         verdict: Verdict::CannotTell,
-        headline: "some requests are slow: the server, or a runtime that is blocked".into(),
+        headline: "some requests are slow, and others are not".into(),
         seen: format!(
             "{:.0} requests took {} on average, some of them much less.",
             facts.requests.count,
             time(facts.requests.mean())
         ),
         evidence: vec![evidence("request_latency_mean", facts.requests.mean(), "seconds")],
-        meaning: "A server that pauses now and then looks the same as a Rust worker whose runtime \
-                  is blocked and reads answers late."
+        meaning: "A server that pauses now and then, a machine without free CPU time, and a Rust worker whose \
+                  runtime is blocked and reads answers late all look the same."
             .into(),
-        next:
-            "Add --server HOST:PORT, so that check-worker measures the server's round trip itself."
-                .into(),
+        next: "Look at the CPU use of the worker's machine. Add --server HOST:PORT, so that check-worker \
+               measures the server's round trip itself."
+            .into(),
         sureness: Sureness::Low,
         certainty: String::new(),
         blind_spot: "The server's own metrics.".into(),

@@ -70,7 +70,9 @@ fn slow(facts: &Facts<'_>) -> Option<Finding> {
     if requests.count < 10.0 || requests.mean() < SLOW_REQUESTS {
         return None;
     }
-    let prompt_server = facts.model.round_trip.is_some_and(|seconds| seconds < SLOW_REQUESTS / 3.0);
+    let round_trip = facts.model.round_trip;
+    let prompt_server = round_trip.is_some_and(|seconds| seconds < SLOW_REQUESTS / 3.0);
+    let measured = round_trip.is_some_and(|seconds| seconds >= SLOW_REQUESTS / 3.0);
     // A long network path delays every request; a server or a runtime that pauses now and then delays only
     // some.
     let quick = requests.share_within(0.1).or_else(|| requests.share_within(0.05));
@@ -78,6 +80,11 @@ fn slow(facts: &Facts<'_>) -> Option<Finding> {
     if prompt_server || !all_are_slow || facts.both_are_slow() {
         return None;
     }
+    if facts.requests_are_uneven() == Some(true) && !measured {
+        return None;
+    }
+    // A slow server leaves the work inside the worker as quick as ever.
+    let quick_inside = facts.tasks.mean() < 0.04;
     let quickly = quick.map_or(String::new(), |share| {
         format!(" Only {} were answered within 100 ms.", percent(share))
     });
@@ -104,8 +111,16 @@ fn slow(facts: &Facts<'_>) -> Option<Finding> {
                cluster health. Move the worker closer, or look at the server's persistence \
                latency."
             .into(),
-        sureness: if quick.is_some() { Sureness::High } else { Sureness::Medium },
-        certainty: "Add --server HOST:PORT: check-worker then measures the round trip itself.".into(),
+        sureness: if (quick.is_some() && quick_inside) || measured {
+            Sureness::High
+        } else {
+            Sureness::Medium
+        },
+        certainty: if measured {
+            "The server's own latency metrics (service_latency) tell it from the network.".into()
+        } else {
+            "Add --server HOST:PORT: check-worker then measures the round trip itself.".into()
+        },
         blind_spot: "In Rust, a blocked runtime also reads answers late. There some requests stay \
                      quick."
             .into(),

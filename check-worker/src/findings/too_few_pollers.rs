@@ -14,7 +14,9 @@ const FEW: f64 = 20.0;
 
 /// Looks at polls for workflow tasks, then at those for activities.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {
-    if facts.tasks_are_slow() || !facts.server_is_prompt() {
+    // Where requests take long for want of CPU time, so do polls, however many there are.
+    let busy = facts.requests_are_uneven().unwrap_or(facts.requests.mean() >= 0.2);
+    if facts.tasks_are_slow() || !facts.server_is_prompt() || busy {
         return None;
     }
     let model = facts.model;

@@ -38,11 +38,27 @@ LOADS = {
     "slow-activities": (4, 0),
     "stuck-activities": (4, 0),
     "tiny-cache": (5, 0),
+    "few-threads": (5, 0),
     "too-large": (2, 0),
     "nondeterministic": (4, 0),
     "slow-server": (6, 0.3),
     "idle": (0, 0),
 }
+
+# State: flags of the workshop's own worker. The solutions are in the repository's folder of that name.
+RUST = {
+    "healthy": ["--solution=3", "--stall-probability=0"],
+    "held": ["--solution=0"],
+    "awaited": ["--solution=3", "--stall-probability=1"],
+    "awaited-rare": ["--solution=3"],
+    # Calls wait for each other: the pool that they wait in has two threads.
+    "awaited-queue": ["--solution=2", "--blocking-threads=2"],
+    "few-slots": ["--solution=4", "--stall-probability=0", "--workflow-task-slots=2"],
+    "few-activity-slots": ["--solution=4", "--stall-probability=0", "--activity-slots=2"],
+    "few-pollers": ["--solution=4", "--stall-probability=0", "--workflow-task-pollers=2"],
+}
+# State: how long an activity of the steady load takes there, in seconds.
+RUST_WORK = {"few-activity-slots": 0.3}
 
 
 def free_port() -> int:
@@ -94,7 +110,35 @@ def worker_command(args, address: str, metrics: str) -> list[str]:
             return [str(HERE / "go/worker"), *flags]
         case "typescript":
             return ["node", str(HERE / "typescript/worker.mjs"), *flags]
-    raise SystemExit(f"no worker in {args.language}; choose python, go or typescript")
+        case "java":
+            java = HERE / "java/target"
+            return ["java", "-Xmx512m", "-cp", f"{java}/classes:{java}/lib/*", "Worker", *flags]
+        case "rust":
+            # The workshop's own worker, whose state is what its flags say.
+            own = ["worker", "--address", address, "--metrics-address", metrics, "--task-queue", args.task_queue]
+            return [os.environ.get("WORKSHOP", str(HERE / "../../../target/debug/workshop")), *own,
+                    *RUST[state], *args.setting]
+    raise SystemExit(f"no worker in {args.language}; choose python, go, typescript, java or rust")
+
+
+def workflow(args, number: int, run: str):
+    """The type and the input of a workflow."""
+    if args.language != "rust":
+        return ("Quick" if number % 4 == 3 else "Greeting"), "you"
+    sizes = {} if args.load == "exercise" else {"activities": 2, "activity_seconds": RUST_WORK.get(args.state, 0.05)}
+    return "GreetingWorkflow", {"id": f"{run}-{number}", "name": "you", **sizes}
+
+
+async def exercise(client, args, until: float) -> None:
+    """The load of the exercises: 50 workflows at once, and again when they are done."""
+    while time.monotonic() < until:
+        run = f"{args.state}-{int(time.time() * 1000)}"
+        started = [
+            client.execute_workflow(kind, given, id=f"{run}-{n}", task_queue=args.task_queue)
+            for n in range(50)
+            for kind, given in [workflow(args, n, run)]
+        ]
+        await asyncio.gather(*started, return_exceptions=True)
 
 
 async def load(client, rate: float, args, until: float) -> None:
@@ -102,9 +146,9 @@ async def load(client, rate: float, args, until: float) -> None:
     tasks, started = set(), 0
     run = f"{args.state}-{int(time.time() * 1000)}"
     while rate and time.monotonic() < until:
-        kind = "Quick" if started % 4 == 3 else "Greeting"
+        kind, given = workflow(args, started, run)
         task = asyncio.create_task(
-            client.start_workflow(kind, "you", id=f"{run}-{started}", task_queue=args.task_queue)
+            client.start_workflow(kind, given, id=f"{run}-{started}", task_queue=args.task_queue)
         )
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -156,6 +200,7 @@ async def main() -> None:
     flags.add_argument("--close-up", type=int, default=0, help="so many scrapes more at the end, 20 ms apart")
     flags.add_argument("--rate", type=float)
     flags.add_argument("--delay", type=float, help="seconds each way between worker and server")
+    flags.add_argument("--load", choices=["steady", "exercise"], default="steady")
     flags.add_argument("--arrivals", choices=["random", "even"], default="random")
     flags.add_argument("--task-queue", default="check-worker")
     flags.add_argument("--check", help="a command that is run on the page instead of recording it; {} is the address")
@@ -203,7 +248,8 @@ async def main() -> None:
                 await asyncio.sleep(0.25)
         window = args.scrapes * args.every + 0.1 * args.close_up
         until = time.monotonic() + args.warm_up + (300 if args.check else window)
-        working = asyncio.create_task(load(client, rate, args, until))
+        work = exercise(client, args, until) if args.load == "exercise" else load(client, rate, args, until)
+        working = asyncio.create_task(work)
         await asyncio.sleep(args.warm_up)
         if args.check:
             code = await asyncio.to_thread(subprocess.call, args.check.replace("{}", url), shell=True)

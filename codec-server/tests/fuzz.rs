@@ -312,7 +312,7 @@ fn start(dice: &mut Rng) -> (&'static str, String, Option<u16>) {
         "/",
         "/download",
         "/decode/",
-        "/decod",
+        "/decodes",
         "/Encode",
         "/..",
         "/decode/x",

@@ -21,9 +21,7 @@ const RUNS: usize = 3;
 /// promise of the step that the codec was seen to break meanwhile.
 ///
 /// A fault that is only about time counts only if it happens every time: other work on the machine can take as
-/// long. If the codec was seen to block the thread for [`UNMISTAKABLE`], twice is enough.
-///
-/// [`UNMISTAKABLE`]: crate::checked::UNMISTAKABLE
+/// long. A thread that the codec blocked for 150 ms twice is proof enough: see `UNMISTAKABLE` in `checked.rs`.
 ///
 /// # Errors
 /// [`JudgeError`] when it can't be judged.

@@ -33,7 +33,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
         || stream.take_error().is_ok_and(|error| error.is_some())
 }
 
-/// A codec that answers when it is told to.
+/// A codec that waits for a signal before it answers.
 #[derive(Clone, Default)]
 struct Held {
     started: Arc<AtomicUsize>,

@@ -103,14 +103,22 @@ struct PayloadsOut<'a> {
     payloads: Vec<PayloadOut<'a>>,
 }
 
+/// Refers to a payload: nothing is copied but its base64.
 #[derive(Serialize)]
 struct PayloadOut<'a> {
-    #[serde(skip_serializing_if = "HashMap::is_empty")]
-    metadata: HashMap<&'a str, BytesOut<'a>>,
+    #[serde(skip_serializing_if = "HashMap::is_empty", serialize_with = "metadata_out")]
+    metadata: &'a HashMap<String, Vec<u8>>,
     #[serde(skip_serializing_if = "BytesOut::is_empty")]
     data: BytesOut<'a>,
     #[serde(rename = "externalPayloads", skip_serializing_if = "Vec::is_empty")]
     external: Vec<ExternalOut>,
+}
+
+fn metadata_out<S: Serializer>(
+    metadata: &HashMap<String, Vec<u8>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(metadata.iter().map(|(name, value)| (name, BytesOut(value))))
 }
 
 #[derive(Serialize)]
@@ -122,10 +130,9 @@ struct ExternalOut {
 
 impl<'a> From<&'a Payload> for PayloadOut<'a> {
     fn from(payload: &'a Payload) -> Self {
-        let metadata = payload.metadata.iter();
         let external = payload.external_payloads.iter();
         Self {
-            metadata: metadata.map(|(name, value)| (name.as_str(), BytesOut(value))).collect(),
+            metadata: &payload.metadata,
             data: BytesOut(&payload.data),
             external: external
                 .map(|details| ExternalOut {

@@ -49,6 +49,7 @@ pub mod keys;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+mod offload;
 pub mod protocol;
 pub mod refusal;
 pub mod reload;

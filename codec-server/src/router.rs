@@ -20,6 +20,7 @@ use crate::{
     json,
     limits::{Budget, Limits, PacedBody, ReadBody, drain_refused},
     metrics::{Metrics, Route},
+    offload::offload,
     protocol::{self, Operation},
     refusal::{Kind, Refusal},
     transform::transform,
@@ -155,11 +156,10 @@ async fn codec_request(State(app): State<App>, request: Request) -> Result<Respo
     let ReadBody { bytes, mut share } = app.budget.read(body).await?;
     app.budget.turn(&mut share).await?;
     let received = bytes.len();
-    let payloads = json::read(&bytes)?;
-    drop(bytes);
+    let payloads = offload(received, move || json::read(&bytes)).await??;
     let count = payloads.len();
     let answer = transform(&app.codec, operation, payloads, &app.budget.limits).await?;
-    let answer = json::write(&answer);
+    let answer = offload(received, move || json::write(&answer)).await?;
     app.metrics.transformed(operation, count, received, answer.len());
     let namespace = namespace.as_deref().map(|namespace| one_line(namespace, QUOTED));
     match sender {

@@ -1,4 +1,5 @@
-//! Requests at random, most of them wrong: each has the status that it must have, and the server goes on.
+//! Requests at random, most of them wrong: each has the status that it must have, and the server
+//! still answers at the end.
 //!
 //! The seed gives the same requests again. The full form, a million requests, with its figures:
 //!
@@ -220,7 +221,7 @@ impl Case {
             statuses,
             payloads,
             is_cut_off: false,
-            // A body that nobody asked for is not always read to its end.
+            // A body that is not needed is not always read to its end.
             may_be_closed: is_options || body.bytes.len() > 1 << 20,
         };
         let mut text = format!("{method} {path} HTTP/1.1\r\nhost: fuzz\r\n");

@@ -35,11 +35,16 @@ pub enum TokensError {
         source: io::Error,
     },
     /// There is no token in it.
-    #[error("the file of tokens {} holds no token: write at least one, such as the output of `openssl rand -hex 32`", .0.display())]
+    #[error(
+        "the file of tokens {} holds no token: write at least one, such as the output of \
+         `openssl rand -hex 32`",
+        .0.display()
+    )]
     Empty(PathBuf),
     /// A token is too short.
     #[error(
-        "line {line} of the tokens: the token has {length} characters, fewer than {SHORTEST}: use the output of `openssl rand -hex 32`"
+        "line {line} of the tokens: the token has {length} characters, fewer than {SHORTEST}: use the \
+         output of `openssl rand -hex 32`"
     )]
     Short {
         /// The line, from 1.
@@ -49,17 +54,20 @@ pub enum TokensError {
     },
     /// A token has characters that can't be sent in a header.
     #[error(
-        "line {0} of the tokens: the token has characters other than letters, digits and punctuation of ASCII"
+        "line {0} of the tokens: the token has characters other than letters, digits and punctuation \
+         of ASCII"
     )]
     NotAscii(usize),
     /// What follows a token is not a right. It is not shown, because it may be a token in the wrong place.
     #[error(
-        "line {0} of the tokens: what follows the token is not of the form NAMESPACE:read or NAMESPACE:write, with * for every namespace"
+        "line {0} of the tokens: what follows the token is not of the form NAMESPACE:read or \
+         NAMESPACE:write, with * for every namespace"
     )]
     Right(usize),
     /// Two lines have the same token.
     #[error(
-        "line {0} of the tokens repeats a token of an earlier line, so it is not clear what its holder may do"
+        "line {0} of the tokens repeats a token of an earlier line, so it is not clear what its holder \
+         may do"
     )]
     Doubled(usize),
 }
@@ -68,7 +76,8 @@ pub enum TokensError {
 #[derive(Clone, Debug)]
 pub struct Tokens(Arc<RwLock<Arc<[Known]>>>);
 
-/// A known token: its digest, because digests have one length, and to compare them tells nothing of the token.
+/// A known token, as its digest: digests all have the same length, and comparing them reveals nothing of the
+/// token.
 struct Known {
     line: usize,
     digest: [u8; SHA256_OUTPUT_LEN],
@@ -110,7 +119,8 @@ impl Tokens {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whose token this is. Takes as long for every token of the same length.
+    /// Whose token this is. Compares it with every known one, so that the time it takes does not depend on which
+    /// of them it is like.
     pub(super) fn identify(&self, token: &str) -> Result<Identity, Refusal> {
         let digest = digest_of(token);
         let known = self.known();

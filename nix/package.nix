@@ -33,7 +33,9 @@ pkgs.rustPlatform.buildRustPackage {
       ../key-service/src/main.rs
       ../kit/Cargo.toml
       ../kit/benches
+      ../kit/examples
       ../kit/src
+      ../kit/tests/kms/main.rs
       ../kit/vectors
       ../live-page/Cargo.toml
       ../live-page/src

@@ -19,10 +19,11 @@ use anyhow::Context;
 use clap::Args;
 use cli_kit::{
     exit::{Exit, Failure},
+    logging::LogArgs,
     root,
     term::{note, print},
 };
-use greeting::{args::seconds, connection::ServerArgs, logging::LogArgs};
+use greeting::{args::seconds, connection::ServerArgs};
 use solutions::Step;
 
 use self::{outcome::Outcome, view::View};

@@ -21,10 +21,11 @@ use anyhow::Context;
 use clap::Args;
 use cli_kit::{
     exit::{Exit, Failure},
+    logging::LogArgs,
     root,
     term::{note, print, wrap},
 };
-use greeting::{args::Given, connection::ServerArgs, logging::LogArgs};
+use greeting::{args::Given, connection::ServerArgs};
 use solutions::Step;
 
 use self::results::Comparison;
@@ -121,10 +122,9 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     fs::create_dir_all(&logs).with_context(|| format!("can't create {}", logs.display()))?;
     let report = args.report.clone().unwrap_or_else(|| root.join("report.html"));
     // Found out now, and not after the run.
-    for file in [Some(&report), args.json.as_ref(), args.trace.as_ref()].into_iter().flatten() {
-        if file != Path::new("-") {
-            atomic_file::writable(file)?;
-        }
+    let json = args.json.as_ref().filter(|file| file.as_path() != Path::new("-"));
+    for file in [Some(&report), json, args.trace.as_ref()].into_iter().flatten() {
+        atomic_file::writable(file)?;
     }
     if let Some(folder) = &args.pictures {
         fs::create_dir_all(folder).map_err(|error| {

@@ -23,11 +23,11 @@ use clap::Args;
 use cli_kit::{
     errln,
     exit::{Exit, Failure},
+    logging::LogArgs,
     outln, root,
     term::{note, wrap},
 };
 use console::style;
-use greeting::logging::LogArgs;
 use judge::Check;
 use solutions::Step;
 use tokio::task;

@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::{Args, Parser};
 use cli_kit::{
     exit::{self, Exit, Failure},
+    logging::LogArgs,
     outln,
     settings::{Settings, TEMPORAL_UI_PORT},
 };
@@ -34,7 +35,6 @@ use crate::{
     cors::{Origin, Origins},
     keys::Keys,
     limits::Limits,
-    logging::{self, LogFormat},
     metrics::Metrics,
     reload::{Watched, watch},
     router::{CodecServer, HEALTH, METRICS},
@@ -84,9 +84,8 @@ pub struct Cli {
     #[arg(long, value_name = "NUMBER", default_value_t = 512,
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_connections: u32,
-    /// How log lines are written to stderr; RUST_LOG chooses which (default: info)
-    #[arg(long, value_enum, default_value_t)]
-    log_format: LogFormat,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(flatten)]
     auth: AuthArgs,
     #[command(flatten)]
@@ -160,7 +159,7 @@ impl Cli {
     /// # Errors
     /// When the usage is wrong, or something that it needs is not available.
     pub fn run(&self) -> anyhow::Result<Exit> {
-        logging::init(self.log_format)?;
+        self.log.init("info")?;
         let ready = self.prepare()?;
         self.report(&ready);
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -14,7 +14,7 @@
 //! | [`serve`](mod@serve) | connections: how many, how long, and how they end |
 //! | [`tls`] | certificates |
 //! | [`keys`], [`reload`] | the worker's keys, and files that are read again when they change |
-//! | [`cli`], [`logging`] | the program |
+//! | [`cli`] | the program |
 //!
 //! # A codec server for a codec of your own
 //!
@@ -47,7 +47,6 @@ pub mod cors;
 pub mod json;
 pub mod keys;
 pub mod limits;
-pub mod logging;
 pub mod metrics;
 mod offload;
 pub mod protocol;

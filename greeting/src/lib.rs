@@ -17,13 +17,11 @@
 //! | [`trace`] | the codec's long polls as a file that Perfetto opens |
 //! | [`totals`] | the total time of the codec's calls, on one line |
 //! | [`signals`] | which signal asks the program to stop |
-//! | [`logging`] | logs on stderr |
 
 pub mod args;
 pub mod connection;
 pub mod live;
 pub mod load;
-pub mod logging;
 pub mod quantiles;
 pub mod sample;
 pub mod signals;

@@ -6,6 +6,7 @@ use std::{cell::Cell, future, net::SocketAddr, time::Duration};
 use clap::Parser;
 use cli_kit::{
     exit::{Exit, Failure},
+    logging::LogArgs,
     settings::{self, Settings},
     term::{note, print},
 };
@@ -21,7 +22,6 @@ use crate::{
     args::{LoadArgs, some_seconds},
     connection::{Server, ServerArgs},
     load::{self, Event, Load, LoadOutcome},
-    logging::LogArgs,
     quantiles::Quantiles,
     signals,
     stuck::{self, Progress},

@@ -11,6 +11,7 @@ use std::{
 
 use cli_kit::{
     exit::{Exit, Failure},
+    logging::LogArgs,
     settings::{self, Settings},
     term::print,
 };
@@ -35,7 +36,6 @@ use crate::{
     args::{KeyServiceArgs, RuntimeArgs, whole},
     connection::{Server, ServerArgs},
     live,
-    logging::LogArgs,
     telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
     totals, trace,
     workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},

@@ -1,16 +1,17 @@
 //! The second port: faults, metrics, health. For programs of this machine, and for no page of a web site.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
+use cli_kit::host;
 
 use crate::{faults::Faults, service::Service};
 
@@ -40,16 +41,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 fn is_local(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let Ok(host) = host.to_str() else { return false };
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, port)) => (name, port.strip_prefix(':').unwrap_or(port)),
-        None => host.split_once(':').unwrap_or((host, "")),
-    };
-    let is_port = port.chars().all(|digit| digit.is_ascii_digit());
-    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    is_port && (is_loopback || name.eq_ignore_ascii_case("localhost"))
+    host::is_this_machine(headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes))
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {

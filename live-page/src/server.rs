@@ -1,6 +1,6 @@
 //! The page over HTTP: for browsers on this machine, and for no page of another site.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -13,6 +13,7 @@ use axum::{
     },
     routing::get,
 };
+use cli_kit::host;
 use futures::StreamExt;
 use tokio::{
     net::TcpListener,
@@ -92,16 +93,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 fn is_local(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let Ok(host) = host.to_str() else { return false };
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, port)) => (name, port.strip_prefix(':').unwrap_or(port)),
-        None => host.split_once(':').unwrap_or((host, "")),
-    };
-    let is_port = port.chars().all(|digit| digit.is_ascii_digit());
-    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    is_port && (is_loopback || name.eq_ignore_ascii_case("localhost"))
+    host::is_this_machine(headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes))
 }
 
 async fn data(State(hub): State<Arc<Hub>>) -> impl IntoResponse {

@@ -11,13 +11,12 @@ mod saves;
 use std::path::Path;
 
 use clap::Args;
-use cli_kit::{errln, exit::Exit, outln, root};
+use cli_kit::{errln, exit::Exit, logging::LogArgs, outln, root};
 use console::style;
 use futures::{
     FutureExt,
     future::{LocalBoxFuture, pending},
 };
-use greeting::logging::LogArgs;
 use solutions::Step;
 use tokio::sync::mpsc::unbounded_channel;
 

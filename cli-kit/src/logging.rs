@@ -1,11 +1,12 @@
-//! Logs: ours and the SDK's, through one `tracing` subscriber, on stderr.
+//! Logs: ours and those of the libraries, through one `tracing` subscriber, on stderr.
 
 use std::io;
 
 use anyhow::anyhow;
 use clap::ValueEnum;
-use cli_kit::exit::Failure;
 use tracing_subscriber::EnvFilter;
+
+use crate::exit::Failure;
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -151,11 +151,8 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
     let (alone, together): (Vec<_>, Vec<_>) =
         promises::in_order(step).partition(|promise| promise.alone);
     let mut broken = Vec::new();
-    let is_moot = |promise: &Promise, broken: &[&Promise]| {
-        promise.unless_broken.iter().any(|other| broken.contains(other))
-    };
     for promise in alone {
-        if is_moot(promise, &broken) {
+        if promise.is_implied_by(&broken) {
             continue;
         }
         let checks = one(promise)?;
@@ -169,7 +166,7 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
     }
     // These mostly wait, so they can run concurrently.
     let judged: Vec<anyhow::Result<Vec<Check>>> = thread::scope(|scope| {
-        let due = together.iter().filter(|promise| !is_moot(promise, &broken));
+        let due = together.iter().filter(|promise| !promise.is_implied_by(&broken));
         let running: Vec<_> = due.map(|promise| scope.spawn(|| one(promise))).collect();
         let joined = running.into_iter().map(|running| running.join());
         joined.map(|judged| judged.unwrap_or_else(|_| Err(anyhow!("a check panicked")))).collect()

@@ -41,7 +41,8 @@ pub struct Promise {
     pub(crate) of: fn(Step) -> bool,
     /// Faults that break it whenever they are seen, whichever check is running.
     pub(crate) broken_by: &'static [Kind],
-    /// Whether it is measured on the whole process, so that no other check may run meanwhile.
+    /// Whether it is measured on the whole process, so that no other check may run meanwhile, or before others,
+    /// because they need not be made once it is broken.
     pub(crate) alone: bool,
     /// Whether its measure compares times, which other work on the machine makes longer: broken, it is measured
     /// again.
@@ -120,6 +121,11 @@ impl fmt::Display for Check {
 }
 
 impl Promise {
+    /// Whether one of these, which are broken, leaves nothing else to see of it.
+    pub fn is_implied_by(&self, broken: &[&Self]) -> bool {
+        self.unless_broken.iter().any(|other| broken.contains(other))
+    }
+
     /// Whether that step promises it.
     pub fn is_of(&self, step: Step) -> bool {
         (self.of)(step)

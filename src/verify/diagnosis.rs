@@ -57,13 +57,17 @@ pub fn seen_of(leak: Option<Shown>) -> String {
     format!("{what} can be read {place}, {form}")
 }
 
-/// What failed beside the cause that [`of`] explains. A panic or a call that never returns leaves nothing to say of
-/// the others.
-pub fn others(checks: &[Check]) -> impl Iterator<Item = &Check> {
-    let cause = verdict::cause(checks);
-    let says_all = |cause: &Check| matches!(cause.outcome, Outcome::Panicked | Outcome::Stuck);
-    let others = checks.iter().filter(|check| !check.is_kept());
-    others.filter(move |check| cause.is_some_and(|cause| !says_all(cause) && *check != cause))
+/// What failed beside the cause that [`of`] explains, and is not implied by another failure. A panic or a call that
+/// never returns leaves nothing to say of the others.
+pub fn others(checks: &[Check]) -> Vec<&Check> {
+    let Some(cause) = verdict::cause(checks) else { return Vec::new() };
+    if matches!(cause.outcome, Outcome::Panicked | Outcome::Stuck) {
+        return Vec::new();
+    }
+    let failed: Vec<_> = checks.iter().filter(|check| !check.is_kept()).collect();
+    let broken: Vec<_> = failed.iter().map(|check| check.promise).collect();
+    let is_other = |check: &&Check| *check != cause && !check.promise.is_implied_by(&broken);
+    failed.into_iter().filter(is_other).collect()
 }
 
 /// At most six lines.
@@ -199,4 +203,38 @@ fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
         format!("Means: {means}"),
         format!("Next:  {next}"),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use judge::promises::{NEEDS_NO_THREAD, PAYLOADS, RELEASES_IT_ALWAYS, RELEASES_THREAD};
+
+    use super::*;
+
+    #[test]
+    fn what_another_failure_implies_is_not_explained() {
+        let of = |outcomes: [Outcome; 4]| {
+            let promises = [PAYLOADS, RELEASES_THREAD, RELEASES_IT_ALWAYS, NEEDS_NO_THREAD];
+            let checks: Vec<_> = promises
+                .into_iter()
+                .zip(outcomes)
+                .map(|(promise, outcome)| Check {
+                    promise,
+                    outcome,
+                    fault: None,
+                    seen: String::new(),
+                })
+                .collect();
+            others(&checks).into_iter().map(|check| check.promise).collect::<Vec<_>>()
+        };
+        let [kept, broken] = [Outcome::Kept, Outcome::Broken];
+        let all = || [broken.clone(), broken.clone(), broken.clone(), broken.clone()];
+        assert_eq!(of(all()), [RELEASES_THREAD]);
+        let releases = [broken.clone(), kept, broken.clone(), broken.clone()];
+        assert_eq!(of(releases), [RELEASES_IT_ALWAYS, NEEDS_NO_THREAD]);
+        // A panic ends what it is seen in.
+        let panicked = [broken.clone(), broken.clone(), broken, Outcome::Panicked];
+        assert_eq!(of(panicked), Vec::<&Promise>::new());
+        assert_eq!(of([const { Outcome::Kept }; 4]), Vec::<&Promise>::new());
+    }
 }

@@ -86,6 +86,7 @@ impl Report {
                     "{}",
                     wrap(&format!("Also:  {}: {}", check.promise.says, check.seen), LABEL)
                 );
+                outln!("{}", wrap(&format!("Means: {}", check.promise.means), LABEL));
                 outln!("{}", wrap(&format!("Next:  {}", check.promise.next), LABEL));
             }
             let passed = self.checks.iter().filter(|check| check.is_kept()).count()

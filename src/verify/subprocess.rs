@@ -180,19 +180,16 @@ impl ReportPipe {
 /// Shows the checks in a report that is still being written.
 struct News<F> {
     show: F,
-    /// How many of its lines were looked at.
+    /// How many of its lines were looked at already.
     lines: usize,
     shown: Vec<Check>,
 }
 
 impl<F: FnMut(&Check)> News<F> {
     fn show(&mut self, report: &[u8]) {
-        // The last line may be incomplete.
-        let complete = report.split_inclusive(|byte| *byte == b'\n');
-        let complete = complete.filter(|line| line.ends_with(b"\n"));
-        for line in complete.skip(self.lines) {
+        for line in lines(report).skip(self.lines) {
             self.lines += 1;
-            let Ok(Line::Judged(_, checks)) = serde_json::from_slice(line) else { continue };
+            let Line::Judged(_, checks) = line else { continue };
             for check in checks.into_iter().map(shortened) {
                 let known = |shown: &Check| shown.promise == check.promise;
                 let known = self.shown.iter().position(known);
@@ -206,6 +203,11 @@ impl<F: FnMut(&Check)> News<F> {
             }
         }
     }
+}
+
+/// The lines of a report. The last one may be incomplete: the process still writes it, or was killed.
+fn lines(report: &[u8]) -> impl Iterator<Item = Line> {
+    report.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
 }
 
 /// Its finding at a length that can be shown.
@@ -280,9 +282,7 @@ fn read(report: &[u8], limit: Limit, output: &[u8]) -> (Vec<Check>, Ended) {
     let mut checks = Vec::new();
     let mut judging = Vec::new();
     let mut ended = None;
-    for line in String::from_utf8_lossy(report).lines() {
-        // The last line of a killed process may be incomplete.
-        let Ok(line) = serde_json::from_str(line) else { break };
+    for line in lines(report) {
         match line {
             Line::Judging(promise) => judging.push(promise),
             Line::Judged(measured, some) => {

@@ -60,8 +60,8 @@ impl CachedKeys {
         self.at_hand_or(Some(id.to_owned()), self.keys.data_key_by_id(id)).await
     }
 
-    /// All who want a key that is not at hand wait for one call; its error is theirs, and is not
-    /// kept.
+    /// All callers that need a key that is not cached wait for one request. They all get its error,
+    /// which is not cached.
     async fn at_hand_or(
         &self,
         key: Option<String>,

@@ -189,8 +189,8 @@ mod tests {
         }
     }
 
-    /// What is broken, judged as that step's, by a codec that blocks so many calls for so long. When it is made again, it is
-    /// the one of step `later`.
+    /// What is broken, judged as that step's, by a codec that blocks so many calls for so long. When it is made
+    /// again, it is the one of step `later`.
     fn broken(
         promise: &'static Promise,
         step: Step,

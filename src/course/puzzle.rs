@@ -30,7 +30,7 @@ pub struct Puzzle {
 /// Why a puzzle can't be shown.
 #[derive(Debug)]
 pub enum PuzzleError {
-    /// There is none of this number: wrong usage.
+    /// No puzzle has this number: wrong usage.
     NoSuch(u8),
     /// Its file can't be read: a broken environment.
     Unreadable(PathBuf, io::Error),
@@ -64,7 +64,7 @@ impl Puzzle {
     /// The puzzle of that number.
     ///
     /// # Errors
-    /// When there is none, its file can't be read, or lacks a section.
+    /// When no puzzle has that number, or its file can't be read or lacks a section.
     pub fn read(number: u8, root: &Path) -> Result<Self, PuzzleError> {
         if !(1..=COUNT).contains(&number) {
             return Err(PuzzleError::NoSuch(number));

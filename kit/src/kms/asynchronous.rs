@@ -4,7 +4,6 @@ use std::{
     error::{self, Error as _},
     iter,
     sync::Arc,
-    time::Duration,
 };
 
 use reqwest::{Client, Error, redirect};
@@ -15,13 +14,9 @@ use zeroize::Zeroizing;
 use super::{
     error::{KmsError, is_tls},
     retry::{Attempts, Budget, Counter},
-    settings::{Settings, SettingsError},
+    settings::{IDLE, IDLE_CONNECTIONS, Settings, SettingsError},
     wire::{Answer, Call, Context, GeneratedKey, LONGEST_ANSWER},
 };
-
-/// How long a connection is kept that is not in use.
-const IDLE: Duration = Duration::from_secs(20);
-const IDLE_CONNECTIONS: usize = 64;
 
 /// A client whose calls wait without a thread. Cloning shares its connections.
 ///

@@ -11,14 +11,10 @@ use zeroize::Zeroizing;
 use super::{
     error::{KmsError, is_tls},
     retry::{Attempts, Budget, Counter},
-    settings::{Settings, SettingsError},
+    settings::{IDLE, IDLE_CONNECTIONS, Settings, SettingsError},
     wire::{Answer, Call, Context, GeneratedKey, LONGEST_ANSWER},
 };
 
-/// How long a connection is kept that is not in use.
-const IDLE: Duration = Duration::from_secs(20);
-/// A codec on a pool of threads makes many calls at a time.
-const IDLE_CONNECTIONS: usize = 64;
 /// Requests and answers are a few kilobytes, and the usual buffers have 128 KiB each.
 const BUFFER: usize = 16 * 1024;
 

@@ -11,6 +11,11 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sigv4::{Credentials, SECRET_NEEDED};
 use url::{Host, Url};
 
+/// How long a connection is kept that is not in use.
+pub(super) const IDLE: Duration = Duration::from_secs(20);
+/// A codec on a pool of threads makes many calls at a time.
+pub(super) const IDLE_CONNECTIONS: usize = 64;
+
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_KMS";
 const ANY_ENDPOINT: &str = "AWS_ENDPOINT_URL";
 const REGION: &str = "AWS_REGION";

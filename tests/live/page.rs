@@ -6,8 +6,6 @@ use std::{
     thread,
 };
 
-use rustix::process::Signal;
-
 use crate::{
     chromium::Chromium,
     support::{Group, WORKSHOP, program, temporal, wait_for},
@@ -48,18 +46,14 @@ fn a_blocking_codec_is_red_and_an_async_one_is_not() {
         assert!(!compare.has_ended(), "{}", browser.text(".card"));
         (share(&mut browser, 1).is_some_and(|blocked| blocked >= 80.0)).then_some(())
     });
+    // A browser that comes back sees what was before.
+    browser.reload();
     for card in [1, 2] {
-        // A browser that comes back sees what was before.
-        browser.reload();
-        // With the blocking codec, all of them end together.
-        let done = format!(
+        // With the blocking codec, all of them end together. The command may have ended before the browser, on a
+        // machine that does other work, has shown what it was sent last.
+        browser.await_true(&format!(
             "document.querySelector('.card:nth-child({card}) .work')?.innerText.startsWith('All 12')"
-        );
-        wait_for("all workflows to be done", || {
-            let is_done = browser.value(&done) == true;
-            assert!(is_done || !compare.has_ended(), "card {card}: {}", browser.text(".card"));
-            is_done.then_some(())
-        });
+        ));
     }
     let blocked = share(&mut browser, 2);
     assert!(blocked.is_some_and(|blocked| blocked <= 5.0), "{blocked:?}");
@@ -71,7 +65,6 @@ fn a_blocking_codec_is_red_and_an_async_one_is_not() {
     assert_eq!(browser.errors, [""; 0]);
     assert!(browser.asked.iter().all(|asked| asked.starts_with(&url)), "{:?}", browser.asked);
 
-    compare.signal(Signal::INT);
-    compare.wait_until_gone();
+    assert!(compare.wait_until_gone().success());
     assert!(printed.join().unwrap() > 0);
 }

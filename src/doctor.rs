@@ -13,7 +13,6 @@ use cli_kit::{
     settings::{self, Settings},
     term::wrap,
 };
-use codec_kit::Stalls;
 use greeting::connection::{Server, ServerArgs};
 use jiff::{Timestamp, fmt::rfc2822};
 use serde::Serialize;
@@ -328,7 +327,7 @@ fn clock(root: &Path, settings: &Settings, asker: &Asker) -> DoctorCheck {
 fn server(args: &ServerArgs) -> anyhow::Result<DoctorCheck> {
     let named = args.address.is_some() || env::var_os("TEMPORAL_ADDRESS").is_some();
     let server = Server::choose(args)?;
-    let codec = Step::Async.codec(server.key_service(Stalls::never())?);
+    let codec = Step::Async.codec(server.keys()?);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let connected = runtime.block_on(server.connect(codec, None));
     let address = server.address();

@@ -81,7 +81,7 @@ fn sealed(keys: &str, payloads: Vec<Payload>) -> Vec<Payload> {
 #[test]
 fn nothing_secret_is_told_of_payloads_that_cannot_be_opened_read_or_sealed() {
     let stage = Stage::new();
-    let worker = stage.worker_with("worker", 3, &["--failure-rate", "0.2"], &LOUD);
+    let worker = stage.worker_with("worker", 3, &["--failure-rate", "0.4"], &LOUD);
     let sends: [(&str, Sends, &str); 5] = [
         (
             "under another key",
@@ -120,7 +120,7 @@ fn nothing_secret_is_told_of_payloads_that_cannot_be_opened_read_or_sealed() {
             }),
             "Failed to create workflow",
         ),
-        ("as it should be", Sends(|payloads| sealed(KEYS, payloads)), "the key service failed"),
+        ("as it should be", Sends(|payloads| sealed(KEYS, payloads)), "KMSInternalException"),
     ];
     let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
     for (id, sends, told) in sends {

@@ -10,8 +10,8 @@ use std::{
 
 use cli_kit::http::Http;
 use codec_kit::{
-    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, Stalls,
-    codec_future, seal_all,
+    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, codec_future,
+    seal_all,
 };
 use greeting::{
     args::{LoadArgs, defaults},
@@ -262,7 +262,7 @@ fn starter_with_log(stage: &Stage, flags: &[&str]) -> (Child, impl Fn() -> Strin
 fn client(stage: &Stage) -> Client {
     let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
     let server = Server::local(&args).unwrap();
-    let codec = Step::Async.codec(server.key_service(Stalls::never()).unwrap());
+    let codec = Step::Async.codec(server.keys().unwrap());
     stage.runtime.block_on(server.connect(codec, None)).unwrap()
 }
 
@@ -371,12 +371,17 @@ fn a_payload_that_cannot_be_opened_is_a_clear_error_and_stops_nothing_else() {
 #[test]
 fn a_key_service_that_fails_now_and_then_loses_nothing() {
     let stage = Stage::new();
-    let worker = stage.worker("worker", 3, &["--failure-rate", "0.2", "--seed", "3"]);
-    let load = ["--workflows", "5", "--activities", "2", "--activity-seconds", "0.1", "--json"];
+    // Its client asks three times, so one call in sixteen fails. Of more, the server would wait for minutes: it lets
+    // more and more time pass before it hands out a workflow task that failed.
+    let worker = stage.worker("worker", 3, &["--failure-rate", "0.4", "--seed", "3"]);
+    let load = ["--workflows", "12", "--activities", "2", "--activity-seconds", "0.1", "--json"];
     let report = json(&stage.starter(&load).output().unwrap());
-    assert_eq!(report["workflows"]["completed"], 5, "{report}");
-    assert!(worker.metric("codec_errors_total{operation=\"encode\"}") > 0.0);
-    assert!(worker.log().contains("the key service failed"), "{}", worker.log());
+    assert_eq!(report["workflows"]["completed"], 12, "{report}");
+    let errors = ["encode", "decode"].map(|operation| {
+        worker.metric(&format!("codec_errors_total{{operation=\"{operation}\"}}"))
+    });
+    assert!(errors.iter().sum::<f64>() > 0.0, "{errors:?}");
+    assert!(worker.log().contains("KMSInternalException"), "{}", worker.log());
 }
 
 #[test]

@@ -140,7 +140,8 @@ pub fn program(path: &str) -> Command {
     without_cargos_variables(&mut command);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        let ours = ["TEMPORAL_", "CODEC_", "STACK_"].iter().any(|prefix| name.starts_with(prefix));
+        let ours =
+            ["TEMPORAL_", "CODEC_", "STACK_", "AWS_"].iter().any(|prefix| name.starts_with(prefix));
         if ours || name == "RUST_LOG" {
             command.env_remove(&*name);
         }

@@ -67,7 +67,7 @@ enum Command {
     Solve(SolveArgs),
     /// Put back a codec that `reset` or `solve` saved
     Restore(RestoreArgs),
-    /// Start, check or stop Temporal, Prometheus and Grafana
+    /// Start, check or stop Temporal and the services around it
     // Not with the flags: the program `stack` has the same ones.
     #[command(after_help = "Examples:
   cargo workshop stack                      # until Ctrl-C

@@ -208,6 +208,9 @@ pub fn run(
 
     let (keys, service) = keys::of_worker(server.keyring(), &args.keys)?;
     let keys = keys.with_key_lifetime(args.keys.key_lifetime());
+    if let Some(service) = &service {
+        prometheus::default_registry().register(service.server().collector())?;
+    }
     match (server.keyring(), &service) {
         (AnyKeyring::Wrapped(_), _) => tracing::info!(
             "the data keys are unwrapped by the key service of the environment: it decides what stalls"

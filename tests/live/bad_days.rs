@@ -33,13 +33,15 @@ const SECRET: &str = "not-a-secret";
 const KEYS: &str = "first=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,\
                     second=ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 const WORKFLOWS: u64 = 20;
-/// Fault lines of a worker's key service, as JSON for `/faults` would have them.
-const ALL_FAULTS: [(&str, fn() -> Faults); 4] = [
-    ("outage", || Faults { refuse: true, ..Faults::default() }),
-    ("throttle", || Faults { throttle_per_second: Some(3), ..Faults::default() }),
-    ("reset", || Faults { reset_rate: 0.8, ..Faults::default() }),
-    ("hang", || Faults { hang_rate: 1.0, ..Faults::default() }),
-];
+/// What can be wrong with a key service.
+fn all_faults() -> [(&'static str, Faults); 4] {
+    [
+        ("outage", Faults { refuse: true, ..Faults::default() }),
+        ("throttle", Faults { throttle_per_second: Some(3), ..Faults::default() }),
+        ("reset", Faults { reset_rate: 0.8, ..Faults::default() }),
+        ("hang", Faults { hang_rate: 1.0, ..Faults::default() }),
+    ]
+}
 
 /// A key service, and the variables of a worker whose data keys it has wrapped.
 struct Keys {
@@ -100,11 +102,12 @@ fn load(address: &str, activities: &str) -> Process {
     Process::new(starter.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
 }
 
-/// Waits for the load's end. Every workflow has completed, with the right result.
-fn all_is_well(load: Process, what: &str) {
+/// Waits for the load's end. Every workflow has completed, with the right result. Returns a line of a table: how long
+/// that took, in seconds.
+fn all_is_well(load: Process, what: &str) -> String {
     let report: Value = json(&load.output());
     assert_eq!(report["workflows"]["completed"], WORKFLOWS, "{what}: {report:#}");
-    println!("| {what} | {:.1} |", report["wall_seconds"].as_f64().unwrap());
+    format!("| {what} | {:.1} |", report["wall_seconds"].as_f64().unwrap())
 }
 
 fn calls(worker: &Worker) -> f64 {
@@ -134,7 +137,7 @@ fn a_worker_that_is_killed_again_and_again_loses_nothing() {
         worker.process.wait();
     }
     let _last = start("last".to_owned());
-    all_is_well(load, &format!("worker killed {kills} times"));
+    println!("{}", all_is_well(load, &format!("worker killed {kills} times")));
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_temporal_server_that_is_killed_and_restarted_on_its_database_loses_nothing(
     first.signal(Signal::KILL);
     first.wait();
     let _second = server("second.log");
-    all_is_well(load, "Temporal server killed, and restarted on its database");
+    println!("{}", all_is_well(load, "Temporal server killed, and restarted on its database"));
 }
 
 /// And afterwards no thread, connection or file of the worker is left over.
@@ -180,7 +183,10 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
         let (stage, keys) = (Stage::new(), Keys::new());
         let worker = keys.worker(&stage.address(), stage.folder.path(), "worker", step, &[]);
         // What a worker opens once and keeps.
-        all_is_well(load(&stage.address(), "2"), &format!("codec {step}, no fault"));
+        println!(
+            "{}",
+            all_is_well(load(&stage.address(), "2"), &format!("codec {step}, no fault"))
+        );
         // Connections that wait in a client's pool for the next call are not left over.
         let used = || {
             let files = worker.metric("process_open_fds") - keys.service.connections() as f64;
@@ -188,17 +194,17 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
             [files, worker.metric("process_threads"), memory]
         };
         let before = used();
-        for (name, faults) in ALL_FAULTS {
+        for (name, faults) in all_faults() {
             let load = load(&stage.address(), "4");
             wait_for_calls(&worker, 10.0);
             let failed = errors(&worker);
-            keys.service.set_faults(faults()).unwrap();
+            keys.service.set_faults(faults).unwrap();
             wait_for(&format!("codec {step} to see {name}"), || {
                 (errors(&worker) >= failed + 3.0).then_some(())
             });
             keys.service.set_faults(Faults::default()).unwrap();
             let well_again = Instant::now();
-            all_is_well(load, &format!("codec {step}, {name}"));
+            println!("{}", all_is_well(load, &format!("codec {step}, {name}")));
             println!("|   recovered within | {:.1} |", well_again.elapsed().as_secs_f64());
         }
         // The blocking pool's threads end after ten seconds without work.
@@ -223,7 +229,7 @@ fn a_key_that_is_disabled_and_enabled_again_loses_nothing() {
     worker.wait_for_metric("codec_errors_total", 3.0);
     assert!(worker.log().contains("DisabledException"), "{}", worker.log());
     keys.service.enable_key(DEFAULT_ALIAS, true).unwrap();
-    all_is_well(load, "key disabled, and enabled again");
+    println!("{}", all_is_well(load, "key disabled, and enabled again"));
 }
 
 #[test]
@@ -240,7 +246,7 @@ fn wrong_credentials_and_then_right_ones_lose_nothing() {
     wrong.process.signal(Signal::TERM);
     wrong.process.wait();
     let _right = start("right", &[]);
-    all_is_well(load, "wrong credentials, then right ones");
+    println!("{}", all_is_well(load, "wrong credentials, then right ones"));
 }
 
 #[test]
@@ -257,6 +263,6 @@ fn a_key_that_is_rotated_in_the_middle_of_a_run_loses_nothing() {
     first.process.signal(Signal::TERM);
     first.process.wait();
     let second = start("second", "second");
-    all_is_well(load, "key rotated");
+    println!("{}", all_is_well(load, "key rotated"));
     assert_eq!(errors(&second), 0.0, "{}", second.log());
 }

@@ -79,7 +79,7 @@ impl From<&KeyServiceArgs> for Faults {
 
 /// A key service in this process, on a free port of this machine, and data keys that it has wrapped. Dropping it
 /// stops the service.
-#[derive(Debug)]
+// Without `Debug`: it would show the secret.
 pub struct LocalKeyService {
     server: Server,
     keyring: WrappedKeyring,
@@ -92,7 +92,7 @@ impl LocalKeyService {
     /// Starts it, and has it wrap these keys. **Waits on the calling thread.**
     ///
     /// # Errors
-    /// When no port or thread is to be had.
+    /// When the stalls are longer than an hour, and when the system gives no port or thread.
     pub fn start(keyring: &Keyring, args: &KeyServiceArgs) -> anyhow::Result<Self> {
         let secret = Uuid::new_v4().to_string();
         let credentials =
@@ -106,7 +106,7 @@ impl LocalKeyService {
         let keyring =
             wrap(&BlockingClient::new(&settings)?, &format!("alias/{DEFAULT_ALIAS}"), keyring)?;
         // From here on: none of them concerns what came before.
-        server.set_faults(Faults::from(args))?;
+        server.set_faults(Faults::from(args)).map_err(Failure::usage)?;
         Ok(Self { server, keyring, settings, secret, timeout })
     }
 
@@ -186,6 +186,13 @@ mod tests {
             matches!(AnyKeyring::parse(entries, None), Ok(AnyKeyring::Wrapped(_))),
             "{entries}"
         );
+    }
+
+    #[test]
+    fn a_stall_of_hours_is_refused() {
+        let args = KeyServiceArgs { stall_seconds: 7200.0, ..defaults() };
+        let error = LocalKeyService::start(&Keyring::test_key(), &args).err().unwrap();
+        assert!(error.to_string().contains("longer than an hour"), "{error}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum WrapError {
 }
 
 /// Encrypts each key of a keyring with the KMS key of that id, ARN or alias. The ids stay, so what they
-/// encrypted can be decrypted.
+/// encrypted can be decrypted. A key that is public, as [`Keyring::test_key`] is, stays public.
 ///
 /// # Errors
 /// See [`WrapError`].

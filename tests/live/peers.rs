@@ -19,7 +19,7 @@ use temporalio_common::protos::temporal::api::enums::v1::EventType;
 
 use crate::{
     codec_server::codec_server,
-    support::{ROOT, Stage, Worker, free_port, free_ports, program, stderr, stdout},
+    support::{PATIENCE, ROOT, Stage, Worker, free_port, free_ports, program, stderr, stdout},
 };
 
 const NAMES: [&str; 3] = ["World", "Žofie 王小明 🦀", ""];
@@ -37,6 +37,31 @@ fn python_reads_what_rust_encrypts_and_rust_what_python_does() {
         command.arg("-B").arg(Path::new(ROOT).join("tests/peers/python/peer.py"));
         command
     });
+}
+
+#[test]
+#[ignore = "needs Go 1.26"]
+fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = folder.path().join("peer");
+    let mut go = program("go");
+    go.arg("build").arg("-o").arg(&built).current_dir(Path::new(ROOT).join("tests/peers/go"));
+    let output = go.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    peer(|| program(built.to_str().unwrap()));
+}
+
+/// The versions that the page names are those that run.
+#[test]
+fn the_page_names_the_versions() {
+    let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+    let page = read("docs/codec-server.md");
+    let python = read("recipes/python/requirements.txt");
+    let sdk = python.lines().find_map(|line| line.strip_prefix("temporalio==")).unwrap();
+    assert!(page.contains(&format!("temporalio {sdk}")), "{sdk}");
+    let go = read("tests/peers/go/go.mod");
+    let sdk = go.lines().find_map(|line| line.trim().strip_prefix("go.temporal.io/sdk ")).unwrap();
+    assert!(page.contains(&format!("go.temporal.io/sdk {sdk}")), "{sdk}");
 }
 
 /// Runs each subcommand of a peer, and checks what the server stores of the workflows.
@@ -94,10 +119,16 @@ fn peer(command: impl Fn() -> Command) {
         let numbers = LoadArgs { workflows, activities: 2, activity_seconds: 0.1, ..defaults() };
         let [task_queue, id_prefix, name] = ["theirs", id_prefix, name].map(str::to_owned);
         let load = Load { numbers, task_queue, id_prefix, name, failing };
-        let outcome = load::run(&client, &load, std::future::pending(), |_| {});
+        let limit = async { tokio::time::sleep(PATIENCE).await };
+        let outcome = load::run(&client, &load, limit, |_| {});
         let outcome = stage.runtime.block_on(outcome);
         let reasons: Vec<_> = outcome.failed.iter().map(|failed| &failed.reason).collect();
-        assert_eq!((outcome.completed.len(), reasons.len()), (1, failing as usize), "{reasons:?}");
+        assert_eq!(
+            (outcome.completed.len(), reasons.len()),
+            (1, failing as usize),
+            "{outcome:#?}{}",
+            worker.log()
+        );
         assert!(reasons.iter().all(|reason| reason.contains(FAILS_ON_PURPOSE)), "{reasons:?}");
         let ids = load.inputs().map(|(id, _)| id);
         names.extend(ids.filter_map(|id| history(&stage, &client, &id).check(&id)));

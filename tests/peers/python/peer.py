@@ -48,7 +48,8 @@ async def start(client: Client, queue: str, prefix: str) -> None:
             raise SystemExit(f"{handle.id} returned {result!r:.200}, not {expected!r:.200}")
         return handle.id
 
-    print(json.dumps(await asyncio.gather(*map(run, inputs))))
+    async with asyncio.timeout(120):  # seconds
+        print(json.dumps(await asyncio.gather(*map(run, inputs))))
 
 
 async def work(client: Client, queue: str) -> None:

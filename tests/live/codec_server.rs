@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A codec server for the Web UI of these settings, with those keys.
-fn codec_server(port: u16, keys: &str, settings: &Settings) -> Group {
+pub fn codec_server(port: u16, keys: &str, settings: &Settings) -> Group {
     // As attendees start it: cargo builds it where it is not built yet.
     let mut command = program(env!("CARGO"));
     command

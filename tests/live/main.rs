@@ -17,6 +17,7 @@ mod doctor;
 mod kms;
 mod one_server;
 mod page;
+mod peers;
 mod readmes;
 mod secrets;
 mod server;

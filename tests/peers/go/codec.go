@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	commonpb "go.temporal.io/api/common/v1"
+)
+
+const (
+	// The public test key of Temporal's samples.
+	keyID = "test-key-id"
+	key   = "test-key-test-key-test-key-test!"
+
+	encrypted = "binary/encrypted"
+)
+
+// codec encrypts in the format of Temporal's encryption samples: AES-256-GCM over the serialized payload, with the
+// nonce before the ciphertext.
+type codec struct{ aead cipher.AEAD }
+
+func newCodec() (codec, error) {
+	block, err := aes.NewCipher([]byte(key))
+	if err != nil {
+		return codec{}, err
+	}
+	aead, err := cipher.NewGCM(block)
+	return codec{aead}, err
+}
+
+func (c codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	return each(payloads, c.encrypt)
+}
+
+func (c codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	return each(payloads, c.decrypt)
+}
+
+func (c codec) encrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {
+	plain, err := payload.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, c.aead.NonceSize())
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	return &commonpb.Payload{
+		Metadata: map[string][]byte{"encoding": []byte(encrypted), "encryption-key-id": []byte(keyID)},
+		Data:     c.aead.Seal(nonce, nonce, plain, nil),
+	}, nil
+}
+
+func (c codec) decrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {
+	if string(payload.Metadata["encoding"]) != encrypted {
+		return payload, nil
+	}
+	if id := string(payload.Metadata["encryption-key-id"]); id != keyID {
+		return nil, fmt.Errorf("the payload is encrypted with key id %q, not %q", id, keyID)
+	}
+	size := c.aead.NonceSize()
+	if len(payload.Data) < size {
+		return nil, errors.New("the payload is too short to hold a nonce")
+	}
+	plain, err := c.aead.Open(nil, payload.Data[:size], payload.Data[size:], nil)
+	if err != nil {
+		return nil, err
+	}
+	opened := &commonpb.Payload{}
+	return opened, opened.Unmarshal(plain)
+}
+
+func each(
+	payloads []*commonpb.Payload, one func(*commonpb.Payload) (*commonpb.Payload, error),
+) (done []*commonpb.Payload, err error) {
+	done = make([]*commonpb.Payload, len(payloads))
+	for i, payload := range payloads {
+		if done[i], err = one(payload); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
+}

@@ -97,7 +97,7 @@ impl Services {
         command
             .args(["--workflows", &workflows.to_string(), "--id-prefix", prefix, "--json"])
             .args(["--activities", "2", "--activity-seconds", "0.1"])
-            .args(["--workflow-task-timeout", "1"])
+            .args(["--workflow-task-timeout", "2"])
             .envs(self.settings.variables());
         let report = json(&command.output().unwrap());
         assert_eq!(report["workflows"]["completed"], workflows, "{report}");

@@ -7,7 +7,7 @@ mod progress;
 mod puzzle;
 mod tries;
 
-pub use build::{PROFILE, build_worker, cargo, does_not_compile, worker_target};
+pub use build::{build_worker, cargo, does_not_compile, worker_target};
 pub use codec::{no_reference, read, reference, source, start};
 pub use exercise::{after, chosen, codec, folder, is_solved, next, of_folder};
 pub use progress::{Progress, Solved};

@@ -9,7 +9,12 @@ use std::{
 
 use anyhow::Context;
 use cargo_metadata::{Message, diagnostic::DiagnosticLevel};
-use cli_kit::{cargo::without_cargos_variables, exit::Failure, root, term::pass_on};
+use cli_kit::{
+    cargo::{self, PROFILE},
+    exit::Failure,
+    root,
+    term::pass_on,
+};
 use console::colors_enabled_stderr;
 use solutions::Step;
 use stack::programs;
@@ -25,9 +30,6 @@ pub fn does_not_compile(step: Step) -> Failure {
         exercise::codec(step).display()
     ))
 }
-
-/// The flags that build the workshop's programs in the same profile as this one.
-pub const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
 
 /// Runs cargo in a folder, as if typed there. Returns its machine-readable output if it succeeded; its
 /// messages for people go to stderr. Dropping the future also kills the compiler, which would otherwise
@@ -47,8 +49,7 @@ fn start<'a>(
     folder: &Path,
     arguments: impl IntoIterator<Item = &'a str>,
 ) -> anyhow::Result<ProcessGroup> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    without_cargos_variables(cargo.as_std_mut());
+    let mut cargo = Command::from(cargo::command());
     cargo.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     ProcessGroup::start(&mut cargo).context("cargo can't be run")
 }

@@ -6,6 +6,7 @@ use std::{env, iter, path::Path, process::Stdio};
 use anyhow::Context;
 use cargo_metadata::Message;
 use cli_kit::{
+    cargo::PROFILE,
     exit::Exit,
     outln, root,
     term::{note, wrap},
@@ -14,11 +15,7 @@ use solutions::Step;
 use stack::programs;
 use tokio::process::Command;
 
-use crate::{
-    course::{self, PROFILE},
-    process::ProcessGroup,
-    temporal::TemporalCli,
-};
+use crate::{course, process::ProcessGroup, temporal::TemporalCli};
 
 /// What is built, as arguments of cargo, besides the exercises' workers. In this order, the workshop's own
 /// program is the last one in its place.

@@ -2,19 +2,19 @@
 
 use std::{
     env,
-    ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use anyhow::Context;
 use cargo_metadata::Message;
-use cli_kit::{cargo::without_cargos_variables, errln, exit::Failure};
+use cli_kit::{
+    cargo::{self, PROFILE},
+    errln,
+    exit::Failure,
+};
 
 use crate::programs::{self, Unfit};
-
-/// The same profile as this program's, so that one folder has all programs.
-const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
 
 /// Why nothing can be built; `None` if there is a cargo. The one that runs this program counts, too.
 pub fn unfit(root: &Path) -> Option<Unfit> {
@@ -37,8 +37,7 @@ pub fn build(names: &[&'static str], root: &Path) -> anyhow::Result<Vec<(&'stati
     errln!(
         "building {all} from this checkout, because PATH has none that can be used; the first build takes minutes"
     );
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    without_cargos_variables(&mut cargo);
+    let mut cargo = cargo::command();
     // No package is named: for cargo's default ones, what they share with the worker is built already.
     cargo.args(["build", "--message-format", "json-render-diagnostics"]).args(PROFILE);
     cargo.args(names.iter().flat_map(|name| ["--bin", name])).current_dir(root);

@@ -8,8 +8,8 @@ use std::{
 
 use codec_kit::{
     AnyCodec, AnyKeyring, DataKey, Deal, KeyClient, KeyRequest, KeyService, KeyServiceError,
-    Keyring, KeyringError, WrappedKeyring,
-    kms::{AsyncClient, BlockingClient, KmsKeys, Settings, SettingsError},
+    Keyring, KeyringError,
+    kms::{KmsKeys, Settings, SettingsError},
 };
 use futures::{FutureExt, future::BoxFuture};
 use solutions::Step;
@@ -46,7 +46,7 @@ enum Current {
     /// The keys themselves.
     Plain(Keyring),
     /// Keys that a call to KMS unwraps, each time.
-    Wrapped(WrappedKeyring, KmsKeys),
+    Wrapped(KmsKeys),
 }
 
 impl Keys {
@@ -93,7 +93,8 @@ impl std::fmt::Display for Keys {
             Current::Plain(keyring) => {
                 write!(f, "{} (encrypts with {})", keyring.keys(), keyring.active().id())
             }
-            Current::Wrapped(keyring, _) => {
+            Current::Wrapped(keys) => {
+                let keyring = keys.keyring();
                 let ids: Vec<_> = keyring.ids().collect();
                 let active = keyring.active();
                 write!(f, "{} (wrapped; encrypts with {active})", ids.join(", "))
@@ -106,7 +107,7 @@ impl KeyClient for Keys {
     fn fetch_blocking(&self, request: &KeyRequest<'_>) -> Result<DataKey, KeyServiceError> {
         match self.current() {
             Current::Plain(keyring) => answer(request, &keyring),
-            Current::Wrapped(_, keys) => keys.fetch_blocking(request),
+            Current::Wrapped(keys) => keys.fetch_blocking(request),
         }
     }
 
@@ -117,7 +118,7 @@ impl KeyClient for Keys {
         async move {
             match self.current() {
                 Current::Plain(keyring) => answer(request, &keyring),
-                Current::Wrapped(_, keys) => keys.fetch(request).await,
+                Current::Wrapped(keys) => keys.fetch(request).await,
             }
         }
         .boxed()
@@ -136,11 +137,7 @@ fn read(public_allowed: bool) -> Result<Current, KeysError> {
         }
         AnyKeyring::Plain(keyring) => Ok(Current::Plain(keyring)),
         AnyKeyring::Wrapped(keyring) => {
-            let settings = Settings::from_env()?;
-            let (blocking, asynchronous) =
-                (BlockingClient::new(&settings)?, AsyncClient::new(&settings)?);
-            let keys = KmsKeys::new(keyring.clone(), blocking, asynchronous);
-            Ok(Current::Wrapped(keyring, keys))
+            Ok(Current::Wrapped(KmsKeys::connect(keyring, &Settings::from_env()?)?))
         }
     }
 }

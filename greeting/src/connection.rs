@@ -136,8 +136,8 @@ impl Server {
         }
     }
 
-    /// The data keys for a client that never has to wait for a simulation: KMS, as the `AWS_*` variables name it,
-    /// if the keys are wrapped by it; else the keys themselves.
+    /// The data keys of a client that simulates no stalls: unwrapped by KMS, as the `AWS_*` variables name it, if
+    /// they are wrapped; else the keys themselves.
     ///
     /// # Errors
     /// The keys are wrapped, and the variables do not say how KMS is to be asked.

@@ -96,11 +96,12 @@ impl LocalKeyService {
     pub fn start(keyring: &Keyring, args: &KeyServiceArgs) -> anyhow::Result<Self> {
         let secret = Uuid::new_v4().to_string();
         let credentials =
-            || Credentials::new(ACCESS_KEY_ID, &*secret).context("the credentials are no words");
-        let server = Server::start(Options::new(credentials()?)).map_err(Failure::environment)?;
+            Credentials::new(ACCESS_KEY_ID, &*secret).context("the credentials are no words")?;
+        let server =
+            Server::start(Options::new(credentials.clone())).map_err(Failure::environment)?;
         // A call that stalls is not one that is lost.
         let timeout = Settings::TIMEOUT + Duration::from_secs_f64(args.stall_seconds);
-        let settings = Settings::new(Options::REGION, credentials()?)?
+        let settings = Settings::new(Options::REGION, credentials)?
             .with_endpoint(&server.endpoint())?
             .with_timeouts(Settings::CONNECT_TIMEOUT, timeout);
         let keyring =

@@ -208,19 +208,21 @@ pub fn run(
 
     let (keys, service) = keys::of_worker(server.keyring(), &args.keys)?;
     let keys = keys.with_key_lifetime(args.keys.key_lifetime());
-    if let Some(service) = &service {
-        prometheus::default_registry().register(service.server().collector())?;
-    }
-    match (server.keyring(), &service) {
-        (AnyKeyring::Wrapped(_), _) => tracing::info!(
+    match (&service, server.keyring()) {
+        (Some(service), _) => {
+            prometheus::default_registry().register(service.server().collector())?;
+            tracing::info!(
+                endpoint = service.server().endpoint(),
+                admin = %format!("http://{}", service.server().admin_address()),
+                "started a key service, which unwraps the data keys"
+            );
+        }
+        (None, AnyKeyring::Wrapped(_)) => tracing::info!(
             "the data keys are unwrapped by the key service of the environment: it decides what stalls"
         ),
-        (_, Some(service)) => tracing::info!(
-            endpoint = service.server().endpoint(),
-            admin = %format!("http://{}", service.server().admin_address()),
-            "started a key service, which unwraps the data keys"
-        ),
-        (_, None) => tracing::info!("the key service is simulated: no call leaves the worker"),
+        (None, AnyKeyring::Plain(_)) => {
+            tracing::info!("the key service is simulated: no call leaves the worker")
+        }
     }
     let mut builder = match threads {
         0 => runtime::Builder::new_current_thread(),

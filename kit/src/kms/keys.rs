@@ -36,6 +36,21 @@ impl KmsKeys {
         Self { keyring, blocking, asynchronous }
     }
 
+    /// Keys that AWS KMS unwraps, or a service that speaks its protocol.
+    ///
+    /// # Errors
+    /// When TLS can't be set up. No call is made.
+    pub fn connect(keyring: WrappedKeyring, settings: &Settings) -> Result<Self, SettingsError> {
+        let (blocking, asynchronous) =
+            (BlockingClient::new(settings)?, AsyncClient::new(settings)?);
+        Ok(Self::new(keyring, blocking, asynchronous))
+    }
+
+    /// The keys as they were wrapped.
+    pub fn keyring(&self) -> &WrappedKeyring {
+        &self.keyring
+    }
+
     /// The id of the key that is wanted, and the call that unwraps it.
     fn call<'a>(&'a self, request: &KeyRequest<'a>) -> Result<(&'a str, Call), KeyServiceError> {
         let (id, purpose) = match request.key_id {
@@ -89,8 +104,6 @@ impl KeyService {
     /// # Errors
     /// When TLS can't be set up. No call is made.
     pub fn with_kms(keyring: WrappedKeyring, settings: &Settings) -> Result<Self, SettingsError> {
-        let (blocking, asynchronous) =
-            (BlockingClient::new(settings)?, AsyncClient::new(settings)?);
-        Ok(Self::from_client(KmsKeys::new(keyring, blocking, asynchronous)))
+        KmsKeys::connect(keyring, settings).map(Self::from_client)
     }
 }

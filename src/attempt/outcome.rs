@@ -82,13 +82,23 @@ pub fn with_fault(run: &Run, fault: Fault) -> String {
     for line in run.codec_totals.iter().flat_map(|both| totals::lines(*both)) {
         text += &format!("{line}\n");
     }
-    let late = run.workflow_task_not_found;
-    text +=
-        &format!("{late} workflow tasks were answered too late (\"Workflow task not found\").\n");
-    for failure in run.failures.iter().take(3) {
-        text += &format!("{}\n", wrap(&format!("Failed: {failure}"), 8));
+    text += &format!("{} (\"Workflow task not found\").\n", late(run.workflow_task_not_found));
+    text + &failures(run)
+}
+
+/// How many workflow tasks were answered too late, in words.
+pub fn late(tasks: u64) -> String {
+    match tasks {
+        0 => "no workflow task answered too late".to_owned(),
+        1 => "1 workflow task answered too late".to_owned(),
+        late => format!("{late} workflow tasks answered too late"),
     }
-    text
+}
+
+/// The first workflows that failed, a paragraph each.
+fn failures(run: &Run) -> String {
+    let first = run.failures.iter().take(3);
+    first.map(|failure| wrap(&format!("Failed: {failure}"), 8) + "\n").collect()
 }
 
 /// What a try showed.
@@ -197,10 +207,7 @@ impl fmt::Display for Outcome<'_> {
             writeln!(f, "{line}")?;
         }
         writeln!(f, "{}", wrap(&format!("Why: {}", self.why()), 5))?;
-        for failure in run.failures.iter().take(3) {
-            writeln!(f, "{}", wrap(&format!("Failed: {failure}"), 8))?;
-        }
-        Ok(())
+        f.write_str(&failures(run))
     }
 }
 

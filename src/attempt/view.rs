@@ -7,6 +7,7 @@ use greeting::{load::Event, sample::Recent};
 use indicatif::{ProgressBar, ProgressStyle};
 use solutions::Step;
 
+use super::outcome;
 use crate::experiment::{Live, Onlooker, Scenario};
 
 /// An interval in which the runtime's tasks could not run for a larger share than this counts as blocked.
@@ -56,11 +57,7 @@ impl View {
             }
             None => "nothing measures this codec".to_owned(),
         };
-        let late = match last.not_found {
-            0 => "no workflow task answered too late".to_owned(),
-            1 => "1 workflow task answered too late".to_owned(),
-            late => format!("{late} workflow tasks answered too late"),
-        };
+        let late = outcome::late(last.not_found);
         [
             format!(
                 "Exercise {}   {:.0} s   {} of {} workflows, {} of {} activities",

@@ -92,12 +92,15 @@ impl Fault {
         format!("The key service {} from {from} s to {} s", self.kind.says(), self.is_over_at())
     }
 
-    /// Whether the key service can have it.
+    /// The fault, and the key service that is to have it.
     ///
     /// # Errors
-    /// When there is none that this program has started.
-    pub fn needs(service: Option<&LocalKeyService>) -> Result<&LocalKeyService, Failure> {
-        service.ok_or_else(|| {
+    /// When this program has not started one.
+    pub fn of(
+        self,
+        service: Option<&LocalKeyService>,
+    ) -> Result<(Self, &LocalKeyService), Failure> {
+        service.map(|service| (self, service)).ok_or_else(|| {
             Failure::usage(
                 "--fault needs the key service that this command starts: leave out \
                  --key-service simulated, and unset CODEC_KEYS if its keys are wrapped by another \

@@ -143,9 +143,7 @@ impl<'a> Experiment<'a> {
             ..load.clone()
         };
         let service = self.key_service(contender, chosen.keyring()).await?;
-        if self.fault.is_some() {
-            Fault::needs(service.as_ref())?;
-        }
+        let fault = self.fault.map(|fault| fault.of(service.as_ref())).transpose()?;
         let command = self.worker(contender, &args, &load, service.as_ref());
         let worker_log = self.log(contender, "worker");
         let mut worker = WorkerProcess::start(command, &worker_log).await?;
@@ -156,11 +154,11 @@ impl<'a> Experiment<'a> {
             let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
             let work = load::run(&client, &load, limit, |event| onlooker.event(event));
             let work = Samples::during(metrics, onlooker, work);
-            let (outcome, sampled) = match self.fault {
+            let (outcome, sampled) = match fault {
                 None => work.await?,
-                Some(fault) => tokio::select! {
+                Some((fault, service)) => tokio::select! {
                     done = work => done?,
-                    failed = fault.befall(Fault::needs(service.as_ref())?, onlooker) => match failed? {},
+                    failed = fault.befall(service, onlooker) => match failed? {},
                 },
             };
             anyhow::Ok((warmed_up, began, outcome, sampled))

@@ -13,6 +13,8 @@ use cli_kit::{
     settings::{self, Settings},
 };
 
+use crate::programs::{self, Program};
+
 /// Where a run keeps its files, in the workshop's folder.
 const FOLDER: &str = "stack";
 /// Where, in that folder, data is kept for a later run.
@@ -22,9 +24,9 @@ const PROMETHEUS_CONFIG: &str = "prometheus.yml";
 
 /// The file with the key service's keys.
 const KEYS: &str = "key-service.keys";
-/// Variables with the workshop's own programs, and the names that these have on `PATH`.
-const PROGRAMS: [(&str, &str); 2] =
-    [("STACK_CODEC_SERVER", "codec-server"), ("STACK_KEY_SERVICE", "key-service")];
+/// The workshop's own programs, and the variables that say where they are.
+const PROGRAMS: [(&str, Program); 2] =
+    [("STACK_CODEC_SERVER", programs::CODEC_SERVER), ("STACK_KEY_SERVICE", programs::KEY_SERVICE)];
 
 /// A checkout and the settings of its stack.
 #[derive(Clone, Debug)]
@@ -108,7 +110,7 @@ impl Checkout {
             // Beside the data of a run, because keyrings that people made outlive it.
             ("STACK_KEY_SERVICE_KEYS", self.folder().join(KEYS)),
         ];
-        let programs = PROGRAMS.map(|(variable, name)| {
+        let programs = PROGRAMS.map(|(variable, Program { name, .. })| {
             (variable, self.built.get(name).cloned().unwrap_or_else(|| name.into()))
         });
         let settings = self.settings.variables().map(|(name, value)| (name, value.into()));

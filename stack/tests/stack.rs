@@ -1,6 +1,6 @@
 //! The real stack: process-compose, Temporal, codec server, key service, Prometheus. Each test has a folder and
 //! ports of its own. What needs process-compose is ignored unless it is asked for, since not every machine has it:
-//! `cargo test --package stack -- --ignored`.
+//! `cargo test --workspace --test stack -- --ignored`.
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
@@ -275,30 +275,56 @@ fn a_folder_that_prometheus_does_not_take_is_said_before_anything_starts() {
     assert!(!checkout.root.join(".workshop").exists(), "something was begun");
 }
 
+/// Programs of a test's own, before which `PATH` has no others but the system's. They are a Temporal CLI and a
+/// process-compose that writes down what the services would get, and ends.
+struct Programs(TempDir);
+
+impl Programs {
+    fn new() -> Self {
+        let programs = Self(tempfile::tempdir().unwrap());
+        let seen = programs.path("seen");
+        let shows =
+            format!("[ \"$1\" = version ] && exec echo v1.94.0; env >'{}'; exit 1", seen.display());
+        programs.script("process-compose", &shows);
+        programs.script("temporal", "echo temporal version 1.9.1");
+        programs
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// The stack with these programs, without what they do not stand for.
+    fn stack(&self, checkout: &TestCheckout) -> Command {
+        let mut command =
+            checkout.stack(&["--without", "grafana", "--without", "prometheus", "--detach"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.0.path().display()));
+        command
+    }
+
+    /// The variables that the services would get.
+    fn variables(&self, output: &Output) -> String {
+        fs::read_to_string(self.path("seen")).unwrap_or_else(|_| panic!("{}", stderr(output)))
+    }
+}
+
 #[test]
 fn variables_of_the_users_shell_do_not_reach_the_services() {
     let checkout = TestCheckout::new();
-    let programs = tempfile::tempdir().unwrap();
-    let script = |name: &str, text: &str| {
-        let path = programs.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    let seen = programs.path().join("seen");
-    // Where the services would be started, it shows what they would get.
-    let shows =
-        format!("[ \"$1\" = version ] && exec echo v1.94.0; env >'{}'; exit 1", seen.display());
-    script("process-compose", &shows);
-    script("temporal", "echo temporal version 1.9.1");
-    script("codec-server", "echo codec-server 0.1.0");
-    script("key-service", "echo key-service 0.1.0");
-    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let programs = Programs::new();
+    programs.script("codec-server", "echo codec-server 0.1.0");
+    programs.script("key-service", "echo key-service 0.1.0");
     let foreign = ["GF_SERVER_HTTP_PORT", "GF_DATABASE_URL", "PC_PORT_NUM", "COMPOSE_SHELL"];
-    let mut command =
-        checkout.stack(&["--without", "grafana", "--without", "prometheus", "--detach"]);
-    command.env("PATH", path).envs(foreign.map(|name| (name, "/theirs")));
-    let output = command.output().unwrap();
-    let variables = fs::read_to_string(&seen).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    let mut command = programs.stack(&checkout);
+    let output = command.envs(foreign.map(|name| (name, "/theirs"))).output().unwrap();
+    let variables = programs.variables(&output);
     assert!(variables.contains("STACK_GRAFANA_PORT="), "{variables}");
     for name in foreign {
         assert!(!variables.contains(&format!("{name}=")), "{name}: {variables}");
@@ -311,20 +337,9 @@ fn variables_of_the_users_shell_do_not_reach_the_services() {
 #[test]
 fn what_path_does_not_have_is_built_and_run_from_where_cargo_says() {
     let checkout = TestCheckout::new();
-    let programs = tempfile::tempdir().unwrap();
-    let script = |name: &str, text: &str| {
-        let path = programs.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path
-    };
-    let seen = programs.path().join("seen");
-    let shows =
-        format!("[ \"$1\" = version ] && exec echo v1.94.0; env >'{}'; exit 1", seen.display());
-    script("process-compose", &shows);
-    script("temporal", "echo temporal version 1.9.1");
+    let programs = Programs::new();
     // Too old to be used.
-    script("key-service", "echo key-service 0.0.9");
+    programs.script("key-service", "echo key-service 0.0.9");
     let artifact = |name: &str| {
         json!({
             "reason": "compiler-artifact",
@@ -345,22 +360,17 @@ fn what_path_does_not_have_is_built_and_run_from_where_cargo_says() {
             "fresh": true,
         })
     };
-    let printed = programs.path().join("printed");
+    let printed = programs.path("printed");
     let lines = ["codec-server", "key-service"].map(|name| artifact(name).to_string()).join("\n");
     fs::write(&printed, lines).unwrap();
-    let asked = programs.path().join("asked");
-    let cargo = script(
+    let asked = programs.path("asked");
+    let cargo = programs.script(
         "cargo",
         &format!("pwd >'{0}'; echo \"$@\" >>'{0}'; cat '{1}'", asked.display(), printed.display()),
     );
-    let path = format!("{}:/usr/bin:/bin", programs.path().display());
-    let flags = ["--without", "grafana", "--without", "prometheus", "--detach"];
-    let run = |cargo: &Path| {
-        let mut command = checkout.stack(&flags);
-        command.env("PATH", &path).env("CARGO", cargo).output().unwrap()
-    };
+    let run = |cargo: &Path| programs.stack(&checkout).env("CARGO", cargo).output().unwrap();
     let output = run(&cargo);
-    let variables = fs::read_to_string(&seen).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    let variables = programs.variables(&output);
     for line in [
         "STACK_CODEC_SERVER=/target of codec-server/codec-server\n",
         "STACK_KEY_SERVICE=/target of key-service/key-service\n",
@@ -374,15 +384,15 @@ fn what_path_does_not_have_is_built_and_run_from_where_cargo_says() {
     assert!(stderr(&output).contains("building codec-server and key-service"));
 
     // One that fails, and one that does not say where the programs are.
-    fs::remove_file(&seen).unwrap();
+    fs::remove_file(programs.path("seen")).unwrap();
     for (text, why) in [
         ("exit 101", "--without codec-server --without key-service starts the stack"),
         ("true", "did not say where it is"),
     ] {
-        let output = run(&script("no-cargo", text));
+        let output = run(&programs.script("no-cargo", text));
         assert_eq!(output.status.code(), Some(3));
         assert!(stderr(&output).contains(why), "{}", stderr(&output));
-        assert!(!seen.exists(), "the stack was started");
+        assert!(!programs.path("seen").exists(), "the stack was started");
     }
 }
 

@@ -286,8 +286,8 @@ fn key_service() -> Vec<Panel> {
                 least once in each call. One that caches keys asks once for each key in its \
                 lifetime.",
             otherwise: "A result other than ok: the key service throttles, fails or refuses, and the \
-                client has to ask again. Only the codec's lines: the worker was started with --key-service simulated, or \
-                its keys are wrapped by a service elsewhere.",
+                client has to ask again. Only the codec's lines: the worker was started with \
+                --key-service simulated, or its keys are wrapped by a service elsewhere.",
             unit: "ops",
             view: View::Lines,
             limit: None,

@@ -15,11 +15,12 @@ use std::{
     time::Instant,
 };
 
-use codec_kit::{
-    Keyring,
-    kms::{BlockingClient, Credentials, Settings, wrap},
+use codec_kit::Keyring;
+use greeting::{
+    args::{KeyServiceArgs, defaults},
+    keys::LocalKeyService,
 };
-use key_service::{DEFAULT_ALIAS, Faults, Options, Server};
+use key_service::{DEFAULT_ALIAS, Faults};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -27,12 +28,11 @@ use crate::support::{
     Process, Stage, WORKSHOP, Worker, free_port, json, program, temporal, wait_for,
 };
 
-const ID: &str = "workshop";
-const SECRET: &str = "not-a-secret";
 /// Two data keys. Workers start with the first one.
 const KEYS: &str = "first=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,\
                     second=ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 const WORKFLOWS: u64 = 20;
+
 /// What can be wrong with a key service.
 fn all_faults() -> [(&'static str, Faults); 4] {
     [
@@ -43,52 +43,29 @@ fn all_faults() -> [(&'static str, Faults); 4] {
     ]
 }
 
-/// A key service, and the variables of a worker whose data keys it has wrapped.
-struct Keys {
-    service: Server,
-    entries: String,
+/// A key service without faults, which has wrapped the data keys.
+fn key_service() -> LocalKeyService {
+    let never = KeyServiceArgs { stall_probability: 0.0, ..defaults() };
+    LocalKeyService::start(&Keyring::parse(KEYS, None).unwrap(), &never).unwrap()
 }
 
-impl Keys {
-    fn new() -> Self {
-        let credentials = || Credentials::new(ID, SECRET).unwrap();
-        let service = Server::start(Options::new(credentials())).unwrap();
-        let settings = Settings::new(Options::REGION, credentials()).unwrap();
-        let settings = settings.with_endpoint(&service.endpoint()).unwrap();
-        let client = BlockingClient::new(&settings).unwrap();
-        let keyring = Keyring::parse(KEYS, None).unwrap();
-        let entries = wrap(&client, &format!("alias/{DEFAULT_ALIAS}"), &keyring).unwrap();
-        Self { service, entries: entries.to_string() }
-    }
-
-    fn variables<'a>(&'a self, endpoint: &'a str) -> [(&'a str, &'a str); 6] {
-        [
-            ("CODEC_KEYS", &self.entries),
-            ("AWS_ENDPOINT_URL_KMS", endpoint),
-            ("AWS_REGION", Options::REGION),
-            ("AWS_ACCESS_KEY_ID", ID),
-            ("AWS_SECRET_ACCESS_KEY", SECRET),
-            // A call that hangs does not hold up the test for long.
-            ("CODEC_KMS_TIMEOUT_SECONDS", "1"),
-        ]
-    }
-
-    /// A worker with the codec of that step; `more` variables override the usual ones.
-    fn worker(
-        &self,
-        address: &str,
-        folder: &Path,
-        name: &str,
-        step: u8,
-        more: &[(&str, &str)],
-    ) -> Worker {
-        let mut command = program(WORKSHOP);
-        command.args(["worker", "--solution", &step.to_string(), "--address", address]);
-        // So short that the fourth codec, which caches keys, asks again and again.
-        command.args(["--metrics-address", "127.0.0.1:0", "--key-lifetime-seconds", "0.2"]);
-        command.envs(self.variables(&self.service.endpoint())).envs(more.iter().copied());
-        Worker::start(command, folder, name)
-    }
+/// A worker with the codec of that step and those keys; `more` variables override the usual ones.
+fn worker(
+    keys: &LocalKeyService,
+    address: &str,
+    folder: &Path,
+    name: &str,
+    step: u8,
+    more: &[(&str, &str)],
+) -> Worker {
+    let mut command = program(WORKSHOP);
+    command.args(["worker", "--solution", &step.to_string(), "--address", address]);
+    // So short that the fourth codec, which caches keys, asks again and again.
+    command.args(["--metrics-address", "127.0.0.1:0", "--key-lifetime-seconds", "0.2"]);
+    keys.give_to(&mut command);
+    // A call that hangs does not hold up the test for long.
+    command.env("CODEC_KMS_TIMEOUT_SECONDS", "1").envs(more.iter().copied());
+    Worker::start(command, folder, name)
 }
 
 /// A starter whose workflows are under way, which prints JSON.
@@ -127,8 +104,8 @@ fn wait_for_calls(worker: &Worker, more: f64) {
 #[ignore = "takes a minute"]
 fn a_worker_that_is_killed_again_and_again_loses_nothing() {
     let kills: u32 = env::var("KILLS").map_or(3, |kills| kills.parse().unwrap());
-    let (stage, keys) = (Stage::new(), Keys::new());
-    let start = |name: String| keys.worker(&stage.address(), stage.folder.path(), &name, 3, &[]);
+    let (stage, keys) = (Stage::new(), key_service());
+    let start = |name: String| worker(&keys, &stage.address(), stage.folder.path(), &name, 3, &[]);
     let load = load(&stage.address(), "10");
     for kill in 0..kills {
         let mut worker = start(format!("worker-{kill}"));
@@ -143,7 +120,7 @@ fn a_worker_that_is_killed_again_and_again_loses_nothing() {
 #[test]
 #[ignore = "takes a minute"]
 fn a_temporal_server_that_is_killed_and_restarted_on_its_database_loses_nothing() {
-    let (folder, keys, port) = (tempfile::tempdir().unwrap(), Keys::new(), free_port());
+    let (folder, keys, port) = (tempfile::tempdir().unwrap(), key_service(), free_port());
     let address = format!("127.0.0.1:{port}");
     let server = |name: &str| {
         let log = File::create(folder.path().join(name)).unwrap();
@@ -166,7 +143,7 @@ fn a_temporal_server_that_is_killed_and_restarted_on_its_database_loses_nothing(
         server
     };
     let mut first = server("first.log");
-    let worker = keys.worker(&address, folder.path(), "worker", 3, &[]);
+    let worker = worker(&keys, &address, folder.path(), "worker", 3, &[]);
     let load = load(&address, "10");
     worker.wait_for_metric("codec_call_seconds_count", 60.0);
     first.signal(Signal::KILL);
@@ -180,8 +157,8 @@ fn a_temporal_server_that_is_killed_and_restarted_on_its_database_loses_nothing(
 #[ignore = "takes minutes"]
 fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
     for step in 1..=4 {
-        let (stage, keys) = (Stage::new(), Keys::new());
-        let worker = keys.worker(&stage.address(), stage.folder.path(), "worker", step, &[]);
+        let (stage, keys) = (Stage::new(), key_service());
+        let worker = worker(&keys, &stage.address(), stage.folder.path(), "worker", step, &[]);
         // What a worker opens once and keeps.
         println!(
             "{}",
@@ -189,7 +166,7 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
         );
         // Connections that wait in a client's pool for the next call are not left over.
         let used = || {
-            let files = worker.metric("process_open_fds") - keys.service.connections() as f64;
+            let files = worker.metric("process_open_fds") - keys.server().connections() as f64;
             let memory = worker.metric("process_resident_memory_bytes") / 1_048_576.0;
             [files, worker.metric("process_threads"), memory]
         };
@@ -198,11 +175,11 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
             let load = load(&stage.address(), "4");
             wait_for_calls(&worker, 10.0);
             let failed = errors(&worker);
-            keys.service.set_faults(faults).unwrap();
+            keys.server().set_faults(faults).unwrap();
             wait_for(&format!("codec {step} to see {name}"), || {
                 (errors(&worker) >= failed + 3.0).then_some(())
             });
-            keys.service.set_faults(Faults::default()).unwrap();
+            keys.server().set_faults(Faults::default()).unwrap();
             let well_again = Instant::now();
             println!("{}", all_is_well(load, &format!("codec {step}, {name}")));
             println!("|   recovered within | {:.1} |", well_again.elapsed().as_secs_f64());
@@ -213,7 +190,7 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
             let [now_files, now_threads, _] = used();
             (now_files <= files + 3.0 && now_threads <= threads + 2.0).then_some(())
         });
-        assert!(keys.service.connections() <= 64, "{}", keys.service.connections());
+        assert!(keys.server().connections() <= 64, "{}", keys.server().connections());
         println!("|   files, threads, MiB before and after | {before:?} {:?} |", used());
     }
 }
@@ -221,23 +198,23 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
 #[test]
 #[ignore = "takes a minute"]
 fn a_key_that_is_disabled_and_enabled_again_loses_nothing() {
-    let (stage, keys) = (Stage::new(), Keys::new());
-    let worker = keys.worker(&stage.address(), stage.folder.path(), "worker", 3, &[]);
+    let (stage, keys) = (Stage::new(), key_service());
+    let worker = worker(&keys, &stage.address(), stage.folder.path(), "worker", 3, &[]);
     let load = load(&stage.address(), "6");
     wait_for_calls(&worker, 10.0);
-    keys.service.enable_key(DEFAULT_ALIAS, false).unwrap();
+    keys.server().enable_key(DEFAULT_ALIAS, false).unwrap();
     worker.wait_for_metric("codec_errors_total", 3.0);
     assert!(worker.log().contains("DisabledException"), "{}", worker.log());
-    keys.service.enable_key(DEFAULT_ALIAS, true).unwrap();
+    keys.server().enable_key(DEFAULT_ALIAS, true).unwrap();
     println!("{}", all_is_well(load, "key disabled, and enabled again"));
 }
 
 #[test]
 #[ignore = "takes a minute"]
 fn wrong_credentials_and_then_right_ones_lose_nothing() {
-    let (stage, keys) = (Stage::new(), Keys::new());
+    let (stage, keys) = (Stage::new(), key_service());
     let start = |name: &str, more: &[(&str, &str)]| {
-        keys.worker(&stage.address(), stage.folder.path(), name, 3, more)
+        worker(&keys, &stage.address(), stage.folder.path(), name, 3, more)
     };
     let mut wrong = start("wrong", &[("AWS_SECRET_ACCESS_KEY", "another")]);
     let load = load(&stage.address(), "4");
@@ -252,10 +229,10 @@ fn wrong_credentials_and_then_right_ones_lose_nothing() {
 #[test]
 #[ignore = "takes a minute"]
 fn a_key_that_is_rotated_in_the_middle_of_a_run_loses_nothing() {
-    let (stage, keys) = (Stage::new(), Keys::new());
+    let (stage, keys) = (Stage::new(), key_service());
     let start = |name: &str, active: &str| {
         let more = [("CODEC_ACTIVE_KEY", active)];
-        keys.worker(&stage.address(), stage.folder.path(), name, 4, &more)
+        worker(&keys, &stage.address(), stage.folder.path(), name, 4, &more)
     };
     let mut first = start("first", "first");
     let load = load(&stage.address(), "8");

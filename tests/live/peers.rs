@@ -68,20 +68,20 @@ fn the_page_names_the_versions() {
 fn peer(command: impl Fn() -> Command) {
     let stage = Stage::new();
     let client = client(&stage);
+    let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
     let run = |words: &[&str]| {
         let mut command = command();
         command.arg(words[0]).args([&stage.address(), "ours"]).args(&words[1..]);
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        assert!(output.status.success(), "{words:?}: {}{}", stdout(&output), stderr(&output));
-        // The SDK for Python writes its log to stdout, too.
         let (said, log) = (stdout(&output), stderr(&output));
+        assert!(output.status.success(), "{words:?}: {said}{log}{}", worker.log());
+        // The SDK for Python writes its log to stdout, too.
         let last = said.lines().next_back().unwrap_or_else(|| panic!("{words:?}: {log}"));
         let ids: Vec<String> = serde_json::from_str(last).unwrap();
         greeted(ids.iter().filter_map(|id| history(&stage, &client, id).check(id)));
     };
 
     // Their client, our worker; with their own codec, then with our codec server's.
-    let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
     run(&["client"]);
     let port = free_port();
     let keys = format!("{}={}", TEST_KEY.0, STANDARD.encode(TEST_KEY.1));

@@ -1,10 +1,19 @@
 //! Temporal's other SDKs, each with a codec of its own in the same format: what one side encrypts, the other
 //! decrypts. The programs are in `tests/peers`.
 
-use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use codec_kit::{ENCODING, ENCRYPTED, KEY_ID, Keyring, Payload, Stalls, open};
+use codec_kit::{
+    AnyCodec, CodecFuture, ENCODING, ENCRYPTED, KEY_ID, Keyring, Payload, PayloadCodec,
+    SerializationContextData, Stalls, codec_future, open, open_all, seal_all,
+};
 use greeting::{
     args::{LoadArgs, defaults},
     connection::{Server, ServerArgs},
@@ -32,7 +41,7 @@ const TEST_KEY: (&str, &[u8]) = ("test-key-id", b"test-key-test-key-test-key-tes
 #[ignore = "needs Python with recipes/python/requirements.txt: RECIPES_PYTHON names its interpreter"]
 fn python_reads_what_rust_encrypts_and_rust_what_python_does() {
     let python = env::var("RECIPES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    peer(|| {
+    peer(Compresses::No, || {
         let mut command = program(&python);
         command.arg("-B").arg(Path::new(ROOT).join("tests/peers/python/peer.py"));
         command
@@ -43,12 +52,104 @@ fn python_reads_what_rust_encrypts_and_rust_what_python_does() {
 #[ignore = "needs Go 1.26"]
 fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
     let folder = tempfile::tempdir().unwrap();
-    let built = folder.path().join("peer");
-    let mut go = program("go");
-    go.arg("build").arg("-o").arg(&built).current_dir(Path::new(ROOT).join("tests/peers/go"));
-    let output = go.output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    peer(|| program(built.to_str().unwrap()));
+    let peer_path = folder.path().join("peer");
+    let sources = Path::new(ROOT).join("tests/peers/go");
+    built(program("go").arg("build").arg("-o").arg(&peer_path).current_dir(sources));
+    peer(Compresses::Yes, || program(peer_path.to_str().unwrap()));
+}
+
+/// No work is lost: the worker tries again until a codec that decodes this is deployed.
+#[test]
+fn the_worker_log_names_an_encoding_that_it_cannot_read() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
+    let client = client(&stage, |_| AnyCodec::new(Snappy));
+    let numbers = LoadArgs { workflows: 1, activities: 1, ..defaults() };
+    let [task_queue, id_prefix, name] = ["ours", "snappy", "World"].map(str::to_owned);
+    let load = Load { numbers, task_queue, id_prefix, name, failing: 0 };
+    let logged = async {
+        // What the SDK says, and what the codec does.
+        while !["Failed to create workflow execution", "binary/snappy"]
+            .iter()
+            .all(|words| worker.log().contains(words))
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = async { tokio::time::timeout(PATIENCE, logged).await.unwrap_or_default() };
+    let outcome = stage.runtime.block_on(load::run(&client, &load, limit, |_| {}));
+    assert!(outcome.completed.is_empty(), "{outcome:#?}");
+    let log = worker.log();
+    let lines = log.lines().filter(|line| line.contains("binary/snappy"));
+    assert_eq!(lines.count(), 1, "{log}");
+}
+
+/// Encrypts as the worker does, payloads with an encoding that the worker does not know.
+struct Snappy;
+
+impl PayloadCodec for Snappy {
+    fn encode(&self, _: &SerializationContextData, mut payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move {
+            for payload in &mut payloads {
+                payload.metadata.insert(ENCODING.to_owned(), b"binary/snappy".to_vec());
+            }
+            seal_all(Keyring::test_key().active(), payloads)
+        })
+    }
+
+    fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move { open_all(Keyring::test_key().keys(), payloads) })
+    }
+}
+
+#[test]
+#[ignore = "needs Node.js with npm, and the packages of tests/peers/typescript"]
+fn typescript_reads_what_rust_encrypts_and_rust_what_typescript_does() {
+    let folder = folder("typescript");
+    fs::create_dir_all(&folder).unwrap();
+    for file in Path::new(ROOT).join("tests/peers/typescript").read_dir().unwrap() {
+        let file = file.unwrap();
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+    }
+    // Takes seconds when npm has them in its cache.
+    built(program("npm").args(["ci", "--silent", "--prefer-offline"]).current_dir(&folder));
+    built(program("npm").args(["run", "--silent", "build"]).current_dir(&folder));
+    peer(Compresses::No, || {
+        let mut command = program("node");
+        command.arg(folder.join("lib/peer.js"));
+        command
+    });
+}
+
+#[test]
+#[ignore = "needs Java 17 with Maven, and the packages of tests/peers/java"]
+fn java_reads_what_rust_encrypts_and_rust_what_java_does() {
+    let sources = Path::new(ROOT).join("tests/peers/java");
+    let folder = folder("java");
+    let mut maven = program("mvn");
+    maven.args(["--quiet", "--batch-mode"]).arg(format!("-Dbuilt={}", folder.display()));
+    built(maven.arg("compile").current_dir(sources));
+    let libraries = fs::read_to_string(folder.join("classpath")).unwrap();
+    let libraries = env::split_paths(libraries.trim());
+    let classpath = env::join_paths(libraries.chain([folder.join("classes")])).unwrap();
+    peer(Compresses::No, || {
+        let mut command = program("java");
+        command.arg("-cp").arg(&classpath).arg("Peer");
+        command
+    });
+}
+
+/// Where a peer is built: in the target folder, so that the repository has no packages of npm in it.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers").join(name)
+}
+
+fn built(build: &mut Command) {
+    let output = build.output().unwrap_or_else(|error| panic!("{build:?}: {error}"));
+    // TypeScript's compiler reports errors on stdout.
+    assert!(output.status.success(), "{build:?}: {}{}", stdout(&output), stderr(&output));
 }
 
 /// The versions that the page names are those that run.
@@ -56,18 +157,40 @@ fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
 fn the_page_names_the_versions() {
     let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
     let page = read("docs/codec-server.md");
-    let python = read("recipes/python/requirements.txt");
-    let sdk = python.lines().find_map(|line| line.strip_prefix("temporalio==")).unwrap();
-    assert!(page.contains(&format!("temporalio {sdk}")), "{sdk}");
-    let go = read("tests/peers/go/go.mod");
-    let sdk = go.lines().find_map(|line| line.trim().strip_prefix("go.temporal.io/sdk ")).unwrap();
-    assert!(page.contains(&format!("go.temporal.io/sdk {sdk}")), "{sdk}");
+    // What stands before a version in the file, and on the page.
+    for (file, before, name) in [
+        ("recipes/python/requirements.txt", "temporalio==", "temporalio "),
+        ("tests/peers/go/go.mod", "go.temporal.io/sdk ", "go.temporal.io/sdk "),
+        (
+            "tests/peers/typescript/package.json",
+            "\"@temporalio/worker\": \"",
+            "@temporalio/worker ",
+        ),
+        (
+            "tests/peers/java/pom.xml",
+            "<artifactId>temporal-sdk</artifactId>\n      <version>",
+            "io.temporal:temporal-sdk ",
+        ),
+    ] {
+        let text = read(file);
+        let (_, rest) = text.split_once(before).unwrap();
+        let version = rest.split(['"', '<', '\n']).next().unwrap();
+        assert!(page.contains(&format!("{name}{version} |")), "{name}{version}");
+    }
+}
+
+/// Whether a peer compresses before it encrypts.
+#[derive(Clone, Copy, PartialEq)]
+enum Compresses {
+    Yes,
+    No,
 }
 
 /// Runs each subcommand of a peer, and checks what the server stores of the workflows.
-fn peer(command: impl Fn() -> Command) {
+fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     let stage = Stage::new();
-    let client = client(&stage);
+    let client =
+        client(&stage, |server| Step::Async.codec(server.key_service(Stalls::never()).unwrap()));
     let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
     let run = |words: &[&str]| {
         let mut command = command();
@@ -83,6 +206,8 @@ fn peer(command: impl Fn() -> Command) {
 
     // Their client, our worker; with their own codec, then with our codec server's.
     run(&["client"]);
+    let long = history(&stage, &client, "client-3").input().2;
+    assert_eq!(long < LONG, compresses == Compresses::Yes, "{long} bytes are stored");
     let port = free_port();
     let keys = format!("{}={}", TEST_KEY.0, STANDARD.encode(TEST_KEY.1));
     let server = codec_server(port, &keys, &free_ports());
@@ -136,11 +261,11 @@ fn peer(command: impl Fn() -> Command) {
     greeted(names.into_iter());
 }
 
-/// Our client, with the starter's codec and its key.
-fn client(stage: &Stage) -> Client {
+/// Our client, with that codec.
+fn client(stage: &Stage, codec: impl FnOnce(&Server) -> AnyCodec) -> Client {
     let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
     let server = Server::local(&args).unwrap();
-    let codec = Step::Async.codec(server.key_service(Stalls::never()).unwrap());
+    let codec = codec(&server);
     stage.runtime.block_on(server.connect(codec, None)).unwrap()
 }
 
@@ -151,8 +276,9 @@ fn greeted(names: impl Iterator<Item = String>) {
     assert!(names == NAMES.into_iter().chain([&*long]).map(str::to_owned).collect());
 }
 
-/// What the server stores of a workflow, decrypted: each payload with the type of its event.
-struct History(Vec<(EventType, Value)>);
+/// What the server stores of a workflow, decrypted: each payload with the type of its event, and with the
+/// number of bytes that are stored.
+struct History(Vec<(EventType, Value, usize)>);
 
 /// Checks that every payload is encrypted with the test key, and that nothing else shows what the workflow handles.
 fn history(stage: &Stage, client: &Client, id: &str) -> History {
@@ -174,8 +300,10 @@ fn history(stage: &Stage, client: &Client, id: &str) -> History {
             );
             let key = payload.metadata.get(KEY_ID).map(Vec::as_slice);
             assert_eq!(key, Some(TEST_KEY.0.as_bytes()), "{what}");
+            let stored = payload.data.len();
             let opened = open(keyring.keys(), payload).unwrap();
-            held.push((event.event_type(), serde_json::from_slice(&opened.data).unwrap()));
+            let value = serde_json::from_slice(&opened.data).unwrap();
+            held.push((event.event_type(), value, stored));
         }
         for text in texts {
             for plain in ["Hello", "Greeted", "World", "Žofie", "xxxxxxxx", FAILS_ON_PURPOSE] {
@@ -201,14 +329,18 @@ fn visit(value: &Value, payloads: &mut Vec<Payload>, texts: &mut Vec<String>) {
 
 impl History {
     fn of(&self, event_type: EventType) -> Vec<Value> {
-        let events = self.0.iter().filter(|(found, _)| *found == event_type);
-        events.map(|(_, value)| value.clone()).collect()
+        let events = self.0.iter().filter(|(found, ..)| *found == event_type);
+        events.map(|(_, value, _)| value.clone()).collect()
+    }
+
+    fn input(&self) -> &(EventType, Value, usize) {
+        let mut all = self.0.iter();
+        all.find(|held| held.0 == EventType::WorkflowExecutionStarted).unwrap()
     }
 
     /// Inputs, results and failures are right. Returns the name, if the workflow completed.
     fn check(&self, id: &str) -> Option<String> {
-        let started = self.of(EventType::WorkflowExecutionStarted);
-        let input: GreetingInput = serde_json::from_value(started[0].clone()).unwrap();
+        let input: GreetingInput = serde_json::from_value(self.input().1.clone()).unwrap();
         let scheduled = self.of(EventType::ActivityTaskScheduled).into_iter();
         let scheduled: Vec<ComposeGreetingInput> =
             scheduled.map(|given| serde_json::from_value(given).unwrap()).collect();

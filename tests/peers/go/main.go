@@ -1,4 +1,4 @@
-// A client and a worker in Go for the other half in Rust. tests/live/peers.rs runs each of these:
+// A client and a worker in Go for the other half in Rust. Both compress what they encrypt. tests/live/peers.rs runs each of these:
 //
 //	peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 //	peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
@@ -55,7 +55,9 @@ func run(words []string) error {
 		if err != nil {
 			return err
 		}
-		data = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec)
+		// As in Temporal's sample: the last codec is the first to encode.
+		compress := converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true})
+		data = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec, compress)
 	}
 	c, err := client.Dial(client.Options{
 		HostPort:      address,

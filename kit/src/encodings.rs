@@ -41,29 +41,27 @@ pub(crate) fn is_compressed(payload: &Payload) -> bool {
 pub(crate) fn inflate(compressed: &[u8], most: usize) -> Result<Vec<u8>, InflateError> {
     let mut zlib = Decompress::new(true);
     let mut inflated = Vec::new();
+    let mut rest = compressed;
     loop {
-        if inflated.len() > most {
-            return Err(InflateError::TooLarge);
-        }
         if inflated.len() == inflated.capacity() {
             let more = inflated.len().max(compressed.len()).max(64);
             inflated.reserve_exact(more.min(most + 1 - inflated.len()));
         }
-        let read = usize::try_from(zlib.total_in()).map_err(|_| InflateError::Broken)?;
-        let room = inflated.capacity() > inflated.len();
-        match zlib.decompress_vec(&compressed[read..], &mut inflated, FlushDecompress::None) {
-            Ok(Status::StreamEnd) if inflated.len() <= most => return Ok(inflated),
-            Ok(Status::StreamEnd) => return Err(InflateError::TooLarge),
-            // Neither read nor written although there is room: the rest is missing.
-            Ok(_)
-                if room
-                    && inflated.len() < inflated.capacity()
-                    && zlib.total_in() == read as u64 =>
-            {
-                return Err(InflateError::Broken);
-            }
-            Ok(_) => {}
-            Err(_) => return Err(InflateError::Broken),
+        let before = zlib.total_in();
+        let status = zlib
+            .decompress_vec(rest, &mut inflated, FlushDecompress::None)
+            .map_err(|_| InflateError::Broken)?;
+        if inflated.len() > most {
+            return Err(InflateError::TooLarge);
+        }
+        if status == Status::StreamEnd {
+            return Ok(inflated);
+        }
+        let read = usize::try_from(zlib.total_in() - before).map_err(|_| InflateError::Broken)?;
+        rest = &rest[read..];
+        // There was room for more: what is missing was cut off.
+        if read == 0 && inflated.len() < inflated.capacity() {
+            return Err(InflateError::Broken);
         }
     }
 }
@@ -76,8 +74,8 @@ pub(crate) fn log_unknown(payload: &Payload) {
     if seen.len() < LOGGED && seen.insert(encoding.to_owned()) {
         tracing::warn!(
             encoding,
-            "the codec passes on a payload with an encoding that Temporal's SDKs do not read. If a workflow fails \
-             with \"Wrong encoding\" or is retried for ever, its client encodes in a way that this codec must decode"
+            "a payload has an encoding that Temporal's SDKs do not read. If its workflow task or activity fails \
+             again and again, decode that encoding in the worker's codec"
         );
     }
 }

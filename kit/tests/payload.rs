@@ -80,7 +80,7 @@ fn what_go_compressed_and_encrypted_opens_to_what_it_was() {
 fn sealed_as_compressed(data: &[u8]) -> Payload {
     let metadata = [(ENCODING.to_owned(), COMPRESSED.to_vec())].into();
     let payload = Payload { metadata, data: data.to_vec(), ..Default::default() };
-    seal(Keyring::test_key().active(), &payload).unwrap()
+    seal(Keyring::test_key().active(), &payload).expect("the system gives a nonce")
 }
 
 /// A zlib stream of that many MiB of zeros: 1 KiB each.
@@ -88,7 +88,7 @@ fn zeros(mebibytes: usize) -> Vec<u8> {
     let mut zlib = Compress::new(Compression::best(), true);
     let mut compress = |flush| {
         let mut block = Vec::with_capacity(1 << 20);
-        zlib.compress_vec(&vec![0; 1 << 20], &mut block, flush).unwrap();
+        zlib.compress_vec(&vec![0; 1 << 20], &mut block, flush).expect("memory is compressed");
         block
     };
     // After a full flush, a block does not refer to those before it.

@@ -1,6 +1,9 @@
 //! Temporal's other SDKs, each with a codec of its own in the same format: what one side encrypts, the other
 //! decrypts. The programs are in `tests/peers`.
 
+mod history;
+mod messages;
+
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -9,33 +12,31 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use codec_kit::{
-    AnyCodec, CodecFuture, ENCODING, ENCRYPTED, KEY_ID, Keyring, Payload, PayloadCodec,
-    SerializationContextData, Stalls, codec_future, open, open_all, seal_all,
+    AnyCodec, CodecFuture, ENCODING, KeyService, Keyring, Payload, PayloadCodec,
+    SerializationContextData, codec_future, open_all, seal_all,
 };
 use greeting::{
     args::{LoadArgs, defaults},
     connection::{Server, ServerArgs},
     load::{self, Load},
-    workflows::{ACTIVITIES, ComposeGreetingInput, FAILS_ON_PURPOSE, Failing, GreetingInput},
+    workflows::FAILS_ON_PURPOSE,
 };
-use serde_json::Value;
 use solutions::Step;
 use stack::services::Asker;
-use temporalio_client::{Client, UntypedWorkflow};
-use temporalio_common::protos::temporal::api::enums::v1::EventType;
+use temporalio_client::Client;
 
 use crate::{
     codec_server::codec_server,
+    peers::history::history,
     support::{PATIENCE, ROOT, Stage, Worker, free_port, free_ports, program, stderr, stdout},
 };
 
 const NAMES: [&str; 3] = ["World", "Žofie 王小明 🦀", ""];
 /// The length of another name, in bytes.
 const LONG: usize = 1 << 20;
-/// The id of the public test key, and its bytes, as Temporal's samples have them.
-const TEST_KEY: (&str, &[u8]) = ("test-key-id", b"test-key-test-key-test-key-test!");
+/// A key that is not the public test key, with an id that is not ASCII.
+const KEYS: &str = "ключ-🔑=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 #[test]
 #[ignore = "needs Python with recipes/python/requirements.txt: RECIPES_PYTHON names its interpreter"]
@@ -63,7 +64,7 @@ fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
 fn the_worker_log_names_an_encoding_that_it_cannot_read() {
     let stage = Stage::new();
     let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
-    let client = client(&stage, |_| AnyCodec::new(Snappy));
+    let client = client(&stage, AnyCodec::new(Snappy));
     let numbers = LoadArgs { workflows: 1, activities: 1, ..defaults() };
     let [task_queue, id_prefix, name] = ["ours", "snappy", "World"].map(str::to_owned);
     let load = Load { numbers, task_queue, id_prefix, name, failing: 0 };
@@ -113,8 +114,8 @@ fn typescript_reads_what_rust_encrypts_and_rust_what_typescript_does() {
             fs::copy(file.path(), folder.join(file.file_name())).unwrap();
         }
     }
-    // Takes seconds when npm has them in its cache.
-    built(program("npm").args(["ci", "--silent", "--prefer-offline"]).current_dir(&folder));
+    // What is installed already stays.
+    built(program("npm").args(["install", "--silent", "--prefer-offline"]).current_dir(&folder));
     built(program("npm").args(["run", "--silent", "build"]).current_dir(&folder));
     peer(Compresses::No, || {
         let mut command = program("node");
@@ -189,50 +190,53 @@ enum Compresses {
 /// Runs each subcommand of a peer, and checks what the server stores of the workflows.
 fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     let stage = Stage::new();
-    let client =
-        client(&stage, |server| Step::Async.codec(server.key_service(Stalls::never()).unwrap()));
-    let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
-    let run = |words: &[&str]| {
+    let keyring = Keyring::parse(KEYS, None).unwrap();
+    let client = client(&stage, Step::Async.codec(KeyService::new(keyring.clone())));
+    let history = |id: &str| history(&stage, &client, &keyring, id);
+    let check_greetings =
+        |ids: &[String]| greeted(ids.iter().filter_map(|id| history(id).check(id)));
+    let worker = stage.worker_with("worker", 3, &["--task-queue", "ours"], &[("CODEC_KEYS", KEYS)]);
+    let subcommand = |words: &[&str], queue: &str| {
         let mut command = command();
-        command.arg(words[0]).args([&stage.address(), "ours"]).args(&words[1..]);
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (said, log) = (stdout(&output), stderr(&output));
-        assert!(output.status.success(), "{words:?}: {said}{log}{}", worker.log());
-        // The SDK for Python writes its log to stdout, too.
-        let last = said.lines().next_back().unwrap_or_else(|| panic!("{words:?}: {log}"));
-        let ids: Vec<String> = serde_json::from_str(last).unwrap();
-        greeted(ids.iter().filter_map(|id| history(&stage, &client, id).check(id)));
+        command.arg(words[0]).args([&stage.address(), queue]).args(&words[1..]);
+        // Java reads variables in the character set of the locale.
+        command.env("CODEC_KEYS", KEYS).env("LC_ALL", "C.UTF-8");
+        command
     };
 
     // Their client, our worker; with their own codec, then with our codec server's.
-    run(&["client"]);
-    let long = history(&stage, &client, "client-3").input().2;
+    check_greetings(&ids(&mut subcommand(&["client"], "ours"), || worker.log()));
+    let long = history("client-3").input().2;
     assert_eq!(long < LONG, compresses == Compresses::Yes, "{long} bytes are stored");
     let port = free_port();
-    let keys = format!("{}={}", TEST_KEY.0, STANDARD.encode(TEST_KEY.1));
-    let server = codec_server(port, &keys, &free_ports());
+    let server = codec_server(port, KEYS, &free_ports());
     let url = format!("http://127.0.0.1:{port}");
-    run(&["remote", &url]);
+    check_greetings(&ids(&mut subcommand(&["remote", &url], "ours"), || worker.log()));
     let metrics = Asker::default().page(&format!("{url}/metrics")).unwrap();
     // The inputs of five workflows.
     assert!(metrics.contains("codec_server_payloads_total{route=\"encode\"} 5\n"), "{metrics}");
+    let mut sending = subcommand(&["messages", &url], "messages");
+    let sent = move || ids(&mut sending, String::new);
+    let sent = messages::beside_worker(client.clone(), "messages", sent);
+    for id in stage.runtime.block_on(sent) {
+        messages::check(&history(&id));
+    }
     drop((worker, server));
 
     // Our client, their worker.
-    let mut command = command();
-    command.args(["worker", &stage.address(), "theirs"]);
-    let worker = Worker::start(command, stage.folder.path(), "theirs");
+    let worker = Worker::start(subcommand(&["worker"], "theirs"), stage.folder.path(), "theirs");
     let mut names = Vec::new();
     for (number, name) in NAMES.iter().enumerate() {
         let prefix = format!("starter-{number}");
         let words = ["--name", name, "--task-queue", "theirs", "--id-prefix", &prefix];
         let load = ["--workflows", "2", "--activities", "2", "--activity-seconds", "0.1"];
         let mut starter = stage.starter(&words);
+        starter.env("CODEC_KEYS", KEYS);
         let output = starter.args(load).args(["--timeout", "120"]).output().unwrap();
         let (said, log) = (stdout(&output), stderr(&output));
         assert!(said.contains("2 workflows started, 2 completed"), "{said}{log}{}", worker.log());
         let ids = [0, 1].map(|number| format!("{prefix}-{number}"));
-        names.extend(ids.iter().filter_map(|id| history(&stage, &client, id).check(id)));
+        names.extend(ids.iter().filter_map(|id| history(id).check(id)));
     }
     // No command line takes the long name.
     let long = "x".repeat(LONG);
@@ -256,16 +260,31 @@ fn peer(compresses: Compresses, command: impl Fn() -> Command) {
         );
         assert!(reasons.iter().all(|reason| reason.contains(FAILS_ON_PURPOSE)), "{reasons:?}");
         let ids = load.inputs().map(|(id, _)| id);
-        names.extend(ids.filter_map(|id| history(&stage, &client, &id).check(&id)));
+        names.extend(ids.filter_map(|id| history(&id).check(&id)));
     }
     greeted(names.into_iter());
+    stage.runtime.block_on(async {
+        let sent = messages::send(&client, &keyring, "theirs", "messages-of-ours");
+        let sent = tokio::time::timeout(PATIENCE, sent).await;
+        assert!(sent.is_ok(), "{}", worker.log());
+    });
+    messages::check(&history("messages-of-ours"));
+}
+
+/// The ids of the workflows that a peer's client started: the last line that it prints.
+fn ids(command: &mut Command, log: impl Fn() -> String) -> Vec<String> {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (said, errors) = (stdout(&output), stderr(&output));
+    assert!(output.status.success(), "{command:?}: {said}{errors}{}", log());
+    // The SDK for Python writes its log to stdout, too.
+    let last = said.lines().next_back().unwrap_or_else(|| panic!("{command:?}: {errors}"));
+    serde_json::from_str(last).unwrap()
 }
 
 /// Our client, with that codec.
-fn client(stage: &Stage, codec: impl FnOnce(&Server) -> AnyCodec) -> Client {
+fn client(stage: &Stage, codec: AnyCodec) -> Client {
     let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
     let server = Server::local(&args).unwrap();
-    let codec = codec(&server);
     stage.runtime.block_on(server.connect(codec, None)).unwrap()
 }
 
@@ -274,97 +293,4 @@ fn greeted(names: impl Iterator<Item = String>) {
     let names: BTreeSet<_> = names.collect();
     let long = "x".repeat(LONG);
     assert!(names == NAMES.into_iter().chain([&*long]).map(str::to_owned).collect());
-}
-
-/// What the server stores of a workflow, decrypted: each payload with the type of its event, and with the
-/// number of bytes that are stored.
-struct History(Vec<(EventType, Value, usize)>);
-
-/// Checks that every payload is encrypted with the test key, and that nothing else shows what the workflow handles.
-fn history(stage: &Stage, client: &Client, id: &str) -> History {
-    let events = stage.runtime.block_on(async {
-        let handle = client.get_workflow_handle::<UntypedWorkflow>(id);
-        handle.fetch_history(Default::default()).into_events().await.unwrap()
-    });
-    let keyring = Keyring::test_key();
-    let mut held = Vec::new();
-    for event in events {
-        let (mut payloads, mut texts) = (Vec::new(), Vec::new());
-        visit(&serde_json::to_value(&event).unwrap(), &mut payloads, &mut texts);
-        for payload in payloads {
-            let what = format!("{id}, event {}", event.event_id);
-            assert_eq!(
-                payload.metadata.get(ENCODING).map(Vec::as_slice),
-                Some(ENCRYPTED),
-                "{what}"
-            );
-            let key = payload.metadata.get(KEY_ID).map(Vec::as_slice);
-            assert_eq!(key, Some(TEST_KEY.0.as_bytes()), "{what}");
-            let stored = payload.data.len();
-            let opened = open(keyring.keys(), payload).unwrap();
-            let value = serde_json::from_slice(&opened.data).unwrap();
-            held.push((event.event_type(), value, stored));
-        }
-        for text in texts {
-            for plain in ["Hello", "Greeted", "World", "Žofie", "xxxxxxxx", FAILS_ON_PURPOSE] {
-                assert!(!text.contains(plain), "{id}, event {}: {text}", event.event_id);
-            }
-        }
-    }
-    History(held)
-}
-
-/// All payloads, and all texts outside of them.
-fn visit(value: &Value, payloads: &mut Vec<Payload>, texts: &mut Vec<String>) {
-    match value {
-        Value::String(text) => texts.push(text.clone()),
-        Value::Array(all) => all.iter().for_each(|value| visit(value, payloads, texts)),
-        Value::Object(fields) if fields.contains_key("metadata") && fields.contains_key("data") => {
-            payloads.push(serde_json::from_value(value.clone()).unwrap());
-        }
-        Value::Object(fields) => fields.values().for_each(|value| visit(value, payloads, texts)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-impl History {
-    fn of(&self, event_type: EventType) -> Vec<Value> {
-        let events = self.0.iter().filter(|(found, ..)| *found == event_type);
-        events.map(|(_, value, _)| value.clone()).collect()
-    }
-
-    fn input(&self) -> &(EventType, Value, usize) {
-        let mut all = self.0.iter();
-        all.find(|held| held.0 == EventType::WorkflowExecutionStarted).unwrap()
-    }
-
-    /// Inputs, results and failures are right. Returns the name, if the workflow completed.
-    fn check(&self, id: &str) -> Option<String> {
-        let input: GreetingInput = serde_json::from_value(self.input().1.clone()).unwrap();
-        let scheduled = self.of(EventType::ActivityTaskScheduled).into_iter();
-        let scheduled: Vec<ComposeGreetingInput> =
-            scheduled.map(|given| serde_json::from_value(given).unwrap()).collect();
-        assert!(!scheduled.is_empty() && scheduled.iter().all(|given| *given == input.activity()));
-
-        let is_failure = |event_type| {
-            let found = self.of(event_type);
-            let message = found.iter().any(|value| value["message"] == FAILS_ON_PURPOSE);
-            message && found.contains(&input.activity().details().into())
-        };
-        if input.failing == Some(Failing::ForGood) {
-            assert!(is_failure(EventType::ActivityTaskFailed), "{id}");
-            assert!(is_failure(EventType::WorkflowExecutionFailed), "{id}");
-            return None;
-        }
-        // The attempt that failed is part of the next one's event.
-        let is_retried = input.failing == Some(Failing::Once);
-        assert_eq!(is_failure(EventType::ActivityTaskStarted), is_retried, "{id}");
-
-        let count = input.activities.unwrap_or(ACTIVITIES) as usize;
-        let results = self.of(EventType::ActivityTaskCompleted);
-        assert!(results == vec![Value::from(input.activity().result()); count], "{id}");
-        let results = self.of(EventType::WorkflowExecutionCompleted);
-        assert!(results == [Value::from(input.result())], "{id}");
-        Some(input.name)
-    }
 }

@@ -6,9 +6,9 @@ import { temporal } from '@temporalio/proto';
 
 const proto = temporal.api.common.v1;
 
-// The public test key of Temporal's samples.
-const KEY_ID = 'test-key-id';
-const KEY = 'test-key-test-key-test-key-test!';
+// As the Rust worker takes it: an id and a key in base64. By default, the public test key of Temporal's samples.
+const KEYS = process.env.CODEC_KEYS ?? 'test-key-id=dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE=';
+const KEY_ID = KEYS.slice(0, KEYS.indexOf('='));
 
 const ENCRYPTED = 'binary/encrypted';
 const NONCE = 12; // bytes
@@ -20,7 +20,7 @@ export class Encrypting implements PayloadCodec {
   private constructor(private readonly key: webcrypto.CryptoKey) {}
 
   static async create(): Promise<Encrypting> {
-    const key = Buffer.from(KEY);
+    const key = Buffer.from(KEYS.slice(KEY_ID.length + 1), 'base64');
     return new Encrypting(await webcrypto.subtle.importKey('raw', key, 'AES-GCM', false, ['encrypt', 'decrypt']));
   }
 

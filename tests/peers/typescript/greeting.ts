@@ -2,6 +2,10 @@
 
 export const FAILS_ON_PURPOSE = 'the activity failed on purpose';
 
+// What an update of MessagesWorkflow refuses, and the message of its failure.
+export const REFUSED = 'refused on purpose';
+export type Text = string | null;
+
 export interface GreetingInput {
   id: string;
   name: string;

@@ -2,6 +2,7 @@
 //
 // peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 // peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
+// peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
 // peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
 
 import { isDeepStrictEqual } from 'node:util';
@@ -11,18 +12,18 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import * as activities from './activities';
 import { Encrypting, Remote } from './codec';
 import { detailsOf, FAILS_ON_PURPOSE, type GreetingInput, resultOf } from './greeting';
+import { send } from './messages';
 
 const USAGE = `usage: peer client ADDRESS QUEUE
        peer remote ADDRESS QUEUE CODEC_SERVER
+       peer messages ADDRESS QUEUE CODEC_SERVER
        peer worker ADDRESS QUEUE`;
 
 // The last one is 1 MiB.
 const NAMES = ['World', 'Žofie 王小明 🦀', '', 'x'.repeat(1 << 20)];
 
-/** Starts a workflow for each name and one that fails, and prints their ids as one line of JSON. */
-async function start(address: string, queue: string, prefix: string, dataConverter: DataConverter) {
-  const connection = await Connection.connect({ address });
-  const client = new Client({ connection, dataConverter });
+/** Starts a workflow for each name and one that fails, and returns their ids. */
+async function start(client: Client, queue: string, prefix: string): Promise<string[]> {
   const load = { activities: 2, activity_seconds: 0.1 };
   const inputs: GreetingInput[] = NAMES.map((name, number) => ({ id: `${number}`, name, ...load }));
   inputs.push({ id: 'fails', name: 'World', ...load, failing: 'for_good' });
@@ -41,9 +42,7 @@ async function start(address: string, queue: string, prefix: string, dataConvert
     }
     return handle.workflowId;
   };
-  const ids = await Promise.all(inputs.map(run));
-  await connection.close();
-  console.log(JSON.stringify(ids));
+  return Promise.all(inputs.map(run));
 }
 
 /** The message and the details of an activity's own failure, within the activity's and the workflow's. */
@@ -73,14 +72,19 @@ async function main(words: string[]) {
   }
   let codec: PayloadCodec;
   if (does === 'client' && words.length === 3) codec = await Encrypting.create();
-  else if (does === 'remote' && words.length === 4) codec = new Remote(url);
+  else if ((does === 'remote' || does === 'messages') && words.length === 4) codec = new Remote(url);
   else {
     console.error(USAGE);
     process.exit(2);
   }
   const limit = setTimeout(() => fail('the workflows were not done within two minutes'), 120_000);
-  await start(address, queue, does, withCodec(codec));
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection, dataConverter: withCodec(codec) });
+  const ids = does === 'messages' ? [await send(client, queue)] : await start(client, queue, does);
+  await connection.close();
   clearTimeout(limit);
+  // The last line of stdout.
+  console.log(JSON.stringify(ids));
 }
 
 function fail(error: unknown) {

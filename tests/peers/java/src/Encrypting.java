@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
 import java.security.SecureRandom;
+import java.util.Base64;
 import java.util.List;
 import javax.crypto.Cipher;
 import javax.crypto.spec.GCMParameterSpec;
@@ -15,10 +16,13 @@ import javax.crypto.spec.SecretKeySpec;
  * before the ciphertext. As in the sample for Java, a payload also names the cipher.
  */
 final class Encrypting implements PayloadCodec {
-  // The public test key of Temporal's samples.
-  private static final ByteString KEY_ID = ByteString.copyFromUtf8("test-key-id");
-  private static final SecretKeySpec KEY =
-      new SecretKeySpec("test-key-test-key-test-key-test!".getBytes(), "AES");
+  // As the Rust worker takes it: an id and a key in base64. By default, the public test key of Temporal's samples.
+  private static final String[] KEYS =
+      System.getenv()
+          .getOrDefault("CODEC_KEYS", "test-key-id=dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE=")
+          .split("=", 2);
+  private static final ByteString KEY_ID = ByteString.copyFromUtf8(KEYS[0]);
+  private static final SecretKeySpec KEY = new SecretKeySpec(Base64.getDecoder().decode(KEYS[1]), "AES");
 
   private static final ByteString ENCRYPTED = ByteString.copyFromUtf8("binary/encrypted");
   private static final String CIPHER = "AES/GCM/NoPadding";

@@ -24,6 +24,7 @@ import java.util.stream.Collectors;
  * <pre>
  * Peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
  * Peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
+ * Peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
  * Peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
  * </pre>
  */
@@ -32,6 +33,7 @@ public final class Peer {
       """
       usage: Peer client ADDRESS QUEUE
              Peer remote ADDRESS QUEUE CODEC_SERVER
+             Peer messages ADDRESS QUEUE CODEC_SERVER
              Peer worker ADDRESS QUEUE""";
 
   // The last one is 1 MiB.
@@ -51,9 +53,10 @@ public final class Peer {
     var does = words.length == 0 ? "" : words[0] + " " + words.length;
     switch (does) {
       case "client 3" -> start(connect(words[1], new Encrypting()), words[2], "client");
-      case "remote 4" -> {
-        var codec = new Remote(words[3], HttpClient.newHttpClient());
-        start(connect(words[1], codec), words[2], "remote");
+      case "remote 4" -> start(connect(words[1], remote(words[3])), words[2], "remote");
+      case "messages 4" -> {
+        var id = Messages.send(connect(words[1], remote(words[3])), words[2]);
+        System.out.println("[\"" + id + "\"]");
       }
       case "worker 3" -> {
         work(connect(words[1], new Encrypting()), words[2]);
@@ -65,6 +68,10 @@ public final class Peer {
       }
     }
     System.exit(0);
+  }
+
+  private static PayloadCodec remote(String url) {
+    return new Remote(url, HttpClient.newHttpClient());
   }
 
   private static WorkflowClient connect(String address, PayloadCodec codec) {
@@ -124,7 +131,7 @@ public final class Peer {
   private static void work(WorkflowClient client, String queue) {
     var factory = WorkerFactory.newInstance(client);
     var worker = factory.newWorker(queue);
-    worker.registerWorkflowImplementationTypes(Greeting.InJava.class);
+    worker.registerWorkflowImplementationTypes(Greeting.InJava.class, Messages.InJava.class);
     worker.registerActivitiesImplementations(new Greeting.ActivitiesInJava());
     factory.start();
   }

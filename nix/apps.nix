@@ -13,7 +13,7 @@ let
   # Runs the code of the checkout, and not of a package: attendees edit their codec, and cargo
   # builds what they changed in seconds, where a Nix build would compile the SDK again each time.
   # For the same reason the stack is run this way: it links no SDK, so it starts in a new checkout
-  # before the SDK was ever compiled.
+  # before the SDK was ever compiled. Its codec server and key service are built likewise, by the stack.
   fromCheckout =
     name: packages: command:
     pkgs.writeShellApplication {
@@ -38,12 +38,18 @@ let
       '';
     };
 
-  # `compare` starts servers of its own, and takes the first `temporal` on PATH.
+  package = import ./package.nix args;
+
+  # `compare` starts servers of its own, and takes the first `temporal` on PATH; `stack` takes the first
+  # `codec-server` and `key-service`, which the package has.
   workshop = pkgs.writeShellApplication {
     name = "workshop";
-    runtimeInputs = [ pkgs.temporal-cli ];
+    runtimeInputs = [
+      package
+      pkgs.temporal-cli
+    ];
     text = ''
-      exec ${lib.getExe (import ./package.nix args)} "$@"
+      exec ${lib.getExe package} "$@"
     '';
   };
 in
@@ -63,7 +69,7 @@ in
   key-service = app "A key service that speaks the protocol of AWS KMS, and can be slow" (
     fromCheckout "key-service" tools.rust "cargo run --package key-service --"
   );
-  stack = app "Start Temporal, Prometheus and Grafana, and wait until they are healthy" (
+  stack = app "Start the stack, Temporal to Grafana, and wait until all is healthy" (
     fromCheckout "stack" (tools.rust ++ tools.stack) "cargo run --package stack --"
   );
   starter = app "Start workflows, and tell how long they took" (

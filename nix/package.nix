@@ -1,4 +1,5 @@
-# The programs `workshop` and `starter` as a package.
+# The programs `workshop`, `starter` and `worker`, and the services of the stack that are of this workspace, as a
+# package.
 { pkgs, ... }:
 let
   inherit (pkgs.lib) fileset importTOML;
@@ -21,16 +22,14 @@ pkgs.rustPlatform.buildRustPackage {
       ../check-worker/templates
       ../cli-kit
       ../codec-server/Cargo.toml
-      ../codec-server/src/lib.rs
-      ../codec-server/src/main.rs
+      ../codec-server/src
       ../grafana/Cargo.toml
       ../grafana/src/main.rs
       ../greeting
       ../judge/Cargo.toml
       ../judge/src
       ../key-service/Cargo.toml
-      ../key-service/src/lib.rs
-      ../key-service/src/main.rs
+      ../key-service/src
       ../kit/Cargo.toml
       ../kit/benches
       ../kit/examples
@@ -61,6 +60,10 @@ pkgs.rustPlatform.buildRustPackage {
   cargoBuildFlags = [
     "--package"
     "workshop"
+    "--package"
+    "codec-server"
+    "--package"
+    "key-service"
   ];
 
   # The tests start Temporal servers and measure time: `.ci/run` runs them, outside of a sandbox.

@@ -20,7 +20,7 @@ pkgs.mkShell {
   shellHook = ''
     if [[ $- == *i* ]]; then
       echo 'Here: cargo with clippy, rustfmt and rust-analyzer; temporal, prometheus, promtool, grafana, process-compose, jq.'
-      echo 'The stack, Temporal with Prometheus and Grafana: nix run .#stack, or cargo workshop stack'
+      echo 'The stack, Temporal to Grafana: nix run .#stack, or cargo workshop stack'
       echo 'Exercise 1: cargo run --bin worker'
     fi
   '';

@@ -7,7 +7,7 @@
     pkgs.rustc
     pkgs.stdenv.cc
   ];
-  # What the stack starts. `promtool` is an output of its own in nixpkgs.
+  # What the stack starts, but for the programs of this workspace, which it builds. `promtool` is an output of its own in nixpkgs.
   stack = [
     pkgs.grafana
     pkgs.process-compose

@@ -31,7 +31,8 @@ use crate::{
     atomic_file,
     course::{self, Try},
     experiment::{
-        Contender, Experiment, LiveArgs, Measured, OnPage, Scenario, Target, merge_traces,
+        Contender, Experiment, Fault, FaultArgs, LiveArgs, Measured, OnPage, Scenario, Target,
+        merge_traces,
     },
     process::until_interrupted,
     temporal::TemporalCli,
@@ -57,6 +58,8 @@ pub struct TryArgs {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]
+    fault: FaultArgs,
+    #[command(flatten)]
     live: LiveArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -71,13 +74,15 @@ pub fn run(args: &TryArgs) -> anyhow::Result<Exit> {
     args.log.init("warn")?;
     let root = root::require()?;
     let step = course::chosen(args.exercise, &root)?;
-    let scenario = Scenario::of_exercise(step);
+    let mut scenario = Scenario::of_exercise(step);
+    let fault = args.fault.fault(&mut scenario);
     let guess = match args.predict {
-        None => ask(step, &scenario)?,
+        // The exercise's question is about a service that is well.
+        None if fault.is_none() => ask(step, &scenario)?,
         given => given,
     };
     until_interrupted(
-        attempt(args, step, &scenario, guess, &root),
+        attempt(args, step, &scenario, fault, guess, &root),
         "the server and the worker of this try have been stopped; the try is not recorded",
     )
 }
@@ -111,6 +116,7 @@ async fn attempt(
     args: &TryArgs,
     step: Step,
     scenario: &Scenario,
+    fault: Option<Fault>,
     guess: Option<f64>,
     root: &Path,
 ) -> anyhow::Result<Exit> {
@@ -133,8 +139,8 @@ async fn attempt(
             profile: None,
         }),
     };
-    let experiment =
-        Experiment { traces: args.trace.is_some(), ..Experiment::new(scenario, &target, &logs) };
+    let traces = args.trace.is_some();
+    let experiment = Experiment { traces, fault, ..Experiment::new(scenario, &target, &logs) };
     let page = args.live.serve(&format!("Exercise {}", step.number()))?;
     let view = View::new(step, scenario);
     let on_page = OnPage::new(&page, &file.display().to_string(), scenario, &view);
@@ -146,6 +152,11 @@ async fn attempt(
         merge_traces(&[(contender.codec, trace)], file)?;
     }
 
+    if let Some(fault) = fault {
+        print(outcome::with_fault(&run, fault));
+        let done = run.workflows.completed == run.workflows.started;
+        return Ok(if done { Exit::Done } else { Exit::NotSolved });
+    }
     let this = Try {
         guess_seconds: guess,
         seconds: run.wall_seconds,

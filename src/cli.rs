@@ -24,6 +24,7 @@ use crate::{
         watch::{self, WatchArgs},
         worker::{self, ExerciseWorkerArgs},
     },
+    keys::{self, KeysArgs},
     prefetch::{self, PrefetchArgs},
     temporal::server::{self, DevServerArgs},
     verify::{self, VerifyArgs},
@@ -66,7 +67,7 @@ enum Command {
     Solve(SolveArgs),
     /// Put back a codec that `reset` or `solve` saved
     Restore(RestoreArgs),
-    /// Start, check or stop Temporal, Prometheus and Grafana
+    /// Start, check or stop Temporal and the services around it
     // Not with the flags: the program `stack` has the same ones.
     #[command(after_help = "Examples:
   cargo workshop stack                      # until Ctrl-C
@@ -75,6 +76,8 @@ enum Command {
     Stack(StackArgs),
     /// Start only the Temporal server
     Server(DevServerArgs),
+    /// Wrap data keys with a key management service
+    Keys(KeysArgs),
     /// Check this machine: programs, ports, disk, memory, server, metrics, clock
     Doctor(DoctorArgs),
     /// Find what holds up a worker, in any SDK, from its metrics
@@ -121,6 +124,7 @@ impl Cli {
                 check_worker::cli::check(&check.or_address(here))
             }
             Command::Server(args) => server::run(&args),
+            Command::Keys(args) => keys::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => shell::completions(&args, Cli::command()),
             Command::Man(args) => shell::man(&args, Cli::command()),

@@ -33,8 +33,8 @@ use crate::{
     atomic_file,
     course::{self, Progress},
     experiment::{
-        Contender, Experiment, LiveArgs, Measured, OnPage, Reference, RunProgress, Scenario,
-        ScenarioName, Target, merge_traces,
+        Contender, Experiment, FaultArgs, KeyServiceUsed, LiveArgs, Measured, OnPage, Reference,
+        RunProgress, Scenario, ScenarioName, Target, merge_traces,
     },
     process::until_interrupted,
     temporal::TemporalCli,
@@ -79,6 +79,8 @@ pub struct CompareArgs {
     /// Write the codecs' polls of 1 ms and longer to this file, for ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    fault: FaultArgs,
     #[command(flatten)]
     live: LiveArgs,
     #[command(flatten, next_help_heading = "The scenario's numbers")]
@@ -141,19 +143,23 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
         }),
     };
 
-    let scenario = args.numbers.over(args.scenario().scenario())?;
-    let experiment =
-        Experiment { traces: args.trace.is_some(), ..Experiment::new(&scenario, &target, &logs) };
+    let mut scenario = args.numbers.over(args.scenario().scenario())?;
+    let fault = args.fault.fault(&mut scenario);
+    let traces = args.trace.is_some();
+    let experiment = Experiment { traces, fault, ..Experiment::new(&scenario, &target, &logs) };
     let page = args.live.serve("The codecs side by side")?;
     let (mut runs, mut traces) = (Vec::new(), Vec::new());
+    let mut key_service = KeyServiceUsed::Local;
     for (number, contender) in (1..).zip(&contenders) {
         let what = format!("[{number}/{}] {}", contenders.len(), contender.codec);
         let progress = RunProgress::new(&what, &scenario);
         let on_page = OnPage::new(&page, &contender.codec.to_string(), &scenario, &progress);
         let measured = experiment.run(contender, &on_page).await;
-        let Measured { run, trace, .. } = measured.with_context(|| format!("measuring {what}"))?;
+        let Measured { run, trace, key_service: used, .. } =
+            measured.with_context(|| format!("measuring {what}"))?;
         on_page.finish(&run);
         progress.finish(&run);
+        key_service = used;
         runs.push(run);
         traces.push((contender.codec, trace));
     }
@@ -162,8 +168,8 @@ async fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
         Target::DevServer(cli) => Some(cli),
         Target::Existing(_) => None,
     };
-    let mut all = Comparison::new(runs, scenario, cli);
-    all.finished = has_finished();
+    let finished = has_finished();
+    let all = Comparison { key_service, fault, finished, ..Comparison::new(runs, scenario, cli) };
     publish(&all, args, &report)?;
     if let Some(file) = &args.trace {
         merge_traces(&traces, file)?;
@@ -214,6 +220,11 @@ fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Resul
 /// Table and verdict.
 fn text(all: &Comparison) -> String {
     let mut text: String = table::tables(all).iter().map(|table| format!("{table}\n\n")).collect();
+    text += &format!("{}\n", wrap(&format!("Key service: {}.", all.key_service), 0));
+    if let Some(fault) = all.fault {
+        text += &format!("{}\n", wrap(&format!("{}.", fault.description()), 0));
+    }
+    text += "\n";
     for sentence in verdict::verdict(all) {
         text += &format!("{}\n", wrap(&sentence, 0));
     }

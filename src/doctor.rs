@@ -13,7 +13,6 @@ use cli_kit::{
     settings::{self, Settings},
     term::wrap,
 };
-use codec_kit::Stalls;
 use greeting::connection::{Server, ServerArgs};
 use jiff::{Timestamp, fmt::rfc2822};
 use serde::Serialize;
@@ -110,7 +109,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         let services = Service::all_but(&args.without);
         checks
             .extend([programs::BASH, programs::PROCESS_COMPOSE].map(|known| program(known, root)));
-        checks.extend(services.iter().map(|service| program(service.program(), root)));
+        checks.extend(services.iter().map(|service| service_program(*service, root)));
         checks.extend(stack_ports(&services, &checkout, &asker));
     }
     checks.extend(metrics_ports(settings, &asker));
@@ -159,6 +158,18 @@ fn program(program: Program, root: &Path) -> DoctorCheck {
             DoctorCheck::ok(program.name, format!("{} ({})", found.version, found.path.display()))
         }
         Err(unfit) => DoctorCheck::wrong(program.name, unfit.seen, unfit.what_to_do),
+    }
+}
+
+/// The workshop's own services need not be on `PATH`: the stack builds them.
+fn service_program(service: Service, root: &Path) -> DoctorCheck {
+    let known = service.program();
+    match known.find(root) {
+        Err(unfit) if known.is_built_here() => DoctorCheck::note(
+            known.name,
+            format!("{}; `cargo workshop stack` will build it from this clone", unfit.seen),
+        ),
+        _ => program(known, root),
     }
 }
 
@@ -328,7 +339,7 @@ fn clock(root: &Path, settings: &Settings, asker: &Asker) -> DoctorCheck {
 fn server(args: &ServerArgs) -> anyhow::Result<DoctorCheck> {
     let named = args.address.is_some() || env::var_os("TEMPORAL_ADDRESS").is_some();
     let server = Server::choose(args)?;
-    let codec = Step::Async.codec(server.key_service(Stalls::never())?);
+    let codec = Step::Async.codec(server.keys()?);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let connected = runtime.block_on(server.connect(codec, None));
     let address = server.address();

@@ -3,6 +3,7 @@
 
 mod codec;
 mod contender;
+mod fault;
 mod history;
 mod keys;
 mod page;
@@ -17,11 +18,12 @@ mod worker_process;
 
 pub use codec::{Codec, Reference};
 pub use contender::Contender;
+pub use fault::{Fault, FaultArgs};
 pub use history::History;
 pub use keys::{Keys, random};
 pub use page::{LiveArgs, OnPage};
 pub use progress::{Live, Onlooker, RunProgress};
-pub use result::{Run, Series, Workflows};
+pub use result::{KeyServiceUsed, Run, Series, Workflows};
 pub use run::{Experiment, Measured, Target};
 pub use scenario::{Scenario, ScenarioName};
 pub use trace::merge as merge_traces;

@@ -12,6 +12,7 @@
 //! | `temporal` | the Temporal CLI, found or installed, and its dev server |
 //! | `branches` | the steps as branches of the local repository |
 //! | `prefetch` | downloads everything for working offline, or writes it to a bundle |
+//! | `keys` | `keys wrap`: data keys that a key management service wraps |
 //! | `doctor` | what is here, what is wrong, what to do |
 //! | `process`, `atomic_file` | processes that leave nothing behind; files that are whole or not there |
 //!
@@ -27,6 +28,7 @@ mod course;
 mod doctor;
 mod experiment;
 mod guide;
+mod keys;
 mod prefetch;
 mod process;
 mod temporal;

@@ -1,6 +1,6 @@
 //! Process groups, and work that a signal stops.
 
-use std::{io, num::NonZeroUsize, process::ExitStatus, thread};
+use std::{io, num::NonZeroUsize, pin::pin, process::ExitStatus, thread, time::Duration};
 
 use cli_kit::{
     exit::{Exit, Failure},
@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
     runtime,
+    time::timeout,
 };
 
 /// A process in its own process group. Dropping it kills the whole group, so what the process started
@@ -148,6 +149,10 @@ pub fn until_stopped(
     })
 }
 
+/// Ctrl-C reaches what the work has started, too. If that ends first, the work fails before the signal that
+/// ended it is seen here: after a failure, a signal has this long to arrive.
+const SIGNAL_GRACE: Duration = Duration::from_millis(100);
+
 fn until_signal(
     work: impl Future<Output = anyhow::Result<Exit>>,
     stopped: impl FnOnce(&'static str) -> anyhow::Result<Exit>,
@@ -158,11 +163,42 @@ fn until_signal(
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let result = runtime.block_on(async {
+        let mut signal = pin!(signals::next());
         tokio::select! {
-            result = work => result,
-            signal = signals::next() => stopped(signal?),
+            biased;
+            signal = &mut signal => stopped(signal?),
+            result = work => match result {
+                Ok(exit) => Ok(exit),
+                Err(error) => match timeout(SIGNAL_GRACE, signal).await {
+                    Ok(signal) => stopped(signal?),
+                    Err(_) => Err(error),
+                },
+            },
         }
     });
     runtime.shutdown_background();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One test: the signal reaches the whole process.
+    #[test]
+    fn work_that_fails_because_of_a_signal_was_interrupted() {
+        let by_itself = until_interrupted(async { anyhow::bail!("failed") }, "all is lost");
+        assert_eq!(by_itself.unwrap_err().to_string(), "failed");
+
+        let by_a_signal = async {
+            // What the work has started ends before the signal reaches this process.
+            let mut child = Command::new("sh");
+            child.args(["-c", "(sleep 0.02; kill -INT $0) & exit 1"]);
+            child.arg(std::process::id().to_string());
+            let status = child.status().await?;
+            anyhow::bail!("the child ended ({status})")
+        };
+        let error = until_interrupted(by_a_signal, "all is lost").unwrap_err();
+        assert_eq!(error.to_string(), "interrupted; all is lost");
+    }
 }

@@ -19,6 +19,12 @@ pub const TEMPORAL_HTTP_PORT: &str = "STACK_TEMPORAL_HTTP_PORT";
 pub const TEMPORAL_UI_PORT: &str = "STACK_TEMPORAL_UI_PORT";
 /// The port of Temporal's own metrics.
 pub const TEMPORAL_METRICS_PORT: &str = "STACK_TEMPORAL_METRICS_PORT";
+/// The codec server's port.
+pub const CODEC_SERVER_PORT: &str = "STACK_CODEC_SERVER_PORT";
+/// The key service's port.
+pub const KEY_SERVICE_PORT: &str = "STACK_KEY_SERVICE_PORT";
+/// The port of the key service's faults and metrics.
+pub const KEY_SERVICE_ADMIN_PORT: &str = "STACK_KEY_SERVICE_ADMIN_PORT";
 /// Prometheus' port.
 pub const PROMETHEUS_PORT: &str = "STACK_PROMETHEUS_PORT";
 /// Grafana's port.
@@ -27,6 +33,8 @@ pub const GRAFANA_PORT: &str = "STACK_GRAFANA_PORT";
 pub const WORKER_METRICS_PORT: &str = "STACK_WORKER_METRICS_PORT";
 /// The port of the starter's metrics.
 pub const STARTER_METRICS_PORT: &str = "STACK_STARTER_METRICS_PORT";
+/// Where the Web UI finds a codec server.
+pub const UI_CODEC_ENDPOINT: &str = "STACK_UI_CODEC_ENDPOINT";
 /// The file of Temporal's database.
 pub const TEMPORAL_DB: &str = "STACK_TEMPORAL_DB";
 /// The folder of Grafana's own files.
@@ -139,15 +147,19 @@ fn is_port(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 15] = [
         TEMPORAL_PORT,
         TEMPORAL_HTTP_PORT,
         TEMPORAL_UI_PORT,
         TEMPORAL_METRICS_PORT,
+        CODEC_SERVER_PORT,
+        KEY_SERVICE_PORT,
+        KEY_SERVICE_ADMIN_PORT,
         PROMETHEUS_PORT,
         GRAFANA_PORT,
         WORKER_METRICS_PORT,
         STARTER_METRICS_PORT,
+        UI_CODEC_ENDPOINT,
         TEMPORAL_DB,
         GRAFANA_HOME,
         GRAFANA_ROLE,

@@ -1,5 +1,5 @@
 //! The worker's keys: from the same variables, through the same key service, and read again when their file
-//! changes.
+//! changes. Wrapped keys are unwrapped by the service that the `AWS_*` variables name.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -7,9 +7,11 @@ use std::{
 };
 
 use codec_kit::{
-    AnyCodec, DataKey, Deal, KeyRequest, KeyService, KeyServiceError, KeySource, Keyring,
-    KeyringError,
+    AnyCodec, AnyKeyring, DataKey, Deal, KeyClient, KeyRequest, KeyService, KeyServiceError,
+    Keyring, KeyringError, WrappedKeyring,
+    kms::{AsyncClient, BlockingClient, KmsKeys, Settings, SettingsError},
 };
+use futures::{FutureExt, future::BoxFuture};
 use solutions::Step;
 
 /// Why keys can't be used.
@@ -19,6 +21,9 @@ pub enum KeysError {
     /// They can't be read.
     #[error("the data keys can't be used: {0}")]
     Keyring(#[from] KeyringError),
+    /// They are wrapped, and the variables do not say how KMS is to be asked.
+    #[error("KMS can't be asked for the data keys: {0}")]
+    Kms(#[from] SettingsError),
     /// It is the public key, where others than this machine's users can connect.
     #[error(
         "the key is the Temporal samples' test key, which is public, and this server can be reached \
@@ -31,18 +36,28 @@ pub enum KeysError {
 /// A keyring that can be replaced while it is in use. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    keyring: Arc<RwLock<Keyring>>,
+    current: Arc<RwLock<Current>>,
     public_allowed: bool,
+}
+
+/// The keys of this moment.
+#[derive(Clone, Debug)]
+enum Current {
+    /// The keys themselves.
+    Plain(Keyring),
+    /// Keys that a call to KMS unwraps, each time.
+    Wrapped(WrappedKeyring, KmsKeys),
 }
 
 impl Keys {
     /// The keys of this process' environment; the public test key where there are none.
     ///
     /// # Errors
-    /// When they can't be read, or the key is public and that is not allowed.
+    /// When they can't be read, they are wrapped and KMS can't be asked, or the key is public and that is not
+    /// allowed.
     pub fn from_env(public_allowed: bool) -> Result<Self, KeysError> {
-        let keyring = Arc::new(RwLock::new(read(public_allowed)?));
-        Ok(Self { keyring, public_allowed })
+        let current = Arc::new(RwLock::new(read(public_allowed)?));
+        Ok(Self { current, public_allowed })
     }
 
     /// Reads them again. Returns a description of the keys, without the keys.
@@ -50,50 +65,82 @@ impl Keys {
     /// # Errors
     /// As [`from_env`](Self::from_env). Then they stay as they are.
     pub fn read_again(&self) -> Result<String, KeysError> {
-        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = read(self.public_allowed)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = read(self.public_allowed)?;
         Ok(self.to_string())
     }
 
     /// Whether the key to encrypt with is the public test key.
     pub fn are_public(&self) -> bool {
-        self.keyring().is_test_key()
+        matches!(self.current(), Current::Plain(keyring) if keyring.is_test_key())
     }
 
     /// The worker's codec with these keys: it asks the key service once for each key in `lifetime`. So a key that
     /// is removed from its file may be used for so long.
     pub fn codec(&self, lifetime: Duration) -> AnyCodec {
-        let service = KeyService::from_source(self.clone()).with_key_lifetime(lifetime);
+        let service = KeyService::from_client(self.clone()).with_key_lifetime(lifetime);
         Step::BeyondAsync.codec(service)
     }
 
-    fn keyring(&self) -> Keyring {
-        self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// The ids.
 impl std::fmt::Display for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keyring = self.keyring();
-        write!(f, "{} (encrypts with {})", keyring.keys(), keyring.active().id())
+        match self.current() {
+            Current::Plain(keyring) => {
+                write!(f, "{} (encrypts with {})", keyring.keys(), keyring.active().id())
+            }
+            Current::Wrapped(keyring, _) => {
+                let ids: Vec<_> = keyring.ids().collect();
+                let active = keyring.active();
+                write!(f, "{} (wrapped; encrypts with {active})", ids.join(", "))
+            }
+        }
     }
 }
 
-impl KeySource for Keys {
-    fn begin(&self, _: &KeyRequest<'_>) -> Deal {
-        Deal::default()
+impl KeyClient for Keys {
+    fn fetch_blocking(&self, request: &KeyRequest<'_>) -> Result<DataKey, KeyServiceError> {
+        match self.current() {
+            Current::Plain(keyring) => answer(request, &keyring),
+            Current::Wrapped(_, keys) => keys.fetch_blocking(request),
+        }
     }
 
-    fn answer(&self, request: &KeyRequest<'_>, deal: Deal) -> Result<DataKey, KeyServiceError> {
-        let keyring = self.keyring();
-        request.answer(deal, keyring.active(), keyring.keys())
+    fn fetch<'a>(
+        &'a self,
+        request: &'a KeyRequest<'a>,
+    ) -> BoxFuture<'a, Result<DataKey, KeyServiceError>> {
+        async move {
+            match self.current() {
+                Current::Plain(keyring) => answer(request, &keyring),
+                Current::Wrapped(_, keys) => keys.fetch(request).await,
+            }
+        }
+        .boxed()
     }
 }
 
-fn read(public_allowed: bool) -> Result<Keyring, KeysError> {
-    let keyring = Keyring::from_env()?.unwrap_or_else(Keyring::test_key);
-    match keyring.is_test_key() && !public_allowed {
-        true => Err(KeysError::Public),
-        false => Ok(keyring),
+fn answer(request: &KeyRequest<'_>, keyring: &Keyring) -> Result<DataKey, KeyServiceError> {
+    request.answer(Deal::default(), keyring.active(), keyring.keys())
+}
+
+fn read(public_allowed: bool) -> Result<Current, KeysError> {
+    let test_key = || AnyKeyring::Plain(Keyring::test_key());
+    match AnyKeyring::from_env()?.unwrap_or_else(test_key) {
+        AnyKeyring::Plain(keyring) if keyring.is_test_key() && !public_allowed => {
+            Err(KeysError::Public)
+        }
+        AnyKeyring::Plain(keyring) => Ok(Current::Plain(keyring)),
+        AnyKeyring::Wrapped(keyring) => {
+            let settings = Settings::from_env()?;
+            let (blocking, asynchronous) =
+                (BlockingClient::new(&settings)?, AsyncClient::new(&settings)?);
+            let keys = KmsKeys::new(keyring.clone(), blocking, asynchronous);
+            Ok(Current::Wrapped(keyring, keys))
+        }
     }
 }

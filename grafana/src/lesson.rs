@@ -38,6 +38,8 @@ pub fn dashboard() -> Dashboard {
             Row { title: None, width: 8, height: 6, panels: what_users_see() },
             Row { title: None, width: 8, height: 6, panels: why() },
             Row { title: None, width: 8, height: 6, panels: what_it_does_to_the_worker() },
+            Row { title: Some("Key service"), width: 8, height: 6, panels: key_service() },
+            Row { title: Some("Codec server"), width: 12, height: 6, panels: codec_server() },
         ],
     }
 }
@@ -273,6 +275,104 @@ fn what_it_does_to_the_worker() -> Vec<Panel> {
     ]
 }
 
+/// The key service: a worker's own, or the stack's if the worker's keys are wrapped by it.
+fn key_service() -> Vec<Panel> {
+    vec![
+        Panel {
+            title: "Calls of the codec and of the key service",
+            shows: "Calls a second: those of the codec, and those that the key service answered, by \
+                    operation and result.",
+            healthy: "The key service's line follows the codec's: a codec without a cache asks at \
+                least once in each call. One that caches keys asks once for each key in its \
+                lifetime.",
+            otherwise: "A result other than ok: the key service throttles, fails or refuses, and the \
+                client has to ask again. Only the codec's lines: the worker was started with --key-service simulated, or \
+                its keys are wrapped by a service elsewhere.",
+            unit: "ops",
+            view: View::Lines,
+            limit: None,
+            queries: vec![
+                query(
+                    or_unknown(format!(
+                        "sum by (exercise, codec, operation) (rate(codec_call_seconds_count{{{CHOSEN}}}[1m]))"
+                    )),
+                    "{{codec}} {{operation}}",
+                ),
+                query(
+                    "sum by (operation, result) (rate(workshop_key_service_calls_total[1m]))",
+                    "key service {{operation}} {{result}}",
+                ),
+            ],
+        },
+        Panel {
+            title: "Key service: time of a call, p50 and p99",
+            shows: "How long 50 and 99 of 100 calls to the key service took, by what the key was for. \
+                    Stalls are included.",
+            healthy: "In this stack, milliseconds at p50. At p99, 0.4 s for keys to encrypt with: one \
+                call in ten stalls.",
+            otherwise: "p50 is slow, too: the key service is overloaded, or its faults were changed. The \
+                worker has to be fast with slow calls as well: see \"Codec: longest poll\".",
+            unit: "s",
+            view: SHORT_SECONDS,
+            limit: None,
+            queries: vec![
+                query(key_service_seconds(0.5), "p50 {{operation}} {{purpose}}"),
+                query(key_service_seconds(0.99), "p99 {{operation}} {{purpose}}"),
+            ],
+        },
+        Panel {
+            title: "Key service: faults, last minute",
+            shows: "Faults that the key service dealt to calls in the last minute, throttled calls \
+                    included.",
+            healthy: "In this stack, stalls: one for every ten keys to encrypt with. The others are 0.",
+            otherwise: "Throttles, failures, resets and hangs were asked for at /faults. The clients \
+                repeat a call that was throttled, failed or cut at most twice.",
+            unit: "short",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(
+                "sum by (fault) (increase(workshop_key_service_faults_total[1m]))",
+                "{{fault}}",
+            )],
+        },
+    ]
+}
+
+/// The stack's codec server, which the Web UI and the CLI ask.
+fn codec_server() -> Vec<Panel> {
+    vec![
+        Panel {
+            title: "Codec server: requests by code",
+            shows: "Requests a second to the codec server, by what they asked for and its answer's status.",
+            healthy: "decode 200 while you look at workflows in the Web UI, encode 200 when you start one \
+                there.",
+            otherwise: "400: a payload was encrypted with a key that the codec server does not have. 403: \
+                a page of another origin asked. Its log has the reason.",
+            unit: "reqps",
+            view: View::Lines,
+            limit: None,
+            queries: vec![query(
+                "sum by (route, code) (rate(codec_server_requests_total[1m]))",
+                "{{route}} {{code}}",
+            )],
+        },
+        Panel {
+            title: "Codec server: duration, p50 and p99",
+            shows: "How long 50 and 99 of 100 requests to the codec server took. No line if there were \
+                none for a minute.",
+            healthy: "Milliseconds.",
+            otherwise: "Long requests have many payloads, or wait for the key service.",
+            unit: "s",
+            view: SHORT_SECONDS,
+            limit: None,
+            queries: vec![
+                query(codec_server_seconds(0.5), "p50 {{route}}"),
+                query(codec_server_seconds(0.99), "p99 {{route}}"),
+            ],
+        },
+    ]
+}
+
 fn variable(name: &'static str, label: &'static str) -> Variable {
     // `.+` excludes the starter, which has a codec as well, but not this label.
     Variable { name, label, series: STARTED, all: ".+" }
@@ -293,6 +393,19 @@ fn in_flight(operation: &str) -> String {
 /// A recording rule. Those of the codec have a value for each of its operations: the worse counts.
 fn rule(name: &str) -> String {
     or_unknown(max_of(&format!("codec:{name}")))
+}
+
+fn key_service_seconds(share: f64) -> String {
+    quantile(share, "operation, purpose", "workshop_key_service_call_duration_seconds")
+}
+
+fn codec_server_seconds(share: f64) -> String {
+    quantile(share, "route", "codec_server_request_duration_seconds")
+}
+
+/// A quantile of the last minute, for each value of these labels.
+fn quantile(share: f64, labels: &str, histogram: &str) -> String {
+    format!("histogram_quantile({share}, sum by (le, {labels}) (rate({histogram}_bucket[1m])))")
 }
 
 fn not_found() -> String {

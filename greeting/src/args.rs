@@ -5,7 +5,7 @@
 
 use std::{marker::PhantomData, num::NonZeroUsize, time::Duration};
 
-use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::Resettable};
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, builder::Resettable};
 use codec_kit::Stalls;
 use serde::Serialize;
 
@@ -48,9 +48,23 @@ pub struct RuntimeArgs {
     pub blocking_threads: NonZeroUsize,
 }
 
-/// How the simulated key service behaves. The defaults are the original's.
+/// Which key service a worker asks, unless its data keys are wrapped by one that the environment names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyServiceKind {
+    /// One that speaks the protocol of AWS KMS, over a socket of this machine: started for the worker
+    #[default]
+    Kms,
+    /// None: the codec's client waits as long as a call would take
+    Simulated,
+}
+
+/// Which key service, and how it behaves. The defaults are the original's.
 #[derive(Clone, Debug, PartialEq, Args, Serialize)]
 pub struct KeyServiceArgs {
+    /// Key service to ask for the data keys
+    #[arg(long, value_name = "KIND", default_value = "kms")]
+    pub key_service: KeyServiceKind,
     /// Share of the calls for the key to encode with that stall, 0 to 1
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     pub stall_probability: f64,
@@ -152,8 +166,9 @@ pub fn to_flags<T: Args + Serialize>(numbers: &T) -> Vec<String> {
     let flag = |argument: &clap::Arg| {
         let value = values.get(argument.get_id().as_str())?;
         // As people write it: 1, not 1.0.
-        let value = match value.as_f64() {
-            Some(number) if value.is_f64() => number.to_string(),
+        let value = match (value.as_f64(), value.as_str()) {
+            (Some(number), _) if value.is_f64() => number.to_string(),
+            (_, Some(name)) => name.to_owned(),
             _ => value.to_string(),
         };
         Some(format!("--{}={value}", argument.get_long()?))
@@ -247,6 +262,7 @@ mod tests {
             },
             runtime: RuntimeArgs { threads: 3, blocking_threads: NonZeroUsize::MIN },
             keys: KeyServiceArgs {
+                key_service: KeyServiceKind::Simulated,
                 stall_probability: 1.0,
                 decode_stall_probability: 0.3,
                 stall_seconds: 1e-3,
@@ -266,7 +282,7 @@ mod tests {
         }
         let flags = to_flags(&others);
         // One for each, with different values.
-        assert_eq!(flags.len(), 12, "{flags:?}");
+        assert_eq!(flags.len(), 13, "{flags:?}");
         assert!(flags.iter().all(|flag| !to_flags(&default).contains(flag)), "{flags:?}");
         assert!(flags.contains(&"--workflow-task-timeout=2".to_owned()), "{flags:?}");
     }

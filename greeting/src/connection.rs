@@ -13,7 +13,7 @@ use cli_kit::{
 };
 use codec_kit::{
     ACTIVE_KEY_VARIABLE, AnyCodec, AnyKeyring, EncodedFailures, KEY_FILE_VARIABLE, KEYS_VARIABLE,
-    KeyService, Keyring, Stalls, kms,
+    KeyService, Keyring,
 };
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions,
@@ -27,6 +27,8 @@ use temporalio_common::{
     telemetry::metrics::TemporalMeter,
 };
 use url::{Host, Url};
+
+use crate::keys;
 
 /// Longer than a working server needs, and short enough to wait for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -134,25 +136,21 @@ impl Server {
         }
     }
 
-    /// The key service that hands out the keys: KMS, as the `AWS_*` variables name it, if the keys are wrapped by
-    /// it; else a simulation with these stalls.
+    /// The data keys for a client that never has to wait for a simulation: KMS, as the `AWS_*` variables name it,
+    /// if the keys are wrapped by it; else the keys themselves.
     ///
     /// # Errors
     /// The keys are wrapped, and the variables do not say how KMS is to be asked.
-    pub fn key_service(&self, stalls: Stalls) -> anyhow::Result<KeyService> {
-        Ok(match &self.keyring {
-            AnyKeyring::Plain(keyring) => KeyService::with_stalls(keyring.clone(), stalls),
-            AnyKeyring::Wrapped(keyring) => kms::Settings::from_env()
-                .and_then(|settings| KeyService::with_kms(keyring.clone(), &settings))
-                .map_err(|error| {
-                    Failure::usage(format!("KMS can't be asked for the data keys: {error}"))
-                })?,
-        })
+    pub fn keys(&self) -> anyhow::Result<KeyService> {
+        match &self.keyring {
+            AnyKeyring::Plain(keyring) => Ok(KeyService::new(keyring.clone())),
+            AnyKeyring::Wrapped(keyring) => keys::of_environment(keyring),
+        }
     }
 
-    /// Whether [`key_service`](Self::key_service) is a simulation.
-    pub fn simulates_key_service(&self) -> bool {
-        matches!(self.keyring, AnyKeyring::Plain(_))
+    /// The data keys themselves, or wrapped by KMS.
+    pub fn keyring(&self) -> &AnyKeyring {
+        &self.keyring
     }
 
     /// The server's address, as people write it.

@@ -10,6 +10,7 @@
 //! | [`load`] | starts workflows, waits for them, records how long each took |
 //! | [`args`] | the numbers of a load, a key service and a runtime: flags that several programs share |
 //! | [`connection`] | which server, namespace and keys; a clear error if no server answers |
+//! | [`keys`] | a key service of the worker's own, and data keys that it has wrapped |
 //! | [`telemetry`] | `/metrics` from a thread of its own, and the two lag probes |
 //! | [`sample`] | what those say at one moment, and over the last seconds |
 //! | [`live`] | the worker on a live page |
@@ -20,6 +21,7 @@
 
 pub mod args;
 pub mod connection;
+pub mod keys;
 pub mod live;
 pub mod load;
 pub mod quantiles;

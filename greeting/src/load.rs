@@ -202,6 +202,7 @@ async fn one(
     };
     let id = load.id(number);
     let input = load.input(number);
+    let expected = input.result();
     let task_timeout = load.numbers.workflow_task_timeout_seconds;
     let options = WorkflowStartOptions::new(load.task_queue.as_str(), id.as_str())
         .task_timeout(Duration::from_secs_f64(task_timeout))
@@ -218,6 +219,10 @@ async fn one(
     let result = handle.get_result(WorkflowGetResultOptions::default()).await;
     note(Some(UnderWay::Done));
     match result {
+        // Not quoted: what went wrong may be in it.
+        Ok(result) if result != expected => {
+            Err(Failed { reason: "its result is not the expected one".to_owned(), id })
+        }
         Ok(_) => Ok(Completed { at: began.elapsed(), end_to_end: since.elapsed(), id }),
         Err(error) => Err(Failed { reason: not_completed(error), id }),
     }

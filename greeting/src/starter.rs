@@ -10,7 +10,6 @@ use cli_kit::{
     settings::{self, Settings},
     term::{note, print},
 };
-use codec_kit::Stalls;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
@@ -114,7 +113,7 @@ async fn start(
     server: &Server,
     metrics: &StarterMetrics,
 ) -> anyhow::Result<Exit> {
-    let codec = Step::Async.codec(server.key_service(Stalls::never())?);
+    let codec = Step::Async.codec(server.keys()?);
     let client = server.connect(codec, None).await?;
     let load = Load {
         numbers: args.load.clone(),

@@ -15,7 +15,7 @@ use cli_kit::{
     settings::{self, Settings},
     term::print,
 };
-use codec_kit::{AnyCodec, Figures, KeyService, Watchdog};
+use codec_kit::{AnyCodec, AnyKeyring, Figures, KeyService, Watchdog};
 use live_page::LivePage;
 use prometheus::Gauge;
 use solutions::Step;
@@ -35,7 +35,7 @@ use tokio::{
 use crate::{
     args::{KeyServiceArgs, RuntimeArgs, whole},
     connection::{Server, ServerArgs},
-    live,
+    keys, live,
     telemetry::{BlockingThreads, Labels, LagProbe, Telemetry},
     totals, trace,
     workflows::{GreetingActivities, GreetingWorkflow, TASK_QUEUE},
@@ -206,9 +206,21 @@ pub fn run(
         telemetry.beside.spawn(live::follow(page, source.to_string(), telemetry.address));
     }
 
-    let keys = server.key_service(stalls)?.with_key_lifetime(args.keys.key_lifetime());
-    if !server.simulates_key_service() {
-        tracing::info!("the data keys are unwrapped by KMS: no stalls are simulated");
+    let (keys, service) = keys::of_worker(server.keyring(), &args.keys)?;
+    let keys = keys.with_key_lifetime(args.keys.key_lifetime());
+    if let Some(service) = &service {
+        prometheus::default_registry().register(service.server().collector())?;
+    }
+    match (server.keyring(), &service) {
+        (AnyKeyring::Wrapped(_), _) => tracing::info!(
+            "the data keys are unwrapped by the key service of the environment: it decides what stalls"
+        ),
+        (_, Some(service)) => tracing::info!(
+            endpoint = service.server().endpoint(),
+            admin = %format!("http://{}", service.server().admin_address()),
+            "started a key service, which unwraps the data keys"
+        ),
+        (_, None) => tracing::info!("the key service is simulated: no call leaves the worker"),
     }
     let mut builder = match threads {
         0 => runtime::Builder::new_current_thread(),

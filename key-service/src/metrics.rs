@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    core::{Collector, Desc},
+    proto::MetricFamily,
 };
 
 use crate::{faults::Purpose, operations::Operation};
@@ -14,8 +16,35 @@ const BUCKETS: [f64; 16] = [
     10.0,
 ];
 
+/// The result of a call that has an answer without an error.
+pub(crate) const OK: &str = "ok";
+
+/// A fault that is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Stall,
+    Failure,
+    Throttle,
+    Reset,
+    Hang,
+}
+
+impl Fault {
+    const ALL: [Self; 5] = [Self::Stall, Self::Failure, Self::Throttle, Self::Reset, Self::Hang];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stall => "stall",
+            Self::Failure => "failure",
+            Self::Throttle => "throttle",
+            Self::Reset => "reset",
+            Self::Hang => "hang",
+        }
+    }
+}
+
 /// The metrics of one service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     calls: IntCounterVec,
@@ -26,6 +55,18 @@ pub(crate) struct Metrics {
     pub connections: IntGauge,
     /// Connections that were accepted.
     pub accepted: IntCounter,
+}
+
+/// All of them, in another registry.
+impl Collector for Metrics {
+    /// None: what is collected has no name that a metric of the other registry could have.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
 }
 
 impl Metrics {
@@ -63,7 +104,21 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
         metrics.registry.register(Box::new(metrics.connections.clone()))?;
         metrics.registry.register(Box::new(metrics.accepted.clone()))?;
+        metrics.start_at_zero();
         Ok(metrics)
+    }
+
+    /// What codecs ask for is there from the start: a counter that appears with its first fault has no rate for
+    /// that fault.
+    fn start_at_zero(&self) {
+        let operation = Operation::Decrypt.name();
+        for purpose in [Purpose::Encrypt, Purpose::Decrypt].map(Purpose::name) {
+            self.calls.with_label_values(&[operation, purpose, OK]);
+            self.duration.with_label_values(&[operation, purpose]);
+            for fault in Fault::ALL.map(Fault::name) {
+                self.faults.with_label_values(&[operation, purpose, fault]);
+            }
+        }
     }
 
     /// The page.
@@ -91,9 +146,9 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub fn fault(&self, fault: &str) {
+    pub fn fault(&self, fault: Fault) {
         let [operation, purpose] = self.labels;
-        self.metrics.faults.with_label_values(&[operation, purpose, fault]).inc();
+        self.metrics.faults.with_label_values(&[operation, purpose, fault.name()]).inc();
     }
 
     /// `ok`, or the name of an error.
@@ -115,6 +170,31 @@ impl Drop for Call<'_> {
         self.metrics.in_flight.dec();
         if !self.ended {
             self.count("cancelled");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_codec_asks_for_is_counted_from_the_start() {
+        let page = Metrics::new().unwrap().page();
+        for purpose in ["encrypt", "decrypt"] {
+            for line in [
+                format!(
+                    "calls_total{{operation=\"Decrypt\",purpose=\"{purpose}\",result=\"ok\"}} 0"
+                ),
+                format!(
+                    "faults_total{{fault=\"throttle\",operation=\"Decrypt\",purpose=\"{purpose}\"}} 0"
+                ),
+                format!(
+                    "call_duration_seconds_count{{operation=\"Decrypt\",purpose=\"{purpose}\"}} 0"
+                ),
+            ] {
+                assert!(page.contains(&line), "{line} is missing in {page}");
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::core::Collector;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     runtime,
@@ -205,6 +206,11 @@ impl Server {
     /// The metrics, in Prometheus' text format.
     pub fn metrics(&self) -> String {
         self.service.metrics.page()
+    }
+
+    /// The metrics, for the registry of the program that it runs in.
+    pub fn collector(&self) -> Box<dyn Collector> {
+        Box::new(self.service.metrics.clone())
     }
 
     /// The connections that are open.

@@ -20,7 +20,7 @@ use crate::{
     connection::Reset,
     error::{ApiError, Kind},
     faults::{Deal, Dealer, Outcome, Purpose},
-    metrics::Metrics,
+    metrics::{Fault, Metrics, OK},
     operations::{Operation, Vault},
 };
 
@@ -80,7 +80,7 @@ impl Service {
 
         let Deal { stall, outcome } = self.dealer.deal(operation, purpose);
         if let Some(stall) = stall {
-            call.fault("stall");
+            call.fault(Fault::Stall);
             sleep(stall).await;
         }
         let failed = |kind, reason| {
@@ -89,16 +89,16 @@ impl Service {
         };
         let answer = match outcome {
             Outcome::Hang => {
-                call.fault("hang");
+                call.fault(Fault::Hang);
                 // Until the client closes the connection, or the service stops.
                 return future::pending().await;
             }
             Outcome::Throttle => {
-                call.fault("throttle");
+                call.fault(Fault::Throttle);
                 failed(Kind::Throttling, "too many calls: the rate is exceeded")
             }
             Outcome::Fail => {
-                call.fault("failure");
+                call.fault(Fault::Failure);
                 failed(Kind::Internal, "the service failed, as its faults ask for")
             }
             Outcome::Answer | Outcome::Reset => {
@@ -108,11 +108,11 @@ impl Service {
             }
         };
         if outcome == Outcome::Reset {
-            call.fault("reset");
+            call.fault(Fault::Reset);
             call.end("reset");
             return Ok(half(answer, reset));
         }
-        call.end(answer.as_ref().map_or_else(|error| error.kind.name(), |_| "ok"));
+        call.end(answer.as_ref().map_or_else(|error| error.kind.name(), |_| OK));
         Ok(response(answer))
     }
 

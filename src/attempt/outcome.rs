@@ -8,7 +8,7 @@ use solutions::Step;
 
 use crate::{
     course::Try,
-    experiment::{Run, Scenario},
+    experiment::{Fault, Run, Scenario, Workflows},
 };
 
 /// A timer that is late by more than this has seen a blocked thread: a busy machine delays it by less.
@@ -59,6 +59,36 @@ pub fn in_the_text(step: Step) -> f64 {
         Step::Async => 42.1,
         Step::BeyondAsync => 73.8,
     }
+}
+
+/// What a run showed in which the key service failed for a while.
+pub fn with_fault(run: &Run, fault: Fault) -> String {
+    let Workflows { started, completed, .. } = run.workflows;
+    let well_again = fault.is_over_at();
+    let end = match run.wall_seconds - well_again {
+        after if run.cut_off => format!("when the run was cut off, {after:.1} s after it was well"),
+        after if after >= 0.0 => format!("{after:.1} s after it was well again"),
+        _ => "before it was well again".to_owned(),
+    };
+    let mut text = wrap(
+        &format!(
+            "{}. {completed} of {started} workflows completed in {:.1} s, {end}.",
+            fault.description(),
+            run.wall_seconds
+        ),
+        0,
+    );
+    text.push('\n');
+    for line in run.codec_totals.iter().flat_map(|both| totals::lines(*both)) {
+        text += &format!("{line}\n");
+    }
+    let late = run.workflow_task_not_found;
+    text +=
+        &format!("{late} workflow tasks were answered too late (\"Workflow task not found\").\n");
+    for failure in run.failures.iter().take(3) {
+        text += &format!("{}\n", wrap(&format!("Failed: {failure}"), 8));
+    }
+    text
 }
 
 /// What a try showed.

@@ -102,6 +102,10 @@ impl Onlooker for View {
             self.lines(recent, done, columns).join("\n")
         });
     }
+
+    fn say(&self, what: &str) {
+        self.live.say(what);
+    }
 }
 
 #[cfg(test)]

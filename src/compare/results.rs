@@ -8,7 +8,7 @@ use cargo_lock::Lockfile;
 use greeting::quantiles::Quantiles;
 
 use crate::{
-    experiment::{Codec, Reference, Run, Scenario, Workflows},
+    experiment::{Codec, Fault, KeyServiceUsed, Reference, Run, Scenario, Workflows},
     temporal::TemporalCli,
 };
 
@@ -34,6 +34,10 @@ pub struct Comparison {
     pub ratios: BTreeMap<Codec, Ratio>,
     /// The load.
     pub scenario: Scenario,
+    /// What the codecs asked for their keys.
+    pub key_service: KeyServiceUsed,
+    /// What went wrong with it.
+    pub fault: Option<Fault>,
     /// The seed of the stalls, which is the scenario's.
     pub seed: u64,
     /// What ran.
@@ -67,6 +71,8 @@ impl Comparison {
         Self {
             ratios: ratios.unwrap_or_default(),
             runs,
+            key_service: KeyServiceUsed::Local,
+            fault: None,
             seed: scenario.keys.seed,
             scenario,
             finished: false,

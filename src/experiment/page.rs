@@ -81,4 +81,8 @@ impl Onlooker for OnPage<'_> {
         self.run.push(frame);
         self.also.sample(recent);
     }
+
+    fn say(&self, what: &str) {
+        self.also.say(what);
+    }
 }

@@ -20,6 +20,8 @@ pub trait Onlooker: Sync {
     fn event(&self, event: Event<'_>);
     /// The worker was sampled: twice a second. The samples of the last seconds, with this one.
     fn sample(&self, recent: Recent<'_>);
+    /// Something happened to the key service.
+    fn say(&self, what: &str);
 }
 
 /// What every view of a run does: it follows the run, and shows it in place on a terminal, elsewhere by a line
@@ -60,6 +62,14 @@ impl Live {
         } else if last.at >= *printed + LINE_INTERVAL {
             *printed = last.at;
             note(format!("{what}: {done} of {} workflows, {recent}", self.workflows));
+        }
+    }
+
+    /// Prints a line that stays.
+    pub fn say(&self, line: &str) {
+        match self.bar.is_hidden() {
+            true => note(line),
+            false => self.bar.println(line),
         }
     }
 
@@ -110,5 +120,9 @@ impl Onlooker for RunProgress {
 
     fn sample(&self, recent: Recent<'_>) {
         self.live.show(recent, &self.what, |_| recent.to_string());
+    }
+
+    fn say(&self, what: &str) {
+        self.live.say(what);
     }
 }

@@ -1,5 +1,7 @@
 //! What one run found.
 
+use std::fmt;
+
 use greeting::{quantiles::Quantiles, totals::Totals};
 use live_page::Segment;
 use serde::Serialize;
@@ -13,6 +15,28 @@ pub struct LagSeconds {
     pub worker: f64,
     /// The probe beside it.
     pub beside: f64,
+}
+
+/// What unwrapped the worker's data keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyServiceUsed {
+    /// A key service that was started for the run.
+    Local,
+    /// The one that the environment names.
+    Environment,
+    /// None: the client waited instead.
+    Simulated,
+}
+
+impl fmt::Display for KeyServiceUsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "one on this machine, asked over HTTP as AWS KMS is",
+            Self::Environment => "the one that AWS_* variables name, which decides what stalls",
+            Self::Simulated => "simulated: the codec waited as long as a call would take",
+        })
+    }
 }
 
 /// One codec's run.

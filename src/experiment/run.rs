@@ -6,10 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use codec_kit::Stalls;
+use codec_kit::AnyKeyring;
 use greeting::{
-    args::{KeyServiceArgs, LoadArgs, to_flags},
+    args::{KeyServiceArgs, KeyServiceKind, LoadArgs, to_flags},
     connection::{Server, ServerArgs},
+    keys::LocalKeyService,
     load::{self, Load, LoadOutcome},
     quantiles::Quantiles,
     sample::{SAMPLE_INTERVAL, Sample},
@@ -17,14 +18,15 @@ use greeting::{
 };
 use solutions::Step;
 use temporalio_client::Client;
-use tokio::{process::Command, time::sleep};
+use tokio::{process::Command, task::spawn_blocking, time::sleep};
 
 use super::{
     contender::Contender,
+    fault::Fault,
     history::{History, TaskLatencies},
     keys::Keys,
     progress::Onlooker,
-    result::{Run, Series, Workflows},
+    result::{KeyServiceUsed, Run, Series, Workflows},
     sampler::Samples,
     scenario::Scenario,
     worker_process::WorkerProcess,
@@ -61,6 +63,8 @@ pub struct Experiment<'a> {
     pub failing: u32,
     /// The keys of the starter and of the worker; `None`: those of the environment.
     pub keys: Option<Keys>,
+    /// What goes wrong with the key service while the load runs.
+    pub fault: Option<Fault>,
     /// Whether the worker writes its codec's long polls, see [`Measured::trace`].
     pub traces: bool,
 }
@@ -69,6 +73,8 @@ pub struct Experiment<'a> {
 pub struct Measured {
     /// The figures.
     pub run: Run,
+    /// What the codec asked for its keys.
+    pub key_service: KeyServiceUsed,
     /// The histories of all its workflows, also of the one that it warmed up with.
     pub histories: Vec<History>,
     /// Where the worker's log is.
@@ -90,6 +96,7 @@ impl<'a> Experiment<'a> {
             name: "World".to_owned(),
             failing: 0,
             keys: None,
+            fault: None,
             traces: false,
         }
     }
@@ -124,7 +131,7 @@ impl<'a> Experiment<'a> {
             chosen = chosen.with_keyring(keys.starter.clone());
         }
         // A codec that never stalls: what is slow here is the worker's, and nothing else.
-        let codec = Step::Async.codec(chosen.key_service(Stalls::never())?);
+        let codec = Step::Async.codec(chosen.keys()?);
         let client = chosen.connect(codec, None).await?;
 
         let load = self.load(contender);
@@ -135,7 +142,11 @@ impl<'a> Experiment<'a> {
             failing: 0,
             ..load.clone()
         };
-        let command = self.worker(contender, &args, &load);
+        let service = self.key_service(contender, chosen.keyring()).await?;
+        if self.fault.is_some() {
+            Fault::needs(service.as_ref())?;
+        }
+        let command = self.worker(contender, &args, &load, service.as_ref());
         let worker_log = self.log(contender, "worker");
         let mut worker = WorkerProcess::start(command, &worker_log).await?;
         let metrics = worker.metrics;
@@ -144,7 +155,14 @@ impl<'a> Experiment<'a> {
             let began = SystemTime::now();
             let limit = sleep(Duration::from_secs_f64(self.scenario.limit_seconds));
             let work = load::run(&client, &load, limit, |event| onlooker.event(event));
-            let (outcome, sampled) = Samples::during(metrics, onlooker, work).await?;
+            let work = Samples::during(metrics, onlooker, work);
+            let (outcome, sampled) = match self.fault {
+                None => work.await?,
+                Some(fault) => tokio::select! {
+                    done = work => done?,
+                    failed = fault.befall(Fault::needs(service.as_ref())?, onlooker) => match failed? {},
+                },
+            };
             anyhow::Ok((warmed_up, began, outcome, sampled))
         };
         let (warmed_up, began, outcome, sampled) = tokio::select! {
@@ -161,7 +179,12 @@ impl<'a> Experiment<'a> {
             None => terminate(&client, [&warmed_up, &outcome]).await,
         }
         let run = self.result(contender, &load, &outcome, &sampled, &latencies, began);
-        Ok(Measured { run, histories, worker_log, trace: self.trace(contender) })
+        let key_service = match (service, self.scenario.keys.key_service) {
+            (Some(_), _) => KeyServiceUsed::Local,
+            (None, KeyServiceKind::Simulated) => KeyServiceUsed::Simulated,
+            (None, KeyServiceKind::Kms) => KeyServiceUsed::Environment,
+        };
+        Ok(Measured { run, key_service, histories, worker_log, trace: self.trace(contender) })
     }
 
     fn trace(&self, contender: &Contender) -> PathBuf {
@@ -183,11 +206,42 @@ impl<'a> Experiment<'a> {
         }
     }
 
-    fn worker(&self, contender: &Contender, server: &ServerArgs, load: &Load) -> Command {
-        let mut keys = self.scenario.keys.clone();
-        if !contender.codec.stalls() {
-            keys = KeyServiceArgs { stall_probability: 0.0, decode_stall_probability: 0.0, ..keys };
+    /// How the key service behaves towards this codec.
+    fn key_service_args(&self, contender: &Contender) -> KeyServiceArgs {
+        let keys = self.scenario.keys.clone();
+        match contender.codec.stalls() {
+            true => keys,
+            false => {
+                KeyServiceArgs { stall_probability: 0.0, decode_stall_probability: 0.0, ..keys }
+            }
         }
+    }
+
+    /// Starts the worker's key service. `None` where it is simulated, and where the keys of the environment are
+    /// wrapped by another one.
+    async fn key_service(
+        &self,
+        contender: &Contender,
+        keyring: &AnyKeyring,
+    ) -> anyhow::Result<Option<LocalKeyService>> {
+        let args = self.key_service_args(contender);
+        let keyring = match (&self.keys, keyring) {
+            _ if args.key_service == KeyServiceKind::Simulated => return Ok(None),
+            (Some(keys), _) => keys.worker.clone(),
+            (None, AnyKeyring::Plain(keyring)) => keyring.clone(),
+            (None, AnyKeyring::Wrapped(_)) => return Ok(None),
+        };
+        spawn_blocking(move || LocalKeyService::start(&keyring, &args)).await?.map(Some)
+    }
+
+    fn worker(
+        &self,
+        contender: &Contender,
+        server: &ServerArgs,
+        load: &Load,
+        service: Option<&LocalKeyService>,
+    ) -> Command {
+        let keys = self.key_service_args(contender);
         let mut command = contender.command();
         command.args(to_flags(&keys)).args(to_flags(&self.scenario.runtime));
         match self.target {
@@ -196,6 +250,9 @@ impl<'a> Experiment<'a> {
         }
         if let Some(keys) = &self.keys {
             keys.give_to(&mut command);
+        }
+        if let Some(service) = service {
+            service.give_to(command.as_std_mut());
         }
         let mut flag = |name: &str, value: String| {
             command.arg(format!("--{name}={value}"));

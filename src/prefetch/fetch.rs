@@ -22,9 +22,10 @@ use crate::{
 
 /// What is built, as arguments of cargo, besides the exercises' workers. In this order, the workshop's own
 /// program is the last one in its place.
-const BUILDS: [(&str, &[&str]); 3] = [
+const BUILDS: [(&str, &[&str]); 4] = [
     ("the tests", &["test", "--workspace", "--no-run"]),
     ("worker and starter", &["build", "--bin", "worker", "--bin", "starter"]),
+    ("the stack's own services", &["build", "--bin", "codec-server", "--bin", "key-service"]),
     ("the workshop's program", &["build", "--package", "workshop", "--bin", "workshop"]),
 ];
 

@@ -24,8 +24,9 @@ const FASTER: f64 = 2.0;
 const WORKFLOWS: u32 = 22;
 /// Workflows that fail on purpose, and others whose activities fail once.
 const FAILING: u32 = 1;
-/// The share of the calls to the key service that fail.
-const FAILURE_RATE: f64 = 0.01;
+/// The share of the requests to the key service that fail. The clients ask three times, so that one call in a
+/// hundred fails.
+const FAILURE_RATE: f64 = 0.2;
 /// The share of the calls for the key to encode with that stall, at least.
 const ENCODE_STALLS: f64 = 0.15;
 /// The share of the calls for a key to decode with that stall, at least. They are awaited one after another, so
@@ -274,6 +275,7 @@ pub async fn run(
         name: format!("Ada {:016x}", u64::from_be_bytes(random()?)),
         failing: FAILING,
         keys: Some(keys.clone()),
+        fault: None,
         traces: false,
     };
     let reference = Contender::reference(reference)?;

@@ -6,7 +6,7 @@ use clap::Parser;
 use cli_kit::exit;
 use stack::command::{self, StackArgs};
 
-/// Start and stop Temporal's dev server, Prometheus and Grafana together.
+/// Start and stop Temporal, a codec server, a key service, Prometheus and Grafana.
 #[derive(Parser)]
 #[command(name = "stack", version)]
 struct Cli {

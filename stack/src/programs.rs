@@ -19,8 +19,8 @@ pub struct Program {
     version: &'static str,
     /// The oldest version that works: major, minor, patch.
     oldest: [u64; 3],
-    /// How to get it.
-    get: &'static str,
+    /// How to get it; `None` for a program of this workspace, which the stack builds.
+    get: Option<&'static str>,
 }
 
 /// The Temporal CLI, which is the dev server as well. 1.0 has all the flags that are used.
@@ -28,16 +28,26 @@ pub const TEMPORAL: Program = Program {
     name: "temporal",
     version: "--version",
     oldest: [1, 0, 0],
-    get: "`cargo workshop compare` installs it into .workshop/, and https://docs.temporal.io/cli \
+    get: Some(
+        "`cargo workshop compare` installs it into .workshop/, and https://docs.temporal.io/cli \
           lists other ways",
+    ),
 };
+
+/// The codec server, of this workspace.
+pub const CODEC_SERVER: Program =
+    Program { name: "codec-server", version: "--version", oldest: [0, 1, 0], get: None };
+
+/// The key service, of this workspace.
+pub const KEY_SERVICE: Program =
+    Program { name: "key-service", version: "--version", oldest: [0, 1, 0], get: None };
 
 /// Prometheus. 2.42 is the oldest that was tried.
 pub const PROMETHEUS: Program = Program {
     name: "prometheus",
     version: "--version",
     oldest: [2, 42, 0],
-    get: "the package `prometheus` of Debian and Homebrew, or https://prometheus.io/download",
+    get: Some("the package `prometheus` of Debian and Homebrew, or https://prometheus.io/download"),
 };
 
 /// Grafana. The dashboards and settings were written for 13.
@@ -45,8 +55,10 @@ pub const GRAFANA: Program = Program {
     name: "grafana",
     version: "--version",
     oldest: [13, 0, 0],
-    get: "https://grafana.com/grafana/download or Homebrew's package `grafana`; --without grafana \
+    get: Some(
+        "https://grafana.com/grafana/download or Homebrew's package `grafana`; --without grafana \
           skips it",
+    ),
 };
 
 /// process-compose. 1.94 is the oldest that was tried.
@@ -54,7 +66,7 @@ pub const PROCESS_COMPOSE: Program = Program {
     name: "process-compose",
     version: "version",
     oldest: [1, 94, 0],
-    get: "https://f1bonacc1.github.io/process-compose/installation",
+    get: Some("https://f1bonacc1.github.io/process-compose/installation"),
 };
 
 /// The shell that process-compose runs each service's command with. Any version works: macOS has 3.2.
@@ -62,7 +74,7 @@ pub const BASH: Program = Program {
     name: "bash",
     version: "--version",
     oldest: [3, 0, 0],
-    get: "your system's package `bash`",
+    get: Some("your system's package `bash`"),
 };
 
 /// The linker of Rust programs, which is the C compiler.
@@ -70,8 +82,10 @@ pub const CC: Program = Program {
     name: "cc",
     version: "--version",
     oldest: [1, 0, 0],
-    get: "`apt install build-essential`, `dnf install gcc`, `apk add build-base`, or on macOS \
+    get: Some(
+        "`apt install build-essential`, `dnf install gcc`, `apk add build-base`, or on macOS \
           `xcode-select --install`",
+    ),
 };
 
 /// Git.
@@ -79,7 +93,7 @@ pub const GIT: Program = Program {
     name: "git",
     version: "--version",
     oldest: [2, 0, 0],
-    get: "your system's package `git`",
+    get: Some("your system's package `git`"),
 };
 
 /// Rust's compiler. The oldest is the one that the Temporal SDK needs.
@@ -87,7 +101,7 @@ pub const RUSTC: Program = Program {
     name: "rustc",
     version: "--version",
     oldest: [1, 92, 0],
-    get: "`rustup update` or https://rustup.rs",
+    get: Some("`rustup update` or https://rustup.rs"),
 };
 
 /// Cargo.
@@ -137,8 +151,17 @@ impl Program {
         Ok(Found { path, version })
     }
 
+    /// Whether it is a program of this workspace, which cargo builds where `PATH` has none.
+    pub fn is_built_here(self) -> bool {
+        self.get.is_none()
+    }
+
     fn unfit(self, seen: String) -> Unfit {
-        Unfit { seen, what_to_do: format!("get it: {}. `nix develop` has it, too", self.get) }
+        let what_to_do = match self.get {
+            Some(get) => format!("get it: {get}. `nix develop` has it, too"),
+            None => "the stack builds it from the checkout".to_owned(),
+        };
+        Unfit { seen, what_to_do }
     }
 }
 

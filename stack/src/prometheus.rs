@@ -75,6 +75,8 @@ fn port(job: &str) -> Option<&'static str> {
         "worker" => Some(settings::WORKER_METRICS_PORT),
         "starter" => Some(settings::STARTER_METRICS_PORT),
         "temporal" => Some(settings::TEMPORAL_METRICS_PORT),
+        "codec-server" => Some(settings::CODEC_SERVER_PORT),
+        "key-service" => Some(settings::KEY_SERVICE_ADMIN_PORT),
         "prometheus" => Some(settings::PROMETHEUS_PORT),
         _ => None,
     }

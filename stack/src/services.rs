@@ -1,4 +1,4 @@
-//! The three services: their ports, and how each is asked whether it is healthy.
+//! The services: their programs, their ports, and how each is asked whether it is healthy.
 
 use std::fmt;
 
@@ -19,6 +19,10 @@ use crate::{
 pub enum Service {
     /// Temporal's dev server
     Temporal,
+    /// The codec server, which decrypts payloads for the Web UI
+    CodecServer,
+    /// The key service, which speaks the protocol of AWS KMS
+    KeyService,
     /// Prometheus
     Prometheus,
     /// Grafana
@@ -26,8 +30,9 @@ pub enum Service {
 }
 
 impl Service {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Temporal, Self::Prometheus, Self::Grafana];
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Temporal, Self::CodecServer, Self::KeyService, Self::Prometheus, Self::Grafana];
 
     /// All but those.
     pub fn all_but(without: &[Self]) -> Vec<Self> {
@@ -38,6 +43,8 @@ impl Service {
     pub fn name(self) -> &'static str {
         match self {
             Self::Temporal => "temporal",
+            Self::CodecServer => "codec-server",
+            Self::KeyService => "key-service",
             Self::Prometheus => "prometheus",
             Self::Grafana => "grafana",
         }
@@ -47,6 +54,8 @@ impl Service {
     pub fn program(self) -> Program {
         match self {
             Self::Temporal => programs::TEMPORAL,
+            Self::CodecServer => programs::CODEC_SERVER,
+            Self::KeyService => programs::KEY_SERVICE,
             Self::Prometheus => programs::PROMETHEUS,
             Self::Grafana => programs::GRAFANA,
         }
@@ -61,6 +70,8 @@ impl Service {
                 settings::TEMPORAL_UI_PORT,
                 settings::TEMPORAL_METRICS_PORT,
             ],
+            Self::CodecServer => &[settings::CODEC_SERVER_PORT],
+            Self::KeyService => &[settings::KEY_SERVICE_PORT, settings::KEY_SERVICE_ADMIN_PORT],
             Self::Prometheus => &[settings::PROMETHEUS_PORT],
             Self::Grafana => &[settings::GRAFANA_PORT],
         }
@@ -72,6 +83,8 @@ impl Service {
             Self::Temporal => {
                 settings.url(settings::TEMPORAL_HTTP_PORT, "/api/v1/namespaces/default")
             }
+            Self::CodecServer => settings.url(settings::CODEC_SERVER_PORT, "/healthz"),
+            Self::KeyService => settings.url(settings::KEY_SERVICE_ADMIN_PORT, "/health"),
             Self::Prometheus => settings.url(settings::PROMETHEUS_PORT, "/-/ready"),
             Self::Grafana => settings.url(settings::GRAFANA_PORT, "/api/health"),
         }
@@ -84,6 +97,12 @@ impl Service {
                 "{}, Web UI {}",
                 settings.address(settings::TEMPORAL_PORT),
                 settings.url(settings::TEMPORAL_UI_PORT, "")
+            ),
+            Self::CodecServer => settings.url(settings::CODEC_SERVER_PORT, ""),
+            Self::KeyService => format!(
+                "{}, faults {}",
+                settings.url(settings::KEY_SERVICE_PORT, ""),
+                settings.url(settings::KEY_SERVICE_ADMIN_PORT, "/faults")
             ),
             Self::Prometheus => settings.url(settings::PROMETHEUS_PORT, ""),
             Self::Grafana => settings.url(settings::GRAFANA_PORT, ""),

@@ -24,10 +24,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
+    build,
     checkout::Checkout,
     ports,
     process_compose::{ProcessCompose, has_terminal},
-    programs::{self, Found, Program},
+    programs::{self, Found},
     prometheus,
     services::{Asker, Service},
 };
@@ -77,7 +78,16 @@ pub fn up(args: &UpArgs, checkout: &mut Checkout) -> anyhow::Result<Exit> {
         )
         .into());
     }
-    let process_compose = check(&services, checkout)?;
+    let Ready { process_compose, to_build } = check(&services, checkout)?;
+    for (name, file) in build::build(&to_build, checkout.root())? {
+        checkout.use_built(name, file);
+    }
+    if services.contains(&Service::CodecServer)
+        && checkout.settings.get(settings::UI_CODEC_ENDPOINT).is_empty()
+    {
+        let url = checkout.settings.url(settings::CODEC_SERVER_PORT, "");
+        checkout.settings.set(settings::UI_CODEC_ENDPOINT, url);
+    }
     let config = services
         .contains(&Service::Prometheus)
         .then(|| prometheus::config(checkout))
@@ -150,18 +160,31 @@ pub fn down(checkout: &Checkout) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What the check found.
+struct Ready {
+    process_compose: Found,
+    /// The workshop's own programs that `PATH` does not have.
+    to_build: Vec<&'static str>,
+}
+
 /// Checks all programs and ports before anything starts. Reports all problems at once.
-fn check(services: &[Service], checkout: &mut Checkout) -> Result<Found, Failure> {
+fn check(services: &[Service], checkout: &mut Checkout) -> Result<Ready, Failure> {
     let mut wrong = Vec::new();
-    let mut find =
-        |program: Program| program.find(checkout.root()).map_err(|unfit| wrong.push(unfit)).ok();
-    let process_compose = find(programs::PROCESS_COMPOSE);
+    let process_compose =
+        programs::PROCESS_COMPOSE.find(checkout.root()).map_err(|unfit| wrong.push(unfit)).ok();
     let mut grafana = None;
+    let mut to_build = Vec::new();
     for service in services {
-        let found = find(service.program());
-        if *service == Service::Grafana {
-            grafana = found;
+        let program = service.program();
+        match program.find(checkout.root()) {
+            Ok(found) if *service == Service::Grafana => grafana = Some(found),
+            Ok(_) => {}
+            Err(_) if program.is_built_here() => to_build.push(program.name),
+            Err(unfit) => wrong.push(unfit),
         }
+    }
+    if !to_build.is_empty() {
+        wrong.extend(build::unfit(checkout.root()));
     }
     if checkout.settings.get(settings::GRAFANA_HOME).is_empty()
         && let Some(grafana) = grafana
@@ -177,7 +200,7 @@ fn check(services: &[Service], checkout: &mut Checkout) -> Result<Found, Failure
         wrong.extend(prometheus::unfit(checkout.root()));
     }
     match process_compose {
-        Some(process_compose) if wrong.is_empty() => Ok(process_compose),
+        Some(process_compose) if wrong.is_empty() => Ok(Ready { process_compose, to_build }),
         _ => Err(Failure::environments("the stack can't start", &wrong)),
     }
 }

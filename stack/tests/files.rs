@@ -103,11 +103,51 @@ fn every_variable_is_used_and_every_one_that_is_used_is_set() {
     assert_eq!(used, known);
 }
 
+/// The names on `PATH`, for the services whose program is in a variable.
+#[test]
+fn a_service_runs_the_program_that_is_looked_for() {
+    let checkout = Checkout::new(root().to_owned(), Settings::from_env().unwrap());
+    let processes = processes(&checkout.settings);
+    for service in Service::ALL {
+        let command = processes[service.name()]["command"].as_str().unwrap();
+        let program = command.strip_prefix("exec ").unwrap().split_whitespace().next().unwrap();
+        let variable = program.strip_prefix("\"$").and_then(|name| name.strip_suffix('"'));
+        assert_eq!(variable.is_some(), service.program().is_built_here(), "{service}");
+        let program = match variable {
+            None => program.to_owned(),
+            Some(name) => {
+                let value = checkout.variables().find(|(known, _)| *known == name).unwrap().1;
+                value.into_string().unwrap()
+            }
+        };
+        assert_eq!(program, service.program().name);
+    }
+}
+
+/// The share and the length of the stalls that the worker simulates unless its flags say otherwise.
+#[test]
+fn the_key_service_stalls_as_the_workers_simulation_does() {
+    let arguments = file("greeting/src/args.rs");
+    let default = |flag: &str| -> f64 {
+        let (before, _) = arguments.split_once(&format!("pub {flag}: f64")).unwrap();
+        let (_, default) = before.rsplit_once("default_value_t = ").unwrap();
+        default.split(',').next().unwrap().parse().unwrap()
+    };
+    let (share, seconds) = (default("stall_probability"), default("stall_seconds"));
+    let stall = format!("--stall Decrypt:encrypt={share}@{}ms", seconds * 1000.0);
+    let checkout = Checkout::new(root().to_owned(), Settings::from_env().unwrap());
+    let processes = processes(&checkout.settings);
+    let command = processes["key-service"]["command"].as_str().unwrap();
+    assert!(command.contains(&stall), "{stall}: {command}");
+}
+
 /// The jobs of Prometheus, and the settings that name their ports.
-const JOBS: [(&str, &str); 4] = [
+const JOBS: [(&str, &str); 6] = [
     ("worker", settings::WORKER_METRICS_PORT),
     ("starter", settings::STARTER_METRICS_PORT),
     ("temporal", settings::TEMPORAL_METRICS_PORT),
+    ("codec-server", settings::CODEC_SERVER_PORT),
+    ("key-service", settings::KEY_SERVICE_ADMIN_PORT),
     ("prometheus", settings::PROMETHEUS_PORT),
 ];
 

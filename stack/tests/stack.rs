@@ -1,5 +1,5 @@
-//! The real stack: process-compose, Temporal, Prometheus. Each test has a folder and ports of its
-//! own. What needs process-compose is ignored unless it is asked for, since not every machine has it:
+//! The real stack: process-compose, Temporal, codec server, key service, Prometheus. Each test has a folder and
+//! ports of its own. What needs process-compose is ignored unless it is asked for, since not every machine has it:
 //! `cargo test --package stack -- --ignored`.
 
 // A test that can't go on fails where it is.
@@ -9,6 +9,9 @@
 mod waiting;
 
 use std::{
+    collections::BTreeSet,
+    env,
+    ffi::OsString,
     fs,
     net::{TcpListener, TcpStream},
     os::unix::{
@@ -17,13 +20,16 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
 };
 
 use cli_kit::settings::Settings;
+use codec_kit::{KeyService, WrappedKeyring, kms};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use serde_json::Value;
-use stack::services::Asker;
+use serde_json::{Value, json};
+use stack::{build, services::Asker};
 use tempfile::TempDir;
+use url::Url;
 use waiting::{free_ports, wait_for};
 
 /// The name of a checkout's folder: all that a shell, a pattern, YAML or a substitution could take for
@@ -81,7 +87,6 @@ impl TestCheckout {
         command
     }
 
-    /// Without Grafana, which not every machine has.
     fn stack(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
         command.args(flags);
@@ -92,8 +97,30 @@ impl TestCheckout {
         self.stack(flags).output().unwrap()
     }
 
+    /// Without Grafana, which not every machine has.
+    fn to_start(&self, flags: &[&str]) -> Command {
+        let mut command = self.stack(&["--without", "grafana"]);
+        command.args(flags).env("PATH", path_with_own_programs());
+        command
+    }
+
     fn up(&self, flags: &[&str]) -> Output {
-        self.run(&[&["--without", "grafana", "--detach"], flags].concat())
+        self.to_start(&["--detach"]).args(flags).output().unwrap()
+    }
+
+    fn url(&self, variable: &str, path: &str) -> String {
+        self.ports.url(variable, path)
+    }
+
+    /// The values of an expression now, as Prometheus has them.
+    fn query(&self, expression: &str) -> Vec<f64> {
+        let url = self.url("STACK_PROMETHEUS_PORT", "/api/v1/query");
+        let url = Url::parse_with_params(&url, [("query", expression)]).unwrap();
+        let answer = Asker::default().page(url.as_str());
+        let answer = answer.unwrap_or_else(|error| panic!("{error:#}: {expression}"));
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let series = answer["data"]["result"].as_array().unwrap();
+        series.iter().map(|one| one["value"][1].as_str().unwrap().parse().unwrap()).collect()
     }
 
     fn status(&self) -> Vec<Value> {
@@ -111,7 +138,7 @@ impl TestCheckout {
     fn foreground(&self) -> Foreground {
         let stdout = self.root.join("out");
         let stderr = self.root.join("err");
-        let mut command = self.stack(&["--without", "grafana"]);
+        let mut command = self.to_start(&[]);
         command
             .stdout(fs::File::create(&stdout).unwrap())
             .stderr(fs::File::create(&stderr).unwrap())
@@ -159,6 +186,20 @@ impl Foreground {
     }
 }
 
+/// `PATH`, and after it the folder with the workshop's own programs, built by the function that the stack
+/// builds them with. They are not built from a test's folder: it is no checkout.
+fn path_with_own_programs() -> OsString {
+    static PATH: OnceLock<OsString> = OnceLock::new();
+    let path = || {
+        let built = build::build(&["codec-server", "key-service"], workshop()).unwrap();
+        let folders: BTreeSet<_> = built.iter().map(|(_, file)| file.parent().unwrap()).collect();
+        let path = env::var_os("PATH").unwrap();
+        let path = env::split_paths(&path).chain(folders.into_iter().map(Path::to_owned));
+        env::join_paths(path).unwrap()
+    };
+    PATH.get_or_init(path).clone()
+}
+
 fn workshop() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
@@ -194,21 +235,30 @@ fn a_port_that_is_taken_is_said_before_anything_starts() {
 #[test]
 fn what_is_missing_is_said_all_at_once_with_how_to_get_it() {
     let checkout = TestCheckout::new();
-    let output = checkout.stack(&[]).env("PATH", "/no/such/folder").output().unwrap();
+    let mut command = checkout.stack(&[]);
+    let output = command.env("PATH", "/no/such/folder").env_remove("CARGO").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let said = stderr(&output);
-    for program in ["process-compose", "temporal", "prometheus", "grafana"] {
+    // Cargo, because it would build the codec server and the key service.
+    for program in ["process-compose", "temporal", "prometheus", "grafana", "cargo"] {
         let line = said.lines().find(|line| line.trim().starts_with(&format!("{program} is not")));
         assert!(line.is_some_and(|line| line.contains("get it: ")), "{program}: {said}");
     }
+    assert!(!said.contains("codec-server") && !said.contains("key-service"), "{said}");
     assert!(!checkout.root.join(".workshop").exists(), "something was begun");
+
+    // What would be built is not needed without the services that need it.
+    let without = ["--without", "codec-server", "--without", "key-service"];
+    let mut command = checkout.stack(&without);
+    let output = command.env("PATH", "/no/such/folder").env_remove("CARGO").output().unwrap();
+    assert!(!stderr(&output).contains("cargo is not on PATH"), "{}", stderr(&output));
 }
 
 #[test]
 fn wrong_usage_is_a_sentence_and_exit_code_2() {
     let checkout = TestCheckout::new();
-    let all = ["--without", "grafana", "--without", "temporal", "--without", "prometheus"];
-    let output = checkout.run(&all);
+    let all = ["temporal", "codec-server", "key-service", "prometheus", "grafana"];
+    let output = checkout.run(&all.map(|service| ["--without", service]).concat());
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let output = checkout.stack(&["status"]).env("STACK_GRAFANA_PORT", "x").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -240,6 +290,8 @@ fn variables_of_the_users_shell_do_not_reach_the_services() {
         format!("[ \"$1\" = version ] && exec echo v1.94.0; env >'{}'; exit 1", seen.display());
     script("process-compose", &shows);
     script("temporal", "echo temporal version 1.9.1");
+    script("codec-server", "echo codec-server 0.1.0");
+    script("key-service", "echo key-service 0.1.0");
     let path = format!("{}:/usr/bin:/bin", programs.path().display());
     let foreign = ["GF_SERVER_HTTP_PORT", "GF_DATABASE_URL", "PC_PORT_NUM", "COMPOSE_SHELL"];
     let mut command =
@@ -250,6 +302,87 @@ fn variables_of_the_users_shell_do_not_reach_the_services() {
     assert!(variables.contains("STACK_GRAFANA_PORT="), "{variables}");
     for name in foreign {
         assert!(!variables.contains(&format!("{name}=")), "{name}: {variables}");
+    }
+    // Those on PATH are run from there.
+    assert!(variables.contains("STACK_CODEC_SERVER=codec-server\n"), "{variables}");
+}
+
+/// A cargo that prints what a real one does. The real one builds them for the tests below.
+#[test]
+fn what_path_does_not_have_is_built_and_run_from_where_cargo_says() {
+    let checkout = TestCheckout::new();
+    let programs = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let path = programs.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let seen = programs.path().join("seen");
+    let shows =
+        format!("[ \"$1\" = version ] && exec echo v1.94.0; env >'{}'; exit 1", seen.display());
+    script("process-compose", &shows);
+    script("temporal", "echo temporal version 1.9.1");
+    // Too old to be used.
+    script("key-service", "echo key-service 0.0.9");
+    let artifact = |name: &str| {
+        json!({
+            "reason": "compiler-artifact",
+            "package_id": format!("path+file:///{name}#0.1.0"),
+            "manifest_path": format!("/{name}/Cargo.toml"),
+            "target": {
+                "kind": ["bin"], "crate_types": ["bin"], "name": name, "edition": "2024",
+                "src_path": format!("/{name}/src/main.rs"),
+                "doc": true, "doctest": false, "test": true,
+            },
+            "profile": {
+                "opt_level": "0", "debuginfo": 1, "debug_assertions": true,
+                "overflow_checks": true, "test": false,
+            },
+            "features": [],
+            "filenames": [format!("/target of {name}/{name}")],
+            "executable": format!("/target of {name}/{name}"),
+            "fresh": true,
+        })
+    };
+    let printed = programs.path().join("printed");
+    let lines = ["codec-server", "key-service"].map(|name| artifact(name).to_string()).join("\n");
+    fs::write(&printed, lines).unwrap();
+    let asked = programs.path().join("asked");
+    let cargo = script(
+        "cargo",
+        &format!("pwd >'{0}'; echo \"$@\" >>'{0}'; cat '{1}'", asked.display(), printed.display()),
+    );
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let flags = ["--without", "grafana", "--without", "prometheus", "--detach"];
+    let run = |cargo: &Path| {
+        let mut command = checkout.stack(&flags);
+        command.env("PATH", &path).env("CARGO", cargo).output().unwrap()
+    };
+    let output = run(&cargo);
+    let variables = fs::read_to_string(&seen).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    for line in [
+        "STACK_CODEC_SERVER=/target of codec-server/codec-server\n",
+        "STACK_KEY_SERVICE=/target of key-service/key-service\n",
+    ] {
+        assert!(variables.contains(line), "{variables}");
+    }
+    let asked = fs::read_to_string(&asked).unwrap();
+    let root = checkout.root.canonicalize().unwrap();
+    assert!(asked.starts_with(&format!("{}\nbuild ", root.display())), "{asked}");
+    assert!(asked.contains("--bin codec-server --bin key-service"), "{asked}");
+    assert!(stderr(&output).contains("building codec-server and key-service"));
+
+    // One that fails, and one that does not say where the programs are.
+    fs::remove_file(&seen).unwrap();
+    for (text, why) in [
+        ("exit 101", "--without codec-server --without key-service starts the stack"),
+        ("true", "did not say where it is"),
+    ] {
+        let output = run(&script("no-cargo", text));
+        assert_eq!(output.status.code(), Some(3));
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+        assert!(!seen.exists(), "the stack was started");
     }
 }
 
@@ -274,7 +407,8 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
     assert!(said.contains(&address) && said.contains("the stack is up"), "{said}");
 
     // Everything listens on this machine only.
-    let pids = ["temporal", "prometheus"].map(|service| checkout.pid(service));
+    let all = ["temporal", "codec-server", "key-service", "prometheus"];
+    let pids = all.map(|service| checkout.pid(service));
     let sockets: Vec<_> = listeners::get_all()
         .unwrap()
         .into_iter()
@@ -284,7 +418,7 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
         })
         .filter(|listener| listener.state == listeners::SocketState::Listen)
         .collect();
-    assert!(sockets.len() >= 5, "{sockets:?}");
+    assert!(sockets.len() >= 8, "{sockets:?}");
     assert!(sockets.iter().all(|listener| listener.socket.ip().is_loopback()), "{sockets:?}");
 
     let again = checkout.up(&[]);
@@ -300,23 +434,32 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
         let targets = asker.page(&format!("{prometheus}/targets")).unwrap();
         targets.contains("\"job\":\"worker\"").then_some(targets)
     });
-    for target in ["WORKER", "STARTER", "TEMPORAL"] {
-        let port = checkout.port(&format!("STACK_{target}_METRICS_PORT"));
+    for target in [
+        "WORKER_METRICS",
+        "STARTER_METRICS",
+        "TEMPORAL_METRICS",
+        "CODEC_SERVER",
+        "KEY_SERVICE_ADMIN",
+    ] {
+        let port = checkout.port(&format!("STACK_{target}_PORT"));
         assert!(targets.contains(&format!("127.0.0.1:{port}\"")), "{target}: {targets}");
     }
 
     // Seen from another folder, the ports belong to another process.
     let other = TestCheckout::with("workshop", checkout.ports.clone());
     let refused = stderr(&other.up(&[]));
-    for (port, service) in
-        [("STACK_PROMETHEUS_PORT", "prometheus"), ("STACK_TEMPORAL_PORT", "temporal")]
-    {
+    for (port, service) in [
+        ("STACK_PROMETHEUS_PORT", "prometheus"),
+        ("STACK_TEMPORAL_PORT", "temporal"),
+        ("STACK_CODEC_SERVER_PORT", "codec-server"),
+        ("STACK_KEY_SERVICE_PORT", "key-service"),
+    ] {
         let pid = checkout.pid(service).as_raw_nonzero();
         let holder = format!("port {} is taken by {service} (process {pid})", checkout.port(port));
         assert!(refused.contains(&holder), "{holder}: {refused}");
     }
 
-    for service in ["prometheus", "temporal"] {
+    for service in all {
         let killed = checkout.pid(service);
         kill_process(killed, Signal::KILL).unwrap();
         wait_for("it to be restarted and healthy", || {
@@ -329,11 +472,185 @@ fn it_comes_up_restarts_what_is_killed_and_goes_down_in_a_folder_of_any_name() {
     let table = stdout(&checkout.run(&["status"]));
     assert!(table.contains("prometheus") && !table.contains("grafana"), "{table}");
 
-    let pids = ["temporal", "prometheus"].map(|service| checkout.pid(service));
+    let pids = all.map(|service| checkout.pid(service));
     let output = checkout.run(&["down"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     checkout.assert_nothing_is_left();
     assert!(pids.iter().all(|pid| test_kill_process(*pid).is_err()), "a service still runs");
+}
+
+/// The shell's lines between this line of the docs and the end of their block.
+fn documented(first: &str) -> String {
+    let page = fs::read_to_string(workshop().join("docs/stack.md")).unwrap();
+    let (_, rest) = page.split_once(&format!("```sh\n{first}")).unwrap();
+    let (lines, _) = rest.split_once("```").unwrap();
+    format!("{first}{lines}")
+}
+
+/// A keyring as the lines of docs/stack.md make it, and the variables that they set.
+fn documented_keyring(checkout: &TestCheckout) -> (WrappedKeyring, kms::Settings) {
+    let lines = documented("export AWS_ENDPOINT_URL_KMS=");
+    let port = checkout.port("STACK_KEY_SERVICE_PORT").to_string();
+    assert!(lines.contains(":8082 "), "{lines}");
+    // What that command prints is held by tests/cli/keys.rs.
+    let command = "export CODEC_KEYS=\"$(cargo workshop keys wrap --new 2026)\"\n";
+    let lines = lines.strip_suffix(command).unwrap().replace("8082", &port);
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &(lines + "env -0")]);
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let variables = stdout(&output);
+    let settings = kms::Settings::from_variables(|name| {
+        let set = variables.split('\0').filter_map(|line| line.split_once('='));
+        set.filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned()).next()
+    });
+    let settings = settings.unwrap();
+    let client = kms::BlockingClient::new(&settings).unwrap();
+    (kms::new_wrapped_key(&client, "alias/workshop", "2026").unwrap(), settings)
+}
+
+#[test]
+#[ignore = "needs process-compose"]
+fn a_worker_can_use_the_key_service_also_after_the_stack_was_started_again() {
+    let checkout = TestCheckout::named(ODD_NAME);
+    let without = ["--detach", "--without", "temporal", "--without", "prometheus"];
+    let mut command = checkout.to_start(&without);
+    command.args(["--without", "codec-server"]);
+    // Credentials of the user's, which the key service must not take for its own.
+    command.env("AWS_ACCESS_KEY_ID", "theirs").env("AWS_SECRET_ACCESS_KEY", "theirs");
+    command.env("AWS_SESSION_TOKEN", "theirs").env("AWS_REGION", "eu-west-1");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let (keyring, settings) = documented_keyring(&checkout);
+    let unwrap = || {
+        let keys = KeyService::with_kms(keyring.clone(), &settings).unwrap();
+        assert_eq!(keys.data_key_blocking().unwrap().id(), "2026");
+        assert_eq!(keys.data_key_by_id_blocking("2026").unwrap().id(), "2026");
+    };
+    unwrap();
+    checkout.run(&["down"]);
+
+    // A codec server with the same variables has the same key.
+    let mut command = checkout.to_start(&without);
+    command.env("CODEC_KEYS", keyring.to_string()).env("AWS_REGION", "us-east-1");
+    command.env("AWS_ENDPOINT_URL_KMS", checkout.url("STACK_KEY_SERVICE_PORT", ""));
+    command.env("AWS_ACCESS_KEY_ID", "workshop").env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
+    command.env_remove("AWS_SESSION_TOKEN");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    unwrap();
+    let encrypted = ask_codec_server(&checkout, "encode", &payload());
+    // 2026, in base64.
+    assert_eq!(encrypted["metadata"]["encryption-key-id"], "MjAyNg==", "{encrypted}");
+    assert_eq!(ask_codec_server(&checkout, "decode", &encrypted), payload());
+}
+
+/// "Ada", as JSON.
+fn payload() -> Value {
+    json!({"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "IkFkYSI="})
+}
+
+/// A page of the Web UI that asks the codec server. Returns the payload that it gets back.
+fn ask_codec_server(checkout: &TestCheckout, operation: &str, payload: &Value) -> Value {
+    let origin = checkout.url("STACK_TEMPORAL_UI_PORT", "");
+    let url = checkout.url("STACK_CODEC_SERVER_PORT", &format!("/{operation}"));
+    let request = ureq::post(url).header("content-type", "application/json");
+    let request = request.header("origin", &origin).header("x-namespace", "default");
+    let mut response = request.send(json!({"payloads": [payload]}).to_string()).unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], origin);
+    let body = response.body_mut().read_to_string().unwrap();
+    serde_json::from_str::<Value>(&body).unwrap()["payloads"][0].take()
+}
+
+/// The queries of the panels below that title in the lesson, with their panels.
+fn queries_below(row: &str) -> Vec<(String, String)> {
+    let file = workshop().join("grafana/dashboards/lesson.json");
+    let lesson: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let panels = lesson["panels"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let below = panels.iter().skip_while(|panel| panel["title"] != row).skip(1);
+    below
+        .take_while(|panel| panel["type"] != "row")
+        .flat_map(|panel| {
+            let targets = panel["targets"].as_array().unwrap();
+            targets.iter().map(|target| (text(&panel["title"]), text(&target["expr"])))
+        })
+        .collect()
+}
+
+#[test]
+#[ignore = "needs process-compose"]
+fn the_web_ui_finds_the_codec_server_and_the_dashboard_shows_both_services() {
+    let checkout = TestCheckout::new();
+    let output = checkout.up(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    // Before any call: a counter has no rate until Prometheus has seen it at two values.
+    let scraped = "count(up{job=~\"codec-server|key-service\"} == 1)";
+    wait_for("Prometheus to scrape both", || (checkout.query(scraped) == [2.0]).then_some(()));
+
+    // The Web UI names the codec server to its pages, and the codec server answers them.
+    let settings = checkout.url("STACK_TEMPORAL_UI_PORT", "/api/v1/settings");
+    let settings = Asker::default().page(&settings).unwrap();
+    let settings: Value = serde_json::from_str(&settings).unwrap();
+    let codec_server = checkout.url("STACK_CODEC_SERVER_PORT", "");
+    assert_eq!(settings["Codec"]["Endpoint"], codec_server, "{settings}");
+    let encrypted = ask_codec_server(&checkout, "encode", &payload());
+    assert_ne!(encrypted, payload());
+    assert_eq!(ask_codec_server(&checkout, "decode", &encrypted), payload());
+
+    // Enough calls for some that stall.
+    let (keyring, settings) = documented_keyring(&checkout);
+    let keys = KeyService::with_kms(keyring, &settings).unwrap();
+    for _ in 0..40 {
+        let key = keys.data_key_blocking().unwrap();
+        keys.data_key_by_id_blocking(key.id()).unwrap();
+    }
+    let calls = "sum(workshop_key_service_calls_total{operation=\"Decrypt\", result=\"ok\"})";
+    wait_for("Prometheus to have all calls", || (checkout.query(calls) == [80.0]).then_some(()));
+
+    for row in ["Key service", "Codec server"] {
+        let queries = queries_below(row);
+        assert!(queries.len() >= 3, "{queries:?}");
+        // The worker's own figures need a worker: tests/live/dashboards.rs has one.
+        for (panel, query) in queries.iter().filter(|(_, query)| !query.contains("$exercise")) {
+            let highest = wait_for(panel, || {
+                let values = checkout.query(query);
+                values.into_iter().filter(|value| value.is_finite()).reduce(f64::max)
+            });
+            println!("| {panel} | `{query}` | {highest:.2e} |");
+        }
+    }
+    // One call in ten for a key to encrypt with stalls, and none for a key to decrypt with.
+    for (purpose, stalls) in [("encrypt", true), ("decrypt", false)] {
+        let count = checkout.query(&format!(
+            "workshop_key_service_faults_total{{fault=\"stall\", purpose=\"{purpose}\"}}"
+        ));
+        assert!(count.len() == 1 && (count[0] > 0.0) == stalls, "{purpose}: {count:?}");
+    }
+    let queries = queries_below("Key service");
+    let (_, p99) = queries.iter().find(|(_, query)| query.contains("(0.99")).unwrap();
+    let longest = checkout.query(p99).into_iter().filter(|s| s.is_finite()).reduce(f64::max);
+    assert!(longest >= Some(0.2), "{longest:?}");
+}
+
+#[test]
+#[ignore = "needs process-compose"]
+fn without_the_codec_server_the_web_ui_asks_the_one_that_is_named_or_none() {
+    for named in ["", "http://127.0.0.1:9"] {
+        let checkout = TestCheckout::new();
+        let mut command = checkout.to_start(&["--detach", "--without", "prometheus"]);
+        command.args(["--without", "codec-server", "--without", "key-service"]);
+        let output = command.env("STACK_UI_CODEC_ENDPOINT", named).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let settings = checkout.url("STACK_TEMPORAL_UI_PORT", "/api/v1/settings");
+        let settings = Asker::default().page(&settings).unwrap();
+        let settings: Value = serde_json::from_str(&settings).unwrap();
+        let endpoint = settings["Codec"]["Endpoint"].as_str().unwrap_or_default();
+        assert_eq!(endpoint, named, "{settings}");
+        let table = stdout(&checkout.run(&["status"]));
+        assert!(table.contains("temporal") && !table.contains("codec-server"), "{table}");
+    }
 }
 
 #[test]
@@ -398,8 +715,8 @@ fn a_service_that_does_not_start_leaves_nothing_running() {
         let checkout = TestCheckout::new();
         // A configuration that Prometheus refuses.
         checkout.edit("prometheus.yml", |text| text + "no_such_setting: 1\n");
-        let flags = ["--without", "grafana", "--detach"];
-        let output = checkout.run(&flags[..if detach { 3 } else { 2 }]);
+        let flags: &[_] = if detach { &["--detach"] } else { &[] };
+        let output = checkout.to_start(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(3));
         let said = stderr(&output);
         assert!(said.contains("no_such_setting"), "{said}");
@@ -415,7 +732,7 @@ fn interrupted_before_it_is_healthy_it_leaves_nothing_running() {
     checkout.edit("process-compose.yaml", |text| {
         text.replace("exec prometheus", "exec sleep 600; exec prometheus")
     });
-    let mut command = checkout.stack(&["--without", "grafana", "--detach"]);
+    let mut command = checkout.to_start(&["--detach"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("Temporal to be healthy", || {
         let status = checkout.status();

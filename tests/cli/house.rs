@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 7] = [
     &["main"],
     &["cli"],
     &["guide"],
-    &["verify", "attempt", "compare", "branches", "prefetch", "doctor"],
+    &["verify", "attempt", "compare", "branches", "prefetch", "keys", "doctor"],
     &["experiment"],
     &["course", "temporal"],
     &["atomic_file", "process"],

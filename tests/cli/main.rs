@@ -10,6 +10,7 @@ mod branches;
 mod guide;
 mod hints;
 mod house;
+mod keys;
 mod pipes;
 mod prefetch;
 mod texts;

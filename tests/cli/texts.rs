@@ -155,8 +155,8 @@ fn the_programs_have_every_flag_that_the_texts_name() {
             _ => continue,
         };
         // `… --seed N` and the like stand for a number.
-        let arguments: Vec<_> =
-            arguments.split_whitespace().map(|word| if word == "N" { "1" } else { word }).collect();
+        let words = arguments.split_whitespace().take_while(|word| *word != ">");
+        let arguments: Vec<_> = words.map(|word| if word == "N" { "1" } else { word }).collect();
         if arguments.contains(&"…") {
             continue;
         }

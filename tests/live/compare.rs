@@ -210,3 +210,43 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
         assert!(stderr(&output).contains(says), "{flags:?}: {}", stderr(&output));
     }
 }
+
+#[test]
+fn a_key_service_that_fails_for_a_while_loses_no_workflow() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    for (fault, says) in [("outage", "refuses connections"), ("hang", "does not answer")] {
+        temporal();
+        let mut command = program(WORKSHOP);
+        command.args(["compare", "--json", "-", "--report"]).arg(&report);
+        // It takes longer than the two seconds after which the fault comes.
+        command.args(["--codec", "async", "--workflows", "6", "--activities", "8"]);
+        command.args(["--activity-seconds", "0.5", "--fault", fault, "--fault-seconds", "2"]);
+        let output = command.args(["--limit", "120"]).output().unwrap();
+        let said = stderr(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(&format!("The key service {says} for 2 s.")), "{said}");
+        let all = json(&output);
+        assert_eq!((&all["key_service"], &all["fault"]["kind"]), (&"local".into(), &fault.into()));
+        let run = &all["runs"][0];
+        assert_eq!(
+            (&run["workflows"]["completed"], &run["failures"]),
+            (&6.into(), &Value::Array(vec![]))
+        );
+        assert!(fs::read_to_string(&report).unwrap().contains(says));
+    }
+}
+
+#[test]
+fn a_fault_needs_a_key_service_and_a_simulation_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let flags =
+        ["--report", report.to_str().unwrap(), "--codec", "async", "--key-service", "simulated"];
+    let output = compare(&flags).output().unwrap();
+    let text = stdout(&output);
+    assert!(output.status.success() && text.contains("Key service: simulated"), "{text}");
+    let output = compare(&flags).args(["--fault", "hang"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("leave out --key-service simulated"), "{}", stderr(&output));
+}

@@ -9,6 +9,7 @@ mod support;
 #[path = "../../live-page/tests/browser/chromium.rs"]
 mod chromium;
 
+mod bad_days;
 mod codec_server;
 mod compare;
 mod dashboards;

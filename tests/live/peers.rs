@@ -18,13 +18,11 @@ use codec_kit::{
 };
 use greeting::{
     args::{LoadArgs, defaults},
-    connection::{Server, ServerArgs},
     load::{self, Load},
     workflows::FAILS_ON_PURPOSE,
 };
 use solutions::Step;
 use stack::services::Asker;
-use temporalio_client::Client;
 
 use crate::{
     codec_server::codec_server,
@@ -64,7 +62,7 @@ fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
 fn the_worker_log_names_an_encoding_that_it_cannot_read() {
     let stage = Stage::new();
     let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
-    let client = client(&stage, AnyCodec::new(Snappy));
+    let client = stage.client(AnyCodec::new(Snappy));
     let numbers = LoadArgs { workflows: 1, activities: 1, ..defaults() };
     let [task_queue, id_prefix, name] = ["ours", "snappy", "World"].map(str::to_owned);
     let load = Load { numbers, task_queue, id_prefix, name, failing: 0 };
@@ -191,7 +189,7 @@ enum Compresses {
 fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     let stage = Stage::new();
     let keyring = Keyring::parse(KEYS, None).unwrap();
-    let client = client(&stage, Step::Async.codec(KeyService::new(keyring.clone())));
+    let client = stage.client(Step::Async.codec(KeyService::new(keyring.clone())));
     let history = |id: &str| history(&stage, &client, &keyring, id);
     let check_greetings =
         |ids: &[String]| greeted(ids.iter().filter_map(|id| history(id).check(id)));
@@ -279,13 +277,6 @@ fn ids(command: &mut Command, log: impl Fn() -> String) -> Vec<String> {
     // The SDK for Python writes its log to stdout, too.
     let last = said.lines().next_back().unwrap_or_else(|| panic!("{command:?}: {errors}"));
     serde_json::from_str(last).unwrap()
-}
-
-/// Our client, with that codec.
-fn client(stage: &Stage, codec: AnyCodec) -> Client {
-    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
-    let server = Server::local(&args).unwrap();
-    stage.runtime.block_on(server.connect(codec, None)).unwrap()
 }
 
 /// All the names were greeted, and no others.

@@ -10,7 +10,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use codec_kit::{Keyring, open};
+use codec_kit::{
+    Keyring,
+    kms::{BlockingClient, Credentials, Settings, new_wrapped_key},
+    open,
+};
+use key_service::{Options, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{JSON, body, get, plain, post, wait_until};
@@ -86,6 +91,54 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
     path
+}
+
+#[test]
+fn wrapped_keys_are_unwrapped_by_the_key_service_once_in_their_lifetime() {
+    let credentials = || Credentials::new("workshop", "not-a-secret").unwrap();
+    let service = Server::start(Options::new(credentials())).unwrap();
+    let settings = Settings::new("us-east-1", credentials()).unwrap();
+    let settings = settings.with_endpoint(&service.endpoint()).unwrap();
+    let client = BlockingClient::new(&settings).unwrap();
+    let keys = new_wrapped_key(&client, "alias/workshop", "2026").unwrap().to_string();
+    let with_keys = || {
+        let mut command = program();
+        command.env("CODEC_KEYS", &keys).env("AWS_ENDPOINT_URL_KMS", service.endpoint());
+        command.env("AWS_ACCESS_KEY_ID", "workshop");
+        command.env("AWS_SECRET_ACCESS_KEY", "not-a-secret").env_remove("AWS_SESSION_TOKEN");
+        command
+    };
+    let program = Program::start(with_keys().env("AWS_REGION", "us-east-1"));
+    let send = |path: &str, body: &str| post(program.address, path, &[JSON], body);
+    let body = body(&[plain(SECRET)]).to_string();
+    for _ in 0..3 {
+        let sealed = send("/encode", &body);
+        assert_eq!(sealed.status, 200);
+        assert_ne!(sealed.payloads(), [plain(SECRET)]);
+        assert_eq!(send("/decode", &sealed.text()).payloads(), [plain(SECRET)]);
+    }
+    let unwrapped: u32 = service
+        .metrics()
+        .lines()
+        .filter(|line| {
+            line.contains("calls_total{operation=\"Decrypt\"") && line.contains("\"ok\"")
+        })
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap())
+        .sum();
+    assert!((1..=2).contains(&unwrapped), "{}", service.metrics());
+    let (code, log) = program.stop(Signal::TERM);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("2026 (wrapped; encrypts with 2026)"), "{log}");
+    assert!(!log.contains("test key"), "{log}");
+
+    // Which service is to be asked is not said.
+    let output = run(with_keys().env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("KMS can't be asked for the data keys") && said.contains("AWS_REGION"),
+        "{said}"
+    );
 }
 
 #[test]

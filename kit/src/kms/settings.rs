@@ -25,6 +25,10 @@ const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
+/// Limits of what a whole call may take.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(172_800);
+
 /// Where AWS's SDKs would look for credentials, too.
 const OTHER_CREDENTIALS: [(&str, &str); 5] = [
     ("AWS_PROFILE", "profiles and SSO"),
@@ -86,6 +90,14 @@ pub enum SettingsError {
         "{0} is not on this machine, so http would send data keys across the network in the clear: use https"
     )]
     NoTls(String),
+    /// The time for a call is no such time.
+    #[error(
+        "{variable}={0} is not a number of seconds from {shortest} to {longest}",
+        variable = Settings::TIMEOUT_VARIABLE,
+        shortest = SHORTEST.as_secs_f64(),
+        longest = LONGEST.as_secs()
+    )]
+    WrongTimeout(String),
     /// The certificates can't be read.
     #[error("the certificates in {} ({CA_BUNDLE}) can't be used: {reason}", path.display())]
     Certificates {
@@ -114,6 +126,8 @@ impl Settings {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
     /// The time that a whole call may take by default, with its retries. A workflow task has 10 s in all.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
+    /// The variable for that time, in seconds. It is ours: AWS's SDKs have none.
+    pub const TIMEOUT_VARIABLE: &str = "CODEC_KMS_TIMEOUT_SECONDS";
 
     /// AWS's own service in a region.
     ///
@@ -137,7 +151,7 @@ impl Settings {
 
     /// What the environment says: `AWS_REGION` or `AWS_DEFAULT_REGION`; `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; `AWS_ENDPOINT_URL_KMS` or `AWS_ENDPOINT_URL`;
-    /// `AWS_CA_BUNDLE`.
+    /// `AWS_CA_BUNDLE`; and [`TIMEOUT_VARIABLE`](Self::TIMEOUT_VARIABLE).
     ///
     /// # Errors
     /// See [`SettingsError`].
@@ -167,6 +181,12 @@ impl Settings {
         }
         if let Some(path) = set(CA_BUNDLE) {
             settings = settings.with_certificates(Path::new(&path))?;
+        }
+        if let Some(text) = set(Self::TIMEOUT_VARIABLE) {
+            let timeout = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+            let timeout = timeout.filter(|timeout| (SHORTEST..=LONGEST).contains(timeout));
+            let timeout = timeout.ok_or(SettingsError::WrongTimeout(text))?;
+            settings = settings.with_timeouts(Self::CONNECT_TIMEOUT.min(timeout), timeout);
         }
         Ok(settings)
     }
@@ -275,6 +295,9 @@ mod tests {
         let local = [(ANY_ENDPOINT, "https://other.example"), (ENDPOINT, "http://127.0.0.1:8090")];
         assert_eq!(with(&local).unwrap().endpoint(), "http://127.0.0.1:8090");
         assert_eq!(with(&local[..1]).unwrap().endpoint(), "https://other.example");
+        assert_eq!(with(&[]).unwrap().timeout, Settings::TIMEOUT);
+        let quick = with(&[(Settings::TIMEOUT_VARIABLE, "0.5")]).unwrap();
+        assert_eq!([quick.timeout, quick.connect_timeout], [Duration::from_millis(500); 2]);
     }
 
     #[test]
@@ -298,6 +321,10 @@ mod tests {
             (&[(ENDPOINT, "http://192.0.2.7:8090")], "use https"),
             (&[(ENDPOINT, "http://localhost.example")], "use https"),
             (&[(CA_BUNDLE, "/no/such/file")], "AWS_CA_BUNDLE"),
+            (&[(Settings::TIMEOUT_VARIABLE, "soon")], "CODEC_KMS_TIMEOUT_SECONDS=soon is not"),
+            (&[(Settings::TIMEOUT_VARIABLE, "-1")], "from 0.001 to 172800"),
+            (&[(Settings::TIMEOUT_VARIABLE, "NaN")], "from 0.001 to 172800"),
+            (&[(Settings::TIMEOUT_VARIABLE, "1e9")], "from 0.001 to 172800"),
             (&[(CA_BUNDLE, "Cargo.toml")], "no certificate in PEM form"),
         ] {
             let error = with(variables).unwrap_err().to_string();

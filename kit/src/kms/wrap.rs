@@ -16,11 +16,6 @@ pub(super) fn context(id: &str) -> Context {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrapError {
-    /// The key is public.
-    #[error(
-        "the key {0:?} is the Temporal samples' test key, which is public: wrapping it protects nothing"
-    )]
-    TestKey(String),
     /// The id can't stand in a keyring.
     #[error("{0:?} can't be the id of a key: it must have no =, no comma and no white space")]
     WrongId(String),
@@ -35,7 +30,7 @@ pub enum WrapError {
 }
 
 /// Encrypts each key of a keyring with the KMS key of that id, ARN or alias. The ids stay, so what they
-/// encrypted can be decrypted.
+/// encrypted can be decrypted. A key that is public, as [`Keyring::test_key`] is, stays public.
 ///
 /// # Errors
 /// See [`WrapError`].
@@ -45,9 +40,6 @@ pub fn wrap(
     keyring: &Keyring,
 ) -> Result<WrappedKeyring, WrapError> {
     let active = keyring.active();
-    if keyring.is_test_key() {
-        return Err(WrapError::TestKey(active.id().to_owned()));
-    }
     let encrypt = |key: &crate::DataKey| {
         let id = key.id();
         let ciphertext = client.encrypt(kms_key_id, key.bytes(), &context(id));

@@ -1,0 +1,268 @@
+//! Nothing is lost: workers and servers that are killed, a key service that fails in every way, keys that are
+//! disabled, replaced and rotated. Each ends with every workflow completed and every result right, which the
+//! starter checks.
+//!
+//! ```sh
+//! cargo test --test live bad_days:: -- --ignored --nocapture
+//! KILLS=20 cargo test --test live bad_days::a_worker -- --ignored --nocapture
+//! ```
+
+use std::{
+    env,
+    fs::File,
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use codec_kit::{
+    Keyring,
+    kms::{BlockingClient, Credentials, Settings, wrap},
+};
+use key_service::{DEFAULT_ALIAS, Faults, Options, Server};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{
+    Process, Stage, WORKSHOP, Worker, free_port, json, program, temporal, wait_for,
+};
+
+const ID: &str = "workshop";
+const SECRET: &str = "not-a-secret";
+/// Two data keys. Workers start with the first one.
+const KEYS: &str = "first=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,\
+                    second=ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+const WORKFLOWS: u64 = 20;
+/// What can be wrong with a key service.
+fn all_faults() -> [(&'static str, Faults); 4] {
+    [
+        ("outage", Faults { refuse: true, ..Faults::default() }),
+        ("throttle", Faults { throttle_per_second: Some(3), ..Faults::default() }),
+        ("reset", Faults { reset_rate: 0.8, ..Faults::default() }),
+        ("hang", Faults { hang_rate: 1.0, ..Faults::default() }),
+    ]
+}
+
+/// A key service, and the variables of a worker whose data keys it has wrapped.
+struct Keys {
+    service: Server,
+    entries: String,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let credentials = || Credentials::new(ID, SECRET).unwrap();
+        let service = Server::start(Options::new(credentials())).unwrap();
+        let settings = Settings::new(Options::REGION, credentials()).unwrap();
+        let settings = settings.with_endpoint(&service.endpoint()).unwrap();
+        let client = BlockingClient::new(&settings).unwrap();
+        let keyring = Keyring::parse(KEYS, None).unwrap();
+        let entries = wrap(&client, &format!("alias/{DEFAULT_ALIAS}"), &keyring).unwrap();
+        Self { service, entries: entries.to_string() }
+    }
+
+    fn variables<'a>(&'a self, endpoint: &'a str) -> [(&'a str, &'a str); 6] {
+        [
+            ("CODEC_KEYS", &self.entries),
+            ("AWS_ENDPOINT_URL_KMS", endpoint),
+            ("AWS_REGION", Options::REGION),
+            ("AWS_ACCESS_KEY_ID", ID),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+            // A call that hangs does not hold up the test for long.
+            ("CODEC_KMS_TIMEOUT_SECONDS", "1"),
+        ]
+    }
+
+    /// A worker with the codec of that step; `more` variables override the usual ones.
+    fn worker(
+        &self,
+        address: &str,
+        folder: &Path,
+        name: &str,
+        step: u8,
+        more: &[(&str, &str)],
+    ) -> Worker {
+        let mut command = program(WORKSHOP);
+        command.args(["worker", "--solution", &step.to_string(), "--address", address]);
+        // So short that the fourth codec, which caches keys, asks again and again.
+        command.args(["--metrics-address", "127.0.0.1:0", "--key-lifetime-seconds", "0.2"]);
+        command.envs(self.variables(&self.service.endpoint())).envs(more.iter().copied());
+        Worker::start(command, folder, name)
+    }
+}
+
+/// A starter whose workflows are under way, which prints JSON.
+fn load(address: &str, activities: &str) -> Process {
+    let mut starter = program(crate::support::STARTER);
+    starter.args(["--address", address, "--metrics-address", "127.0.0.1:0", "--json"]);
+    starter.args(["--workflows", &WORKFLOWS.to_string(), "--activities", activities]);
+    starter
+        .args(["--activity-seconds", "0.5", "--workflow-task-timeout", "2"])
+        .env("CODEC_KEYS", KEYS);
+    Process::new(starter.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// Waits for the load's end. Every workflow has completed, with the right result. Returns a line of a table: how long
+/// that took, in seconds.
+fn all_is_well(load: Process, what: &str) -> String {
+    let report: Value = json(&load.output());
+    assert_eq!(report["workflows"]["completed"], WORKFLOWS, "{what}: {report:#}");
+    format!("| {what} | {:.1} |", report["wall_seconds"].as_f64().unwrap())
+}
+
+fn calls(worker: &Worker) -> f64 {
+    worker.metric("codec_call_seconds_count")
+}
+
+fn errors(worker: &Worker) -> f64 {
+    worker.metric("codec_errors_total")
+}
+
+/// So many calls more than there were.
+fn wait_for_calls(worker: &Worker, more: f64) {
+    worker.wait_for_metric("codec_call_seconds_count", calls(worker) + more);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn a_worker_that_is_killed_again_and_again_loses_nothing() {
+    let kills: u32 = env::var("KILLS").map_or(3, |kills| kills.parse().unwrap());
+    let (stage, keys) = (Stage::new(), Keys::new());
+    let start = |name: String| keys.worker(&stage.address(), stage.folder.path(), &name, 3, &[]);
+    let load = load(&stage.address(), "10");
+    for kill in 0..kills {
+        let mut worker = start(format!("worker-{kill}"));
+        worker.wait_for_metric("codec_call_seconds_count", 10.0);
+        worker.process.signal(Signal::KILL);
+        worker.process.wait();
+    }
+    let _last = start("last".to_owned());
+    println!("{}", all_is_well(load, &format!("worker killed {kills} times")));
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn a_temporal_server_that_is_killed_and_restarted_on_its_database_loses_nothing() {
+    let (folder, keys, port) = (tempfile::tempdir().unwrap(), Keys::new(), free_port());
+    let address = format!("127.0.0.1:{port}");
+    let server = |name: &str| {
+        let log = File::create(folder.path().join(name)).unwrap();
+        let mut command = Command::new(temporal());
+        command.args(["server", "start-dev", "--headless", "--port", &port.to_string()]);
+        command.arg("--db-filename").arg(folder.path().join("temporal.db"));
+        let server =
+            Process::new(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        wait_for("a Temporal server", || {
+            let mut asked = Command::new(temporal());
+            asked.args(["operator", "cluster", "health", "--address", &address]);
+            asked
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+                .then_some(())
+        });
+        server
+    };
+    let mut first = server("first.log");
+    let worker = keys.worker(&address, folder.path(), "worker", 3, &[]);
+    let load = load(&address, "10");
+    worker.wait_for_metric("codec_call_seconds_count", 60.0);
+    first.signal(Signal::KILL);
+    first.wait();
+    let _second = server("second.log");
+    println!("{}", all_is_well(load, "Temporal server killed, and restarted on its database"));
+}
+
+/// And afterwards no thread, connection or file of the worker is left over.
+#[test]
+#[ignore = "takes minutes"]
+fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
+    for step in 1..=4 {
+        let (stage, keys) = (Stage::new(), Keys::new());
+        let worker = keys.worker(&stage.address(), stage.folder.path(), "worker", step, &[]);
+        // What a worker opens once and keeps.
+        println!(
+            "{}",
+            all_is_well(load(&stage.address(), "2"), &format!("codec {step}, no fault"))
+        );
+        // Connections that wait in a client's pool for the next call are not left over.
+        let used = || {
+            let files = worker.metric("process_open_fds") - keys.service.connections() as f64;
+            let memory = worker.metric("process_resident_memory_bytes") / 1_048_576.0;
+            [files, worker.metric("process_threads"), memory]
+        };
+        let before = used();
+        for (name, faults) in all_faults() {
+            let load = load(&stage.address(), "4");
+            wait_for_calls(&worker, 10.0);
+            let failed = errors(&worker);
+            keys.service.set_faults(faults).unwrap();
+            wait_for(&format!("codec {step} to see {name}"), || {
+                (errors(&worker) >= failed + 3.0).then_some(())
+            });
+            keys.service.set_faults(Faults::default()).unwrap();
+            let well_again = Instant::now();
+            println!("{}", all_is_well(load, &format!("codec {step}, {name}")));
+            println!("|   recovered within | {:.1} |", well_again.elapsed().as_secs_f64());
+        }
+        // The blocking pool's threads end after ten seconds without work.
+        let [files, threads, _] = before;
+        wait_for(&format!("codec {step} to leave nothing open, from {before:?}"), || {
+            let [now_files, now_threads, _] = used();
+            (now_files <= files + 3.0 && now_threads <= threads + 2.0).then_some(())
+        });
+        assert!(keys.service.connections() <= 64, "{}", keys.service.connections());
+        println!("|   files, threads, MiB before and after | {before:?} {:?} |", used());
+    }
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn a_key_that_is_disabled_and_enabled_again_loses_nothing() {
+    let (stage, keys) = (Stage::new(), Keys::new());
+    let worker = keys.worker(&stage.address(), stage.folder.path(), "worker", 3, &[]);
+    let load = load(&stage.address(), "6");
+    wait_for_calls(&worker, 10.0);
+    keys.service.enable_key(DEFAULT_ALIAS, false).unwrap();
+    worker.wait_for_metric("codec_errors_total", 3.0);
+    assert!(worker.log().contains("DisabledException"), "{}", worker.log());
+    keys.service.enable_key(DEFAULT_ALIAS, true).unwrap();
+    println!("{}", all_is_well(load, "key disabled, and enabled again"));
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn wrong_credentials_and_then_right_ones_lose_nothing() {
+    let (stage, keys) = (Stage::new(), Keys::new());
+    let start = |name: &str, more: &[(&str, &str)]| {
+        keys.worker(&stage.address(), stage.folder.path(), name, 3, more)
+    };
+    let mut wrong = start("wrong", &[("AWS_SECRET_ACCESS_KEY", "another")]);
+    let load = load(&stage.address(), "4");
+    wrong.wait_for_metric("codec_errors_total", 3.0);
+    assert!(wrong.log().contains("check AWS_SECRET_ACCESS_KEY"), "{}", wrong.log());
+    wrong.process.signal(Signal::TERM);
+    wrong.process.wait();
+    let _right = start("right", &[]);
+    println!("{}", all_is_well(load, "wrong credentials, then right ones"));
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn a_key_that_is_rotated_in_the_middle_of_a_run_loses_nothing() {
+    let (stage, keys) = (Stage::new(), Keys::new());
+    let start = |name: &str, active: &str| {
+        let more = [("CODEC_ACTIVE_KEY", active)];
+        keys.worker(&stage.address(), stage.folder.path(), name, 4, &more)
+    };
+    let mut first = start("first", "first");
+    let load = load(&stage.address(), "8");
+    wait_for_calls(&first, 60.0);
+    first.process.signal(Signal::TERM);
+    first.process.wait();
+    let second = start("second", "second");
+    println!("{}", all_is_well(load, "key rotated"));
+    assert_eq!(errors(&second), 0.0, "{}", second.log());
+}

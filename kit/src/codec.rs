@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 
 use crate::{
-    DataKey, DataKeys, KeyServiceError, OpenError, Payload, PayloadCodec, PayloadConversionError,
-    SealError, SerializationContextData, open, seal,
+    DataKey, DataKeys, KeyServiceError, MOST_INFLATED, OpenError, Payload, PayloadCodec,
+    PayloadConversionError, SealError, SerializationContextData, payload::open_within, seal,
 };
 
 /// What [`PayloadCodec::encode`] and [`PayloadCodec::decode`] return.
@@ -55,12 +55,14 @@ pub fn seal_all(key: &DataKey, payloads: Vec<Payload>) -> Result<Vec<Payload>, E
     payloads.iter().map(|payload| Ok(seal(key, payload)?)).collect()
 }
 
-/// Opens every payload, in order. All or none; a payload that is not encrypted stays as it is.
+/// Opens every payload, in order. All or none; a payload that is not encrypted stays as it is. Compressed ones
+/// inflate to at most [`MOST_INFLATED`] bytes, all together.
 ///
 /// # Errors
 /// The first [`OpenError`].
 pub fn open_all(keys: &DataKeys, payloads: Vec<Payload>) -> Result<Vec<Payload>, Error> {
-    payloads.into_iter().map(|payload| Ok(open(keys, payload)?)).collect()
+    let mut left = MOST_INFLATED;
+    payloads.into_iter().map(|payload| Ok(open_within(keys, payload, &mut left)?)).collect()
 }
 
 /// Any codec, boxed: the SDK's data converter takes a type, and which codec runs is known only at

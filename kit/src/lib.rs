@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`payload`](seal) | [`seal`] and [`open`]: one Payload to one encrypted Payload and back |
+//! | [`encodings`](COMPRESSED) | what Go's sample compressed before it encrypted is inflated, up to a bound |
 //! | [`keyring`](Keyring) | [`DataKey`], [`DataKeys`], [`Keyring`]: keys by id, one active, wiped from memory when dropped |
 //! | [`key_service`](KeyService) | [`KeyService`]: the slow dependency, with a blocking call and an async one |
 //! | [`wrapped`](WrappedKeyring) | [`WrappedKeyring`]: data keys that a key management service has encrypted |
@@ -75,6 +76,7 @@
 //! ```
 
 mod codec;
+mod encodings;
 mod failures;
 mod key_service;
 mod keyring;
@@ -88,6 +90,7 @@ mod watchdog;
 mod wrapped;
 
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
+pub use encodings::{COMPRESSED, MOST_INFLATED};
 pub use failures::EncodedFailures;
 pub use key_service::{
     Calls, Deal, KeyClient, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls,

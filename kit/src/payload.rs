@@ -13,7 +13,10 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-use crate::{DataKey, DataKeys, Payload};
+use crate::{
+    DataKey, DataKeys, Payload,
+    encodings::{InflateError, MOST_INFLATED, inflate, is_compressed, log_unknown},
+};
 
 /// The metadata key that names a payload's encoding.
 pub const ENCODING: &str = "encoding";
@@ -69,6 +72,24 @@ pub enum OpenError {
          another program wrote it"
     )]
     NotAPayload {
+        /// The id in the payload's metadata.
+        key_id: String,
+    },
+    /// The decrypted payload says that it is compressed, and is not.
+    #[error(
+        "the payload sealed with key id {key_id:?} has the encoding binary/zlib, but its data is not a Payload \
+         that was compressed with zlib"
+    )]
+    NotCompressed {
+        /// The id in the payload's metadata.
+        key_id: String,
+    },
+    /// Compressed payloads inflate to more than [`MOST_INFLATED`].
+    #[error(
+        "the payload sealed with key id {key_id:?} is compressed (binary/zlib), and would inflate to more than \
+         {MOST_INFLATED} bytes together with the other payloads of the same call"
+    )]
+    InflatesTooFar {
         /// The id in the payload's metadata.
         key_id: String,
     },
@@ -129,12 +150,27 @@ fn key_id(payload: &Payload) -> Option<&str> {
 
 /// Decrypts one payload in place. One that is not `binary/encrypted` comes back untouched.
 ///
+/// A payload that was compressed before it was encrypted ([`COMPRESSED`](crate::COMPRESSED)) is inflated, to at
+/// most [`MOST_INFLATED`] bytes. Any other encoding that no SDK reads by itself is logged once.
+///
 /// # Errors
 /// See [`OpenError`]: each says the reason and the key id.
 pub fn open(keys: &DataKeys, payload: Payload) -> Result<Payload, OpenError> {
-    if !is_sealed(&payload) {
-        return Ok(payload);
-    }
+    open_within(keys, payload, &mut { MOST_INFLATED })
+}
+
+/// As [`open`], where several payloads share what they may inflate to, in bytes.
+pub(crate) fn open_within(
+    keys: &DataKeys,
+    payload: Payload,
+    left: &mut usize,
+) -> Result<Payload, OpenError> {
+    let opened = if is_sealed(&payload) { decrypt(keys, payload, left)? } else { payload };
+    log_unknown(&opened);
+    Ok(opened)
+}
+
+fn decrypt(keys: &DataKeys, payload: Payload, left: &mut usize) -> Result<Payload, OpenError> {
     let Some(key) = key_id(&payload).and_then(|id| keys.get(id)) else {
         let named = payload.metadata.get(KEY_ID).map_or(&[][..], Vec::as_slice);
         return Err(OpenError::UnknownKey {
@@ -153,7 +189,16 @@ pub fn open(keys: &DataKeys, payload: Payload) -> Result<Payload, OpenError> {
         .map_err(|_| OpenError::Authentication { key_id: key_id() })?
         .len();
     data.truncate(length);
-    parse(data).map_err(|_| OpenError::NotAPayload { key_id: key_id() })
+    let opened = parse(data).map_err(|_| OpenError::NotAPayload { key_id: key_id() })?;
+    if !is_compressed(&opened) {
+        return Ok(opened);
+    }
+    let inflated = inflate(&opened.data, *left).map_err(|error| match error {
+        InflateError::Broken => OpenError::NotCompressed { key_id: key_id() },
+        InflateError::TooLarge => OpenError::InflatesTooFar { key_id: key_id() },
+    })?;
+    *left -= inflated.len();
+    parse(inflated).map_err(|_| OpenError::NotCompressed { key_id: key_id() })
 }
 
 /// Reads a Payload message and leaves its `data` in the buffer it came in: prost would copy it

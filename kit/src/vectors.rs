@@ -19,6 +19,19 @@ pub struct Vectors {
     pub decode_leaves_alone: Vec<LeavesAlone>,
 }
 
+/// Payloads that Go's SDK compressed before its codec encrypted them.
+///
+/// # Panics
+/// Never: they are part of the crate, and its tests read them.
+pub fn compressed() -> Vec<OpensTo> {
+    #[derive(Deserialize)]
+    struct Compressed {
+        opens_to: Vec<OpensTo>,
+    }
+    let vectors = include_str!("../vectors/payload-compression.json");
+    serde_json::from_str::<Compressed>(vectors).expect("the crate's own vectors are valid").opens_to
+}
+
 /// A sealed payload and what it holds.
 #[derive(Debug, Deserialize)]
 #[non_exhaustive]

@@ -7,8 +7,12 @@ use arbtest::{
     arbtest,
 };
 use codec_kit::{
-    ENCODING, ENCRYPTED, KEY_ID, Keyring, OpenError, Payload, key_ids, open, seal, vectors::Vectors,
+    COMPRESSED, ENCODING, ENCRYPTED, Error, KEY_ID, Keyring, MOST_INFLATED, OpenError, Payload,
+    key_ids, open, open_all, seal,
+    vectors::{self, Vectors},
 };
+use flate2::{Compress, Compression, FlushCompress};
+use prost::Message;
 
 #[test]
 fn what_must_open_opens_to_those_exact_bytes() {
@@ -60,6 +64,87 @@ fn an_error_names_the_key_id_and_no_plaintext() {
     let error = open(foreign.keyring().keys(), foreign.encrypted.clone()).unwrap_err();
     // The source of the error would quote what was decrypted: there is none.
     assert!(std::error::Error::source(&error).is_none());
+}
+
+#[test]
+fn what_go_compressed_and_encrypted_opens_to_what_it_was() {
+    let vectors = vectors::compressed();
+    assert_eq!(vectors.len(), 5);
+    for vector in vectors {
+        let opened = open(vector.keyring().keys(), vector.encrypted).unwrap();
+        assert_eq!(opened, vector.plain, "{}", vector.name);
+    }
+}
+
+/// A payload whose encoding is `binary/zlib`, with that data, encrypted.
+fn sealed_as_compressed(data: &[u8]) -> Payload {
+    let metadata = [(ENCODING.to_owned(), COMPRESSED.to_vec())].into();
+    let payload = Payload { metadata, data: data.to_vec(), ..Default::default() };
+    seal(Keyring::test_key().active(), &payload).expect("the system gives a nonce")
+}
+
+/// A zlib stream of that many MiB of zeros: 1 KiB each.
+fn zeros(mebibytes: usize) -> Vec<u8> {
+    let mut zlib = Compress::new(Compression::best(), true);
+    let mut compress = |flush| {
+        let mut block = Vec::with_capacity(1 << 20);
+        zlib.compress_vec(&vec![0; 1 << 20], &mut block, flush).expect("memory is compressed");
+        block
+    };
+    // After a full flush, a block does not refer to those before it.
+    let mut stream = compress(FlushCompress::Full);
+    let block = compress(FlushCompress::Full);
+    for _ in 1..mebibytes {
+        stream.extend_from_slice(&block);
+    }
+    stream
+}
+
+#[test]
+fn a_megabyte_that_inflates_to_a_gigabyte_is_refused() {
+    let bomb = zeros(1024);
+    assert!(bomb.len() < 2_000_000, "{}", bomb.len());
+    let error = open(Keyring::test_key().keys(), sealed_as_compressed(&bomb)).unwrap_err();
+    assert!(matches!(error, OpenError::InflatesTooFar { .. }), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("test-key-id") && words.contains("binary/zlib"), "{words}");
+}
+
+#[test]
+fn payloads_of_one_call_share_what_they_may_inflate_to() {
+    let keyring = Keyring::test_key();
+    // Valid on its own: the stream has an end, and what it holds is a Payload.
+    let half = Payload { data: vec![0; MOST_INFLATED / 2 + 1], ..Default::default() };
+    let mut stream = Vec::with_capacity(1 << 20);
+    Compress::new(Compression::best(), true)
+        .compress_vec(&half.encode_to_vec(), &mut stream, FlushCompress::Finish)
+        .unwrap();
+    let half = sealed_as_compressed(&stream);
+    assert_eq!(open(keyring.keys(), half.clone()).unwrap().data.len(), MOST_INFLATED / 2 + 1);
+    assert!(open_all(keyring.keys(), vec![half.clone()]).is_ok());
+    let error = open_all(keyring.keys(), vec![half.clone(), half]).unwrap_err();
+    assert!(matches!(error, Error::Open(OpenError::InflatesTooFar { .. })), "{error}");
+}
+
+#[test]
+fn what_only_says_that_it_is_compressed_is_an_error() {
+    // The last one is a zlib stream of what is no Payload message.
+    let mut stream = Vec::with_capacity(100);
+    Compress::new(Compression::best(), true)
+        .compress_vec(b"no Payload", &mut stream, FlushCompress::Finish)
+        .unwrap();
+    for data in [&b""[..], b"no zlib stream", &zeros(1), &stream] {
+        let error = open(Keyring::test_key().keys(), sealed_as_compressed(data)).unwrap_err();
+        assert!(matches!(error, OpenError::NotCompressed { .. }), "{error}");
+    }
+}
+
+/// Only what is authentic is inflated.
+#[test]
+fn a_compressed_payload_that_is_not_encrypted_is_left_alone() {
+    let metadata = [(ENCODING.to_owned(), COMPRESSED.to_vec())].into();
+    let payload = Payload { metadata, data: zeros(1024), ..Default::default() };
+    assert_eq!(open(Keyring::test_key().keys(), payload.clone()).unwrap(), payload);
 }
 
 #[test]

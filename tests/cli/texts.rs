@@ -51,12 +51,12 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// All texts of the workshop, except what is built or hidden.
+/// All texts of the workshop, except what is built, installed or hidden.
 fn texts(folder: &Path, found: &mut BTreeMap<PathBuf, Text>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with('.') || name == "target" {
+        if name.starts_with('.') || name == "target" || name == "node_modules" {
             continue;
         }
         if path.is_dir() {

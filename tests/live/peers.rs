@@ -1,38 +1,46 @@
 //! Temporal's other SDKs, each with a codec of its own in the same format: what one side encrypts, the other
 //! decrypts. The programs are in `tests/peers`.
 
-use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+mod history;
+mod messages;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use codec_kit::{ENCODING, ENCRYPTED, KEY_ID, Keyring, Payload, open};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use codec_kit::{
+    AnyCodec, CodecFuture, ENCODING, KeyService, Keyring, Payload, PayloadCodec,
+    SerializationContextData, codec_future, open_all, seal_all,
+};
 use greeting::{
     args::{LoadArgs, defaults},
-    connection::{Server, ServerArgs},
     load::{self, Load},
-    workflows::{ACTIVITIES, ComposeGreetingInput, FAILS_ON_PURPOSE, Failing, GreetingInput},
+    workflows::FAILS_ON_PURPOSE,
 };
-use serde_json::Value;
 use solutions::Step;
 use stack::services::Asker;
-use temporalio_client::{Client, UntypedWorkflow};
-use temporalio_common::protos::temporal::api::enums::v1::EventType;
 
 use crate::{
     codec_server::codec_server,
+    peers::history::history,
     support::{PATIENCE, ROOT, Stage, Worker, free_port, free_ports, program, stderr, stdout},
 };
 
 const NAMES: [&str; 3] = ["World", "Žofie 王小明 🦀", ""];
 /// The length of another name, in bytes.
 const LONG: usize = 1 << 20;
-/// The id of the public test key, and its bytes, as Temporal's samples have them.
-const TEST_KEY: (&str, &[u8]) = ("test-key-id", b"test-key-test-key-test-key-test!");
+/// A key that is not the public test key, with an id that is not ASCII.
+const KEYS: &str = "ключ-🔑=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 #[test]
 #[ignore = "needs Python with recipes/python/requirements.txt: RECIPES_PYTHON names its interpreter"]
 fn python_reads_what_rust_encrypts_and_rust_what_python_does() {
     let python = env::var("RECIPES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    peer(|| {
+    peer(Compresses::No, || {
         let mut command = program(&python);
         command.arg("-B").arg(Path::new(ROOT).join("tests/peers/python/peer.py"));
         command
@@ -43,12 +51,104 @@ fn python_reads_what_rust_encrypts_and_rust_what_python_does() {
 #[ignore = "needs Go 1.26"]
 fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
     let folder = tempfile::tempdir().unwrap();
-    let built = folder.path().join("peer");
-    let mut go = program("go");
-    go.arg("build").arg("-o").arg(&built).current_dir(Path::new(ROOT).join("tests/peers/go"));
-    let output = go.output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    peer(|| program(built.to_str().unwrap()));
+    let peer_path = folder.path().join("peer");
+    let sources = Path::new(ROOT).join("tests/peers/go");
+    built(program("go").arg("build").arg("-o").arg(&peer_path).current_dir(sources));
+    peer(Compresses::Yes, || program(peer_path.to_str().unwrap()));
+}
+
+/// No work is lost: the worker tries again until a codec that decodes this is deployed.
+#[test]
+fn the_worker_log_names_an_encoding_that_it_cannot_read() {
+    let stage = Stage::new();
+    let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
+    let client = stage.client(AnyCodec::new(Snappy));
+    let numbers = LoadArgs { workflows: 1, activities: 1, ..defaults() };
+    let [task_queue, id_prefix, name] = ["ours", "snappy", "World"].map(str::to_owned);
+    let load = Load { numbers, task_queue, id_prefix, name, failing: 0 };
+    let logged = async {
+        // What the SDK says, and what the codec does.
+        while !["Failed to create workflow execution", "binary/snappy"]
+            .iter()
+            .all(|words| worker.log().contains(words))
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = async { tokio::time::timeout(PATIENCE, logged).await.unwrap_or_default() };
+    let outcome = stage.runtime.block_on(load::run(&client, &load, limit, |_| {}));
+    assert!(outcome.completed.is_empty(), "{outcome:#?}");
+    let log = worker.log();
+    let lines = log.lines().filter(|line| line.contains("binary/snappy"));
+    assert_eq!(lines.count(), 1, "{log}");
+}
+
+/// Encrypts as the worker does, payloads with an encoding that the worker does not know.
+struct Snappy;
+
+impl PayloadCodec for Snappy {
+    fn encode(&self, _: &SerializationContextData, mut payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move {
+            for payload in &mut payloads {
+                payload.metadata.insert(ENCODING.to_owned(), b"binary/snappy".to_vec());
+            }
+            seal_all(Keyring::test_key().active(), payloads)
+        })
+    }
+
+    fn decode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {
+        codec_future(async move { open_all(Keyring::test_key().keys(), payloads) })
+    }
+}
+
+#[test]
+#[ignore = "needs Node.js with npm, and the packages of tests/peers/typescript"]
+fn typescript_reads_what_rust_encrypts_and_rust_what_typescript_does() {
+    let folder = folder("typescript");
+    fs::create_dir_all(&folder).unwrap();
+    for file in Path::new(ROOT).join("tests/peers/typescript").read_dir().unwrap() {
+        let file = file.unwrap();
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+    }
+    // What is installed already stays.
+    built(program("npm").args(["install", "--silent", "--prefer-offline"]).current_dir(&folder));
+    built(program("npm").args(["run", "--silent", "build"]).current_dir(&folder));
+    peer(Compresses::No, || {
+        let mut command = program("node");
+        command.arg(folder.join("lib/peer.js"));
+        command
+    });
+}
+
+#[test]
+#[ignore = "needs Java 17 with Maven, and the packages of tests/peers/java"]
+fn java_reads_what_rust_encrypts_and_rust_what_java_does() {
+    let sources = Path::new(ROOT).join("tests/peers/java");
+    let folder = folder("java");
+    let mut maven = program("mvn");
+    maven.args(["--quiet", "--batch-mode"]).arg(format!("-Dbuilt={}", folder.display()));
+    built(maven.arg("compile").current_dir(sources));
+    let libraries = fs::read_to_string(folder.join("classpath")).unwrap();
+    let libraries = env::split_paths(libraries.trim());
+    let classpath = env::join_paths(libraries.chain([folder.join("classes")])).unwrap();
+    peer(Compresses::No, || {
+        let mut command = program("java");
+        command.arg("-cp").arg(&classpath).arg("Peer");
+        command
+    });
+}
+
+/// Where a peer is built: in the target folder, so that the repository has no packages of npm in it.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers").join(name)
+}
+
+fn built(build: &mut Command) {
+    let output = build.output().unwrap_or_else(|error| panic!("{build:?}: {error}"));
+    // TypeScript's compiler reports errors on stdout.
+    assert!(output.status.success(), "{build:?}: {}{}", stdout(&output), stderr(&output));
 }
 
 /// The versions that the page names are those that run.
@@ -56,58 +156,85 @@ fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
 fn the_page_names_the_versions() {
     let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
     let page = read("docs/codec-server.md");
-    let python = read("recipes/python/requirements.txt");
-    let sdk = python.lines().find_map(|line| line.strip_prefix("temporalio==")).unwrap();
-    assert!(page.contains(&format!("temporalio {sdk}")), "{sdk}");
-    let go = read("tests/peers/go/go.mod");
-    let sdk = go.lines().find_map(|line| line.trim().strip_prefix("go.temporal.io/sdk ")).unwrap();
-    assert!(page.contains(&format!("go.temporal.io/sdk {sdk}")), "{sdk}");
+    // What stands before a version in the file, and on the page.
+    for (file, before, name) in [
+        ("recipes/python/requirements.txt", "temporalio==", "temporalio "),
+        ("tests/peers/go/go.mod", "go.temporal.io/sdk ", "go.temporal.io/sdk "),
+        (
+            "tests/peers/typescript/package.json",
+            "\"@temporalio/worker\": \"",
+            "@temporalio/worker ",
+        ),
+        (
+            "tests/peers/java/pom.xml",
+            "<artifactId>temporal-sdk</artifactId>\n      <version>",
+            "io.temporal:temporal-sdk ",
+        ),
+    ] {
+        let text = read(file);
+        let (_, rest) = text.split_once(before).unwrap();
+        let version = rest.split(['"', '<', '\n']).next().unwrap();
+        assert!(page.contains(&format!("{name}{version} |")), "{name}{version}");
+    }
+}
+
+/// Whether a peer compresses before it encrypts.
+#[derive(Clone, Copy, PartialEq)]
+enum Compresses {
+    Yes,
+    No,
 }
 
 /// Runs each subcommand of a peer, and checks what the server stores of the workflows.
-fn peer(command: impl Fn() -> Command) {
+fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     let stage = Stage::new();
-    let client = client(&stage);
-    let worker = stage.worker("worker", 3, &["--task-queue", "ours"]);
-    let run = |words: &[&str]| {
+    let keyring = Keyring::parse(KEYS, None).unwrap();
+    let client = stage.client(Step::Async.codec(KeyService::new(keyring.clone())));
+    let history = |id: &str| history(&stage, &client, &keyring, id);
+    let check_greetings =
+        |ids: &[String]| greeted(ids.iter().filter_map(|id| history(id).check(id)));
+    let worker = stage.worker_with("worker", 3, &["--task-queue", "ours"], &[("CODEC_KEYS", KEYS)]);
+    let subcommand = |words: &[&str], queue: &str| {
         let mut command = command();
-        command.arg(words[0]).args([&stage.address(), "ours"]).args(&words[1..]);
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (said, log) = (stdout(&output), stderr(&output));
-        assert!(output.status.success(), "{words:?}: {said}{log}{}", worker.log());
-        // The SDK for Python writes its log to stdout, too.
-        let last = said.lines().next_back().unwrap_or_else(|| panic!("{words:?}: {log}"));
-        let ids: Vec<String> = serde_json::from_str(last).unwrap();
-        greeted(ids.iter().filter_map(|id| history(&stage, &client, id).check(id)));
+        command.arg(words[0]).args([&stage.address(), queue]).args(&words[1..]);
+        // Java reads variables in the character set of the locale.
+        command.env("CODEC_KEYS", KEYS).env("LC_ALL", "C.UTF-8");
+        command
     };
 
     // Their client, our worker; with their own codec, then with our codec server's.
-    run(&["client"]);
+    check_greetings(&ids(&mut subcommand(&["client"], "ours"), || worker.log()));
+    let long = history("client-3").input().2;
+    assert_eq!(long < LONG, compresses == Compresses::Yes, "{long} bytes are stored");
     let port = free_port();
-    let keys = format!("{}={}", TEST_KEY.0, STANDARD.encode(TEST_KEY.1));
-    let server = codec_server(port, &keys, &free_ports());
+    let server = codec_server(port, KEYS, &free_ports());
     let url = format!("http://127.0.0.1:{port}");
-    run(&["remote", &url]);
+    check_greetings(&ids(&mut subcommand(&["remote", &url], "ours"), || worker.log()));
     let metrics = Asker::default().page(&format!("{url}/metrics")).unwrap();
     // The inputs of five workflows.
     assert!(metrics.contains("codec_server_payloads_total{route=\"encode\"} 5\n"), "{metrics}");
+    let mut sending = subcommand(&["messages", &url], "messages");
+    let sent = move || ids(&mut sending, String::new);
+    let sent = messages::beside_worker(client.clone(), "messages", sent);
+    for id in stage.runtime.block_on(sent) {
+        messages::check(&history(&id));
+    }
     drop((worker, server));
 
     // Our client, their worker.
-    let mut command = command();
-    command.args(["worker", &stage.address(), "theirs"]);
-    let worker = Worker::start(command, stage.folder.path(), "theirs");
+    let worker = Worker::start(subcommand(&["worker"], "theirs"), stage.folder.path(), "theirs");
     let mut names = Vec::new();
     for (number, name) in NAMES.iter().enumerate() {
         let prefix = format!("starter-{number}");
         let words = ["--name", name, "--task-queue", "theirs", "--id-prefix", &prefix];
         let load = ["--workflows", "2", "--activities", "2", "--activity-seconds", "0.1"];
         let mut starter = stage.starter(&words);
+        starter.env("CODEC_KEYS", KEYS);
         let output = starter.args(load).args(["--timeout", "120"]).output().unwrap();
         let (said, log) = (stdout(&output), stderr(&output));
         assert!(said.contains("2 workflows started, 2 completed"), "{said}{log}{}", worker.log());
         let ids = [0, 1].map(|number| format!("{prefix}-{number}"));
-        names.extend(ids.iter().filter_map(|id| history(&stage, &client, id).check(id)));
+        names.extend(ids.iter().filter_map(|id| history(id).check(id)));
     }
     // No command line takes the long name.
     let long = "x".repeat(LONG);
@@ -131,17 +258,25 @@ fn peer(command: impl Fn() -> Command) {
         );
         assert!(reasons.iter().all(|reason| reason.contains(FAILS_ON_PURPOSE)), "{reasons:?}");
         let ids = load.inputs().map(|(id, _)| id);
-        names.extend(ids.filter_map(|id| history(&stage, &client, &id).check(&id)));
+        names.extend(ids.filter_map(|id| history(&id).check(&id)));
     }
     greeted(names.into_iter());
+    stage.runtime.block_on(async {
+        let sent = messages::send(&client, &keyring, "theirs", "messages-of-ours");
+        let sent = tokio::time::timeout(PATIENCE, sent).await;
+        assert!(sent.is_ok(), "{}", worker.log());
+    });
+    messages::check(&history("messages-of-ours"));
 }
 
-/// Our client, with the starter's codec and its key.
-fn client(stage: &Stage) -> Client {
-    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
-    let server = Server::local(&args).unwrap();
-    let codec = Step::Async.codec(server.keys().unwrap());
-    stage.runtime.block_on(server.connect(codec, None)).unwrap()
+/// The ids of the workflows that a peer's client started: the last line that it prints.
+fn ids(command: &mut Command, log: impl Fn() -> String) -> Vec<String> {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (said, errors) = (stdout(&output), stderr(&output));
+    assert!(output.status.success(), "{command:?}: {said}{errors}{}", log());
+    // The SDK for Python writes its log to stdout, too.
+    let last = said.lines().next_back().unwrap_or_else(|| panic!("{command:?}: {errors}"));
+    serde_json::from_str(last).unwrap()
 }
 
 /// All the names were greeted, and no others.
@@ -149,90 +284,4 @@ fn greeted(names: impl Iterator<Item = String>) {
     let names: BTreeSet<_> = names.collect();
     let long = "x".repeat(LONG);
     assert!(names == NAMES.into_iter().chain([&*long]).map(str::to_owned).collect());
-}
-
-/// What the server stores of a workflow, decrypted: each payload with the type of its event.
-struct History(Vec<(EventType, Value)>);
-
-/// Checks that every payload is encrypted with the test key, and that nothing else shows what the workflow handles.
-fn history(stage: &Stage, client: &Client, id: &str) -> History {
-    let events = stage.runtime.block_on(async {
-        let handle = client.get_workflow_handle::<UntypedWorkflow>(id);
-        handle.fetch_history(Default::default()).into_events().await.unwrap()
-    });
-    let keyring = Keyring::test_key();
-    let mut held = Vec::new();
-    for event in events {
-        let (mut payloads, mut texts) = (Vec::new(), Vec::new());
-        visit(&serde_json::to_value(&event).unwrap(), &mut payloads, &mut texts);
-        for payload in payloads {
-            let what = format!("{id}, event {}", event.event_id);
-            assert_eq!(
-                payload.metadata.get(ENCODING).map(Vec::as_slice),
-                Some(ENCRYPTED),
-                "{what}"
-            );
-            let key = payload.metadata.get(KEY_ID).map(Vec::as_slice);
-            assert_eq!(key, Some(TEST_KEY.0.as_bytes()), "{what}");
-            let opened = open(keyring.keys(), payload).unwrap();
-            held.push((event.event_type(), serde_json::from_slice(&opened.data).unwrap()));
-        }
-        for text in texts {
-            for plain in ["Hello", "Greeted", "World", "Žofie", "xxxxxxxx", FAILS_ON_PURPOSE] {
-                assert!(!text.contains(plain), "{id}, event {}: {text}", event.event_id);
-            }
-        }
-    }
-    History(held)
-}
-
-/// All payloads, and all texts outside of them.
-fn visit(value: &Value, payloads: &mut Vec<Payload>, texts: &mut Vec<String>) {
-    match value {
-        Value::String(text) => texts.push(text.clone()),
-        Value::Array(all) => all.iter().for_each(|value| visit(value, payloads, texts)),
-        Value::Object(fields) if fields.contains_key("metadata") && fields.contains_key("data") => {
-            payloads.push(serde_json::from_value(value.clone()).unwrap());
-        }
-        Value::Object(fields) => fields.values().for_each(|value| visit(value, payloads, texts)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-impl History {
-    fn of(&self, event_type: EventType) -> Vec<Value> {
-        let events = self.0.iter().filter(|(found, _)| *found == event_type);
-        events.map(|(_, value)| value.clone()).collect()
-    }
-
-    /// Inputs, results and failures are right. Returns the name, if the workflow completed.
-    fn check(&self, id: &str) -> Option<String> {
-        let started = self.of(EventType::WorkflowExecutionStarted);
-        let input: GreetingInput = serde_json::from_value(started[0].clone()).unwrap();
-        let scheduled = self.of(EventType::ActivityTaskScheduled).into_iter();
-        let scheduled: Vec<ComposeGreetingInput> =
-            scheduled.map(|given| serde_json::from_value(given).unwrap()).collect();
-        assert!(!scheduled.is_empty() && scheduled.iter().all(|given| *given == input.activity()));
-
-        let is_failure = |event_type| {
-            let found = self.of(event_type);
-            let message = found.iter().any(|value| value["message"] == FAILS_ON_PURPOSE);
-            message && found.contains(&input.activity().details().into())
-        };
-        if input.failing == Some(Failing::ForGood) {
-            assert!(is_failure(EventType::ActivityTaskFailed), "{id}");
-            assert!(is_failure(EventType::WorkflowExecutionFailed), "{id}");
-            return None;
-        }
-        // The attempt that failed is part of the next one's event.
-        let is_retried = input.failing == Some(Failing::Once);
-        assert_eq!(is_failure(EventType::ActivityTaskStarted), is_retried, "{id}");
-
-        let count = input.activities.unwrap_or(ACTIVITIES) as usize;
-        let results = self.of(EventType::ActivityTaskCompleted);
-        assert!(results == vec![Value::from(input.activity().result()); count], "{id}");
-        let results = self.of(EventType::WorkflowExecutionCompleted);
-        assert!(results == [Value::from(input.result())], "{id}");
-        Some(input.name)
-    }
 }

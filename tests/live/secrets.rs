@@ -5,10 +5,7 @@ use codec_kit::{
     AnyCodec, CodecFuture, ENCODING, Keyring, Payload, PayloadCodec, SerializationContextData,
     codec_future, seal_all,
 };
-use greeting::{
-    connection::{Server, ServerArgs},
-    workflows::{GreetingInput, GreetingWorkflow, TASK_QUEUE},
-};
+use greeting::workflows::{GreetingInput, GreetingWorkflow, TASK_QUEUE};
 use judge::leaks::Printed;
 use rustix::process::Signal;
 use temporalio_client::WorkflowStartOptions;
@@ -122,11 +119,9 @@ fn nothing_secret_is_told_of_payloads_that_cannot_be_opened_read_or_sealed() {
         ),
         ("as it should be", Sends(|payloads| sealed(KEYS, payloads)), "KMSInternalException"),
     ];
-    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
     for (id, sends, told) in sends {
+        let client = stage.client(AnyCodec::new(sends));
         stage.runtime.block_on(async {
-            let codec = AnyCodec::new(sends);
-            let client = Server::local(&args).unwrap().connect(codec, None).await.unwrap();
             let input = GreetingInput { name: NAME.into(), ..GreetingInput::default() };
             let options = WorkflowStartOptions::new(TASK_QUEUE, id).build();
             client.start_workflow(GreetingWorkflow::run, input, options).await.unwrap();

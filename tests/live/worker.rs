@@ -10,12 +10,11 @@ use std::{
 
 use cli_kit::http::Http;
 use codec_kit::{
-    AnyCodec, CodecFuture, Keyring, Payload, PayloadCodec, SerializationContextData, codec_future,
-    seal_all,
+    AnyCodec, CodecFuture, KeyService, Keyring, Payload, PayloadCodec, SerializationContextData,
+    codec_future, seal_all,
 };
 use greeting::{
     args::{LoadArgs, defaults},
-    connection::{Server, ServerArgs},
     load::{self, Load},
     telemetry::Timeline,
     workflows::{FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, TASK_QUEUE},
@@ -23,7 +22,7 @@ use greeting::{
 use live_page::Doing;
 use rustix::process::Signal;
 use solutions::Step;
-use temporalio_client::{Client, UntypedWorkflow, WorkflowStartOptions};
+use temporalio_client::{UntypedWorkflow, WorkflowStartOptions};
 
 use crate::support::{Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for};
 
@@ -258,19 +257,12 @@ fn starter_with_log(stage: &Stage, flags: &[&str]) -> (Child, impl Fn() -> Strin
     (command.spawn().unwrap(), move || fs::read_to_string(&log).unwrap())
 }
 
-/// A client of the stage's server, with the starter's codec.
-fn client(stage: &Stage) -> Client {
-    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
-    let server = Server::local(&args).unwrap();
-    let codec = Step::Async.codec(server.keys().unwrap());
-    stage.runtime.block_on(server.connect(codec, None)).unwrap()
-}
-
 #[test]
 fn failures_are_encrypted_on_the_server_and_their_reason_is_still_shown() {
     let stage = Stage::new();
     let _worker = stage.worker("worker", 3, &[]);
-    let client = client(&stage);
+    let keys = KeyService::new(Keyring::test_key());
+    let client = stage.client(Step::Async.codec(keys));
     // The first fails on purpose.
     let numbers = LoadArgs { workflows: 3, activities: 1, activity_seconds: 0.1, ..defaults() };
     let [task_queue, id_prefix, name] = [TASK_QUEUE, "failing", "World"].map(str::to_owned);
@@ -345,10 +337,8 @@ impl PayloadCodec for Tampering {
 fn a_payload_that_cannot_be_opened_is_a_clear_error_and_stops_nothing_else() {
     let stage = Stage::new();
     let worker = stage.worker("worker", 3, &[]);
-    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
+    let client = stage.client(AnyCodec::new(Tampering));
     let tampered = stage.runtime.block_on(async {
-        let client =
-            Server::local(&args).unwrap().connect(AnyCodec::new(Tampering), None).await.unwrap();
         let input = GreetingInput { name: "secret name".into(), ..GreetingInput::default() };
         let options = WorkflowStartOptions::new(TASK_QUEUE, "tampered").build();
         client.start_workflow(GreetingWorkflow::run, input, options).await.unwrap()
@@ -445,10 +435,7 @@ fn is_interrupted(stage: &Stage, number: usize, signal: Signal) {
     command.args(["--id-prefix", &number.to_string()]);
     let starter =
         Process::new(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let args = ServerArgs { address: Some(stage.address()), ..ServerArgs::default() };
-    let codec = AnyCodec::new(Tampering);
-    let client =
-        stage.runtime.block_on(Server::local(&args).unwrap().connect(codec, None)).unwrap();
+    let client = stage.client(AnyCodec::new(Tampering));
     wait_for("all seven to be started", || {
         let count = stage.runtime.block_on(client.count_workflows("", Default::default()));
         (count.ok()?.count() == number * 7).then_some(())

@@ -235,7 +235,7 @@ fn copy(from: &Path, to: &Path, times: bool) {
     fs::create_dir_all(to).unwrap();
     let held = |name: &std::ffi::OsStr| {
         let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".cargo";
-        !hidden && name != "target"
+        !hidden && name != "target" && name != "node_modules"
     };
     let entries = |folder| fs::read_dir(folder).unwrap().map(Result::unwrap);
     for entry in entries(to).filter(|entry| held(&entry.file_name())) {

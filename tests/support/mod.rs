@@ -23,12 +23,15 @@ use cli_kit::{
     cargo::without_cargos_variables,
     settings::{self, Settings},
 };
+use codec_kit::AnyCodec;
+use greeting::connection::{Server, ServerArgs};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use stack::{
     programs,
     services::{Asker, Service},
 };
 use tempfile::TempDir;
+use temporalio_client::Client;
 use tokio::runtime::Runtime;
 
 // Each test program uses a part of these.
@@ -81,6 +84,13 @@ impl Stage {
             .args(flags)
             .envs(variables.iter().copied());
         Worker::start(command, self.folder.path(), name)
+    }
+
+    /// A client of the server, with that codec.
+    pub fn client(&self, codec: AnyCodec) -> Client {
+        let args = ServerArgs { address: Some(self.address()), ..ServerArgs::default() };
+        let server = Server::local(&args).unwrap();
+        self.runtime.block_on(server.connect(codec, None)).unwrap()
     }
 
     /// The starter, ready to be run.

@@ -129,6 +129,17 @@ fn unknown_encodings_come_back_untouched_and_in_the_same_order() {
 }
 
 #[test]
+fn what_go_compressed_before_it_encrypted_is_decoded_to_what_it_was() {
+    let server = Server::start();
+    let (plain, encrypted): (Vec<_>, Vec<_>) = codec_kit::vectors::compressed()
+        .into_iter()
+        .map(|vector| (vector.plain, vector.encrypted))
+        .unzip();
+    assert!(!plain.is_empty());
+    assert!(server.json("/decode", &body(&encrypted)).payloads() == plain);
+}
+
+#[test]
 fn ten_thousand_payloads_come_back_in_order() {
     let server = Server::start();
     let payloads: Vec<_> = (0..10_000).map(|number| sealed(&number.to_string())).collect();

@@ -1,34 +1,46 @@
 package main
 
 import (
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	commonpb "go.temporal.io/api/common/v1"
 )
 
 const (
 	// The public test key of Temporal's samples.
-	keyID = "test-key-id"
-	key   = "test-key-test-key-test-key-test!"
+	testKey = "test-key-id=dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE="
 
 	encrypted = "binary/encrypted"
 )
 
 // codec encrypts in the format of Temporal's encryption samples: AES-256-GCM over the serialized payload, with the
 // nonce before the ciphertext.
-type codec struct{ aead cipher.AEAD }
+type codec struct {
+	keyID string
+	aead  cipher.AEAD
+}
 
+// newCodec takes the key from CODEC_KEYS, as the Rust worker does: an id and a key in base64.
 func newCodec() (codec, error) {
-	block, err := aes.NewCipher([]byte(key))
+	keyID, text, _ := strings.Cut(cmp.Or(os.Getenv("CODEC_KEYS"), testKey), "=")
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return codec{}, err
+	}
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return codec{}, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return codec{aead}, err
+	return codec{keyID, aead}, err
 }
 
 func (c codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
@@ -49,7 +61,7 @@ func (c codec) encrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {
 		return nil, err
 	}
 	return &commonpb.Payload{
-		Metadata: map[string][]byte{"encoding": []byte(encrypted), "encryption-key-id": []byte(keyID)},
+		Metadata: map[string][]byte{"encoding": []byte(encrypted), "encryption-key-id": []byte(c.keyID)},
 		Data:     c.aead.Seal(nonce, nonce, plain, nil),
 	}, nil
 }
@@ -58,8 +70,8 @@ func (c codec) decrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {
 	if string(payload.Metadata["encoding"]) != encrypted {
 		return payload, nil
 	}
-	if id := string(payload.Metadata["encryption-key-id"]); id != keyID {
-		return nil, fmt.Errorf("the payload is encrypted with key id %q, not %q", id, keyID)
+	if id := string(payload.Metadata["encryption-key-id"]); id != c.keyID {
+		return nil, fmt.Errorf("the payload is encrypted with key id %q, not %q", id, c.keyID)
 	}
 	size := c.aead.NonceSize()
 	if len(payload.Data) < size {

@@ -1,7 +1,9 @@
-// A client and a worker in Go for the other half in Rust. tests/live/peers.rs runs each of these:
+// A client and a worker in Go for the other half in Rust. Both compress what they encrypt. tests/live/peers.rs runs
+// each of these:
 //
 //	peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 //	peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
+//	peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
 //	peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
 package main
 
@@ -25,6 +27,7 @@ import (
 
 const usage = `usage: peer client ADDRESS QUEUE
        peer remote ADDRESS QUEUE CODEC_SERVER
+       peer messages ADDRESS QUEUE CODEC_SERVER
        peer worker ADDRESS QUEUE`
 
 // long is a name of 1 MiB.
@@ -33,7 +36,7 @@ var long = strings.Repeat("x", 1<<20)
 func main() {
 	words := os.Args[1:]
 	valid := len(words) == 3 && (words[0] == "client" || words[0] == "worker") ||
-		len(words) == 4 && words[0] == "remote"
+		len(words) == 4 && (words[0] == "remote" || words[0] == "messages")
 	if !valid {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
@@ -47,7 +50,7 @@ func main() {
 func run(words []string) error {
 	does, address, queue := words[0], words[1], words[2]
 	var data converter.DataConverter
-	if does == "remote" {
+	if len(words) == 4 {
 		options := converter.RemoteDataConverterOptions{Endpoint: words[3]}
 		data = converter.NewRemoteDataConverter(converter.GetDefaultDataConverter(), options)
 	} else {
@@ -55,7 +58,9 @@ func run(words []string) error {
 		if err != nil {
 			return err
 		}
-		data = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec)
+		// As in Temporal's sample: the last codec is the first to encode.
+		compress := converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true})
+		data = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec, compress)
 	}
 	c, err := client.Dial(client.Options{
 		HostPort:      address,
@@ -70,23 +75,28 @@ func run(words []string) error {
 		return err
 	}
 	defer c.Close()
-	if does == "worker" {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	switch does {
+	case "worker":
 		return work(c, queue)
+	case "messages":
+		return send(ctx, c, data, queue)
+	default:
+		return start(ctx, c, queue, does)
 	}
-	return start(c, queue, does)
 }
 
 func work(c client.Client, queue string) error {
 	w := worker.New(c, queue, worker.Options{})
 	w.RegisterWorkflowWithOptions(greetingWorkflow, workflow.RegisterOptions{Name: "GreetingWorkflow"})
+	w.RegisterWorkflowWithOptions(messagesWorkflow, workflow.RegisterOptions{Name: "MessagesWorkflow"})
 	w.RegisterActivityWithOptions(composeGreeting, activity.RegisterOptions{Name: "compose_greeting"})
 	return w.Run(worker.InterruptCh())
 }
 
 // start starts a workflow for each name and one that fails, and prints their ids as one line of JSON.
-func start(c client.Client, queue, prefix string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+func start(ctx context.Context, c client.Client, queue, prefix string) error {
 	var inputs []greetingInput
 	activities, seconds := 2, 0.1
 	for i, name := range []string{"World", "Žofie 王小明 🦀", "", long} {

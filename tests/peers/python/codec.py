@@ -1,5 +1,6 @@
 """Two payload codecs in the format of Temporal's encryption samples: one encrypts, one asks a codec server to."""
 
+import base64
 import os
 
 import httpx
@@ -8,9 +9,10 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
-# The public test key of Temporal's samples.
-KEY_ID = b"test-key-id"
-KEY = b"test-key-test-key-test-key-test!"
+# As the Rust worker takes it: an id and a key in base64. By default, the public test key of Temporal's samples.
+KEY_ID, _, KEY = os.environ.get(
+    "CODEC_KEYS", "test-key-id=dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE="
+).partition("=")
 
 ENCRYPTED = b"binary/encrypted"
 NONCE = 12  # bytes
@@ -20,7 +22,7 @@ class Encrypting(PayloadCodec):
     """AES-256-GCM over the serialized payload: nonce, ciphertext, tag."""
 
     def __init__(self) -> None:
-        self.cipher = AESGCM(KEY)
+        self.cipher = AESGCM(base64.b64decode(KEY))
 
     async def encode(self, payloads):
         return [self.encrypt(payload) for payload in payloads]
@@ -31,12 +33,12 @@ class Encrypting(PayloadCodec):
     def encrypt(self, payload: Payload) -> Payload:
         nonce = os.urandom(NONCE)
         data = nonce + self.cipher.encrypt(nonce, payload.SerializeToString(), None)
-        return Payload(metadata={"encoding": ENCRYPTED, "encryption-key-id": KEY_ID}, data=data)
+        return Payload(metadata={"encoding": ENCRYPTED, "encryption-key-id": KEY_ID.encode()}, data=data)
 
     def decrypt(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCRYPTED:
             return payload
-        key_id = payload.metadata.get("encryption-key-id")
+        key_id = payload.metadata.get("encryption-key-id", b"").decode()
         if key_id != KEY_ID:
             raise ValueError(f"the payload is encrypted with key id {key_id!r}, not {KEY_ID!r}")
         plain = self.cipher.decrypt(payload.data[:NONCE], payload.data[NONCE:], None)

@@ -2,6 +2,7 @@
 
 peer.py client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 peer.py remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
+peer.py messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
 peer.py worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
 """
 
@@ -11,6 +12,7 @@ import sys
 
 from codec import Encrypting, Remote
 from greeting import FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, compose_greeting
+from messages import MessagesWorkflow, send
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.worker import Worker
@@ -54,7 +56,10 @@ async def start(client: Client, queue: str, prefix: str) -> None:
 
 async def work(client: Client, queue: str) -> None:
     async with Worker(
-        client, task_queue=queue, workflows=[GreetingWorkflow], activities=[compose_greeting]
+        client,
+        task_queue=queue,
+        workflows=[GreetingWorkflow, MessagesWorkflow],
+        activities=[compose_greeting],
     ):
         await asyncio.Event().wait()
 
@@ -65,6 +70,9 @@ async def main() -> None:
             await start(await connect(address, Encrypting()), queue, "client")
         case ["remote", address, queue, url]:
             await start(await connect(address, Remote(url)), queue, "remote")
+        case ["messages", address, queue, url]:
+            async with asyncio.timeout(120):  # seconds
+                print(json.dumps([await send(await connect(address, Remote(url)), queue)]))
         case ["worker", address, queue]:
             await work(await connect(address, Encrypting()), queue)
         case _:

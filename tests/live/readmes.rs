@@ -199,7 +199,7 @@ fn follow(step: Step) {
         } else if command.starts_with("cargo workshop try ") {
             // tests/verify/attempt.rs
         } else if command.starts_with("cargo ") || command.starts_with("nix ") {
-            panic!("{command}: nobody has told this test how to run it");
+            panic!("{command}: this test does not know how to run it");
         }
     }
 }
@@ -235,7 +235,7 @@ const PARTS: [&str; 7] = [
     "Your task",
     "When you are stuck",
     "By hand",
-    "In Grafana",
+    "What you see",
     "What this does not fix",
 ];
 
@@ -253,7 +253,12 @@ fn every_exercise_has_a_readme_with_all_its_parts() {
             let command = format!("cargo workshop {command} {}", step.number());
             assert!(text.contains(&command), "{}: {command}", readme.display());
         }
-        let lines = text.lines().count();
+        for scheme in ["light", "dark"] {
+            let picture = format!("exercise-{}.{scheme}.png", step.number());
+            assert!(text.contains(&picture), "{}: {picture}", readme.display());
+        }
+        // A picture is not read line by line.
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('<')).count();
         assert!(lines <= 80, "{}: {lines} lines are more than two screens", readme.display());
     }
 }

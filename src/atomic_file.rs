@@ -79,8 +79,8 @@ pub fn lock(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
 fn beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // The default for new files, before the umask.
-    let everybody = Permissions::from_mode(0o666);
-    let mut file = Builder::new().prefix(".new-").permissions(everybody).tempfile_in(folder)?;
+    let all_users = Permissions::from_mode(0o666);
+    let mut file = Builder::new().prefix(".new-").permissions(all_users).tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)

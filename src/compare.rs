@@ -199,7 +199,7 @@ async fn contenders(args: &CompareArgs) -> anyhow::Result<Vec<Contender>> {
 fn publish(all: &Comparison, args: &CompareArgs, report: &Path) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(all)?;
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    // Whoever reads the table's first lines only, through a pipe, still gets the files.
+    // A pipe that takes the table's first lines only must not cost the files.
     print(if to_stdout { format!("{json}\n") } else { text(all) });
     if let Some(file) = args.json.as_ref().filter(|_| !to_stdout) {
         fs::write(file, json + "\n").with_context(|| format!("can't write {}", file.display()))?;

@@ -258,11 +258,12 @@ fn note_solved(step: Step, judged: Option<String>, root: &Path) {
     let number = step.number();
     let noted = match judged {
         Some(judged) => Progress::note(root, step, judged).map_err(|error| error.to_string()),
-        None => Err("its codec.rs was saved while it was built".to_owned()),
+        None => Err("its codec.rs was saved during the build".to_owned()),
     };
     if let Err(why) = noted {
         errln!(
-            "exercise {number} is solved, but `cargo workshop status` will not show it: {why}. Fix that, then run `cargo workshop verify {number}` again\n"
+            "exercise {number} is solved, but `cargo workshop status` will not show it: {why}. To record it, run \
+             `cargo workshop verify {number}` again\n"
         );
     }
 }

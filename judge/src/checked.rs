@@ -514,7 +514,7 @@ impl Call {
             match open(&keys, encrypted.clone()) {
                 Ok(opened) if opened == *plain => {}
                 Ok(_) => {
-                    let says = format!("{which} decrypts to something else than what went in");
+                    let says = format!("{which} decrypts to something other than what went in");
                     self.note(Kind::Changed, &says);
                 }
                 // A key that the service never gave has already been reported.
@@ -546,7 +546,7 @@ impl Call {
             }
             None => {
                 let says = format!(
-                    "{which} was encrypted with {id:?}, which the key service did not give to encrypt with"
+                    "{which} was encrypted with {id:?}, which is not the key that the key service gave for encrypting"
                 );
                 self.note(Kind::ForeignKey, &says);
             }

@@ -52,7 +52,7 @@ impl Kind {
             Self::NoKey => "it encrypts although the key service gave no key",
             Self::Expired => "it uses a key that has expired",
             Self::Accepted => "it accepts a payload that it must reject",
-            Self::UndueError => "it returns an error without a reason",
+            Self::UndueError => "it returns an error although nothing failed",
             Self::Storm => "it asks the key service again and again",
             Self::Lost => "a call never returned",
             Self::Blocked => "it blocks the thread",

@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    const SECRET: &[u8] = b"What, nobody may read?!";
+    const SECRET: &[u8] = b"What, no one may read?!";
 
     fn shows(output: impl AsRef<[u8]>) -> Option<Form> {
         Printed::new(output.as_ref()).shows(SECRET)
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_does_not_show_it_is_not_blamed() {
-        for output in ["", "encodes 3 payloads of 23 bytes with key id test-key-id", "What nobody"]
+        for output in ["", "encodes 3 payloads of 23 bytes with key id test-key-id", "What no one"]
         {
             assert_eq!(shows(output), None, "{output}");
         }

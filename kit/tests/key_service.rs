@@ -61,7 +61,7 @@ fn by_default_only_calls_for_the_key_to_seal_with_stall() {
 }
 
 #[test]
-fn an_id_that_nobody_knows_is_an_error_that_names_it() {
+fn an_unknown_id_is_an_error_that_names_it() {
     let keys = KeyService::new(Keyring::test_key());
     let error = keys.data_key_by_id_blocking("of-2019").unwrap_err().to_string();
     assert!(error.contains("of-2019") && error.contains("it holds test-key-id"), "{error}");

@@ -33,16 +33,16 @@ pub fn question(step: Step, scenario: &Scenario) -> Vec<String> {
     let share = |probability: f64| format!("{:.0}%", probability * 100.0);
     lines.push(match step {
         Step::BeyondAsync => format!(
-            "{} of the calls for a key to decrypt with take {} s.",
+            "{} of the requests for a decryption key take {} s.",
             share(keys.decode_stall_probability),
             keys.stall_seconds
         ),
         Step::Async => format!(
-            "Every call for a key to encrypt with takes {} s, and the blocking pool has {} threads.",
+            "Every request for an encryption key takes {} s, and the blocking pool has {} threads.",
             keys.stall_seconds, runtime.blocking_threads
         ),
         _ => format!(
-            "{} of the calls for a key to encrypt with take {} s.",
+            "{} of the requests for an encryption key take {} s.",
             share(keys.stall_probability),
             keys.stall_seconds
         ),
@@ -64,11 +64,13 @@ pub fn in_the_text(step: Step) -> f64 {
 /// What a run showed in which the key service failed for a while.
 pub fn with_fault(run: &Run, fault: Fault) -> String {
     let Workflows { started, completed, .. } = run.workflows;
-    let well_again = fault.is_over_at();
-    let end = match run.wall_seconds - well_again {
-        after if run.cut_off => format!("when the run was cut off, {after:.1} s after it was well"),
-        after if after >= 0.0 => format!("{after:.1} s after it was well again"),
-        _ => "before it was well again".to_owned(),
+    let recovered = fault.is_over_at();
+    let end = match run.wall_seconds - recovered {
+        after if run.cut_off => {
+            format!("when the run was cut off, {after:.1} s after the key service had recovered")
+        }
+        after if after >= 0.0 => format!("{after:.1} s after the key service had recovered"),
+        _ => "before the key service had recovered".to_owned(),
     };
     let mut text = wrap(
         &format!(

@@ -38,8 +38,8 @@ const ROWS: [Row; 13] = [
         None => "not observed".to_owned(),
         Some(poll) => seconds(poll),
     }),
-    ("lag, in the worker's task", |run| seconds(run.lag_seconds.worker)),
-    ("lag, in a task beside it", |run| seconds(run.lag_seconds.beside)),
+    ("lag of the worker's main task", |run| seconds(run.lag_seconds.worker)),
+    ("lag of a separate task", |run| seconds(run.lag_seconds.beside)),
     ("peak threads", |run| number(run.peak_threads.map(|threads| threads.to_string()))),
     ("peak memory", |run| {
         number(run.peak_memory_bytes.map(|bytes| format!("{:.0} MiB", bytes as f64 / 1048576.0)))

@@ -266,7 +266,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let ours = root.path().join(".workshop");
         fs::create_dir(&ours).unwrap();
-        // From earlier kills: a lock that nobody holds, half of what should have been written.
+        // From earlier kills: a lock that no process holds, half of what should have been written.
         fs::write(ours.join("progress.lock"), "").unwrap();
         fs::write(ours.join(".new-abc"), "{\"solv").unwrap();
         let kills = AtomicUsize::new(0);

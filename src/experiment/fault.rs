@@ -81,7 +81,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// When the service is well again, in seconds after the load's start.
+    /// When the service has recovered, in seconds after the load's start.
     pub fn is_over_at(self) -> f64 {
         AFTER.as_secs_f64() + self.seconds
     }
@@ -109,7 +109,7 @@ impl Fault {
         })
     }
 
-    /// Waits, has the service fail, and makes it well again. Never ends, so that the load does.
+    /// Waits, has the service fail, and lets it recover. Never ends, so that the load does.
     ///
     /// # Errors
     /// When the service refuses.
@@ -124,7 +124,7 @@ impl Fault {
         onlooker.say(&format!("The key service {} for {} s.", self.kind.says(), self.seconds));
         sleep(Duration::from_secs_f64(self.seconds)).await;
         service.server().set_faults(usual)?;
-        onlooker.say("The key service is well again.");
+        onlooker.say("The key service works again.");
         future::pending().await
     }
 }

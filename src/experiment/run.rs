@@ -345,7 +345,7 @@ fn isolate(command: &mut Command) {
     command.env("TEMPORAL_CONFIG_FILE", "/dev/null");
 }
 
-/// A server that goes on must not keep workflows that nobody runs any more.
+/// A server that continues must not keep workflows that no worker runs any more.
 async fn terminate(client: &Client, outcomes: [&LoadOutcome; 2]) {
     for (id, _) in outcomes.into_iter().flat_map(|outcome| &outcome.unfinished) {
         let handle = client.get_workflow_handle::<temporalio_client::UntypedWorkflow>(id.as_str());

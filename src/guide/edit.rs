@@ -144,7 +144,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<Exit> {
         ))
     })?;
     if own.as_ref().is_some_and(|own| own.content == content) {
-        print(format!("{} is {shown} already: nothing to do.\n", file.shown()));
+        print(format!("{} already has the content of {shown}: nothing to do.\n", file.shown()));
         return Ok(Exit::Done);
     }
     let permissions = file.reference(file.step)?.permissions;
@@ -196,7 +196,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<Exit> {
     let reference = String::from_utf8_lossy(&file.reference(other)?.content).into_owned();
     let name = course::reference(other).display().to_string();
     if own == reference {
-        let what = if args.solution { "the solution" } else { "the start" };
+        let what = if args.solution { "the solution" } else { "the starting code" };
         // On stderr, because stdout may go to `patch`.
         note(format!("{own_name} is {what}, byte for byte: there is no difference"));
         return Ok(Exit::Done);

@@ -30,8 +30,8 @@ pub struct StatusArgs {
 enum ExerciseState {
     Solved,
     SolvedAndChanged,
-    Begun,
-    NotBegun,
+    Started,
+    NotStarted,
     /// Its codec can't be read, whatever was solved before.
     Broken,
 }
@@ -74,8 +74,8 @@ impl Status {
             Some(solved) if as_solved(solved) => ExerciseState::Solved,
             Some(_) => ExerciseState::SolvedAndChanged,
             None if fault.is_some() => ExerciseState::Broken,
-            None if is_start => ExerciseState::NotBegun,
-            None => ExerciseState::Begun,
+            None if is_start => ExerciseState::NotStarted,
+            None => ExerciseState::Started,
         };
         let mut tries = Try::all(root, step).into_iter();
         let first_try = tries.next();
@@ -118,8 +118,8 @@ impl Status {
             (ExerciseState::Broken, fault) => {
                 format!("its codec.rs {}", fault.as_deref().unwrap_or("can't be read"))
             }
-            (ExerciseState::Begun, _) => "begun".to_owned(),
-            (ExerciseState::NotBegun, _) => "not begun".to_owned(),
+            (ExerciseState::Started, _) => "started".to_owned(),
+            (ExerciseState::NotStarted, _) => "not started".to_owned(),
         }
     }
 
@@ -128,9 +128,9 @@ impl Status {
         let text = style(self.state());
         match self.state {
             ExerciseState::Solved => text.green(),
-            ExerciseState::SolvedAndChanged | ExerciseState::Begun => text.yellow(),
+            ExerciseState::SolvedAndChanged | ExerciseState::Started => text.yellow(),
             ExerciseState::Broken => text.red(),
-            ExerciseState::NotBegun => text,
+            ExerciseState::NotStarted => text,
         }
         .to_string()
     }
@@ -175,7 +175,7 @@ impl Overview {
             self.exercises.len(),
         );
         match solved {
-            0 => format!("None of {all} exercises is solved yet."),
+            0 => format!("None of the {all} exercises is solved yet."),
             1 => format!("1 of {all} exercises is solved."),
             _ if solved == all => format!("All {all} exercises are solved."),
             _ => format!("{solved} of {all} exercises are solved."),
@@ -222,7 +222,7 @@ fn now(exercise: &Status) -> Vec<String> {
         _ if exercise.fault.is_some() => {
             vec![("do", format!("cargo workshop reset {number}    # restores its starting code"))]
         }
-        ExerciseState::NotBegun => vec![
+        ExerciseState::NotStarted => vec![
             readme,
             (
                 "run",
@@ -231,7 +231,7 @@ fn now(exercise: &Status) -> Vec<String> {
             ("edit", course::codec(exercise.step).display().to_string()),
             ("type", format!("cargo workshop watch {number}    # checks it at each save")),
         ],
-        ExerciseState::Begun | ExerciseState::Broken => vec![
+        ExerciseState::Started | ExerciseState::Broken => vec![
             ("type", format!("cargo workshop verify {number}    # shows what is left to do")),
             ("stuck?", format!("cargo workshop hint {number}")),
         ],
@@ -257,7 +257,7 @@ fn afterwards(overview: &Overview) -> Vec<String> {
         })
         .collect();
     if !numbers.is_empty() {
-        lines.extend([String::new(), "Your first try and your last, of each:".to_owned()]);
+        lines.extend([String::new(), "Your first and your last try of each exercise:".to_owned()]);
         lines.push(String::new());
         let rows: Vec<_> =
             numbers.iter().map(|(what, how)| (what.as_str(), how.as_str())).collect();

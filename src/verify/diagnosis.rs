@@ -11,7 +11,7 @@ use crate::course;
 
 /// What a panic means, and where to look next.
 const PANICKED: [&str; 2] = [
-    "When a codec returns an error, the SDK has the task retried. A panic stops more than that task.",
+    "When a codec returns an error, Temporal retries that task. A panic stops more than that.",
     "Where the codec can't continue, return an error.",
 ];
 /// What it means that a call never returns, and where to look next.
@@ -192,7 +192,7 @@ fn of_live(step: Step, live: &Live) -> Option<Vec<String>> {
             "look at which key your codec encrypts with, and what it encrypts.",
         ],
         Verdict::Slow => [
-            "it passes the checks by itself, but a worker is slow with it.",
+            "it passes the checks, but a worker that uses it is slow.",
             "something else holds the worker up under load, or this machine is busy.",
             &compare,
         ],

@@ -1,8 +1,8 @@
 //! What the server stores of a load: every payload of every history is encrypted as it should be, and nothing
 //! of what the workflows handle can be read in plain text.
 //!
-//! The walk knows no message by name: it goes through each event as JSON, so a payload in a place that
-//! nobody thought of is found as well.
+//! The walk knows no message by name: it goes through each event as JSON, so a payload in an
+//! unexpected place is found as well.
 
 use std::{fmt, mem};
 
@@ -56,7 +56,7 @@ enum Fault {
     WrongKey { key: String, active: String },
     /// It can't be decrypted.
     DoesNotOpen(String),
-    /// It decrypts to something else than what the workflow or activity wrote.
+    /// It decrypts to something other than what the workflow or activity wrote.
     OpensToElse,
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for Fault {
                 write!(f, "is encrypted with key {key:?}, and the active one was {active:?}")
             }
             Self::DoesNotOpen(error) => write!(f, "can't be decrypted: {error}"),
-            Self::OpensToElse => f.write_str("decrypts to something else than what was encrypted"),
+            Self::OpensToElse => f.write_str("decrypts to something other than what was encrypted"),
         }
     }
 }
@@ -665,7 +665,7 @@ mod tests {
             let found = findings(&keys, make(sealed(&keys.worker, "Hello")));
             let [found] = &found[..] else { panic!("{place}: {found:?}") };
             assert!(
-                found.ends_with("decrypts to something else than what was encrypted"),
+                found.ends_with("decrypts to something other than what was encrypted"),
                 "{found}"
             );
         }

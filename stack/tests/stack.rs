@@ -774,7 +774,7 @@ fn data_is_fresh_unless_it_is_kept() {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     };
     start(&["--keep"]);
-    let started = temporal(&["start", "--type", "Anything", "--task-queue", "nobody"]);
+    let started = temporal(&["start", "--type", "Anything", "--task-queue", "unpolled"]);
     assert!(started.status.success(), "{}", stderr(&started));
     checkout.run(&["down"]);
     // Prometheus' folder of each kind of run, from the run before.

@@ -30,7 +30,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Git as on a machine where nobody has set it up; the tests may themselves run in a hook.
+/// Git as on a machine where it was never set up; the tests may themselves run in a hook.
 fn git_command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = program("git");
     for (name, _) in std::env::vars_os() {
@@ -182,7 +182,7 @@ impl Repository {
         clone
     }
 
-    /// Work of somebody on that branch. Nothing is checked out afterwards that was not before.
+    /// An attendee's work on that branch. Nothing is checked out afterwards that was not before.
     fn work_on(&self, branch: &str) -> String {
         let path = self.path();
         git(&path, &["switch", "--quiet", branch]);
@@ -222,7 +222,7 @@ fn they_are_one_line_from_head_on_and_each_says_what_it_teaches() {
     assert_eq!(drawn.len(), 9, "{graph}");
     assert!(drawn.iter().all(|line| line.starts_with("* ")), "{graph}");
     assert_eq!(drawn[0], "* Solution 4: Take the wait out of the queue");
-    assert_eq!(drawn[7], "* Exercise 1: See the codec block");
+    assert_eq!(drawn[7], "* Exercise 1: Watch the codec block its thread");
     for (number, branch) in (2..10).map(|twice| twice / 2).zip(BRANCHES) {
         let message = git(&path, &["log", "-1", "--format=%B", branch]);
         assert!(message.contains("\n\nYou will learn to "), "{message}");
@@ -238,7 +238,7 @@ fn they_are_one_line_from_head_on_and_each_says_what_it_teaches() {
 fn each_tree_is_heads_with_the_exercises_as_they_are_then() {
     let repository = Repository::new();
     let path = repository.path();
-    // Somebody has committed work on exercise 2, and exercise 3 is the current one.
+    // An attendee has committed work on exercise 2, and exercise 3 is the current one.
     repository.file("exercises/02-spawn-blocking/codec.rs", "// mine\n");
     repository.file("exercises/current", "3\n");
     repository.commit("work");
@@ -265,7 +265,7 @@ fn each_tree_is_heads_with_the_exercises_as_they_are_then() {
 }
 
 #[test]
-fn the_same_head_gives_the_same_commits_for_everybody() {
+fn the_same_head_gives_everyone_the_same_commits() {
     let repository = Repository::new();
     let path = repository.path();
     written(&path, &[]);
@@ -319,7 +319,7 @@ fn no_check_out_is_touched_and_unsaved_work_is_told_of() {
     let said = stderr(&output);
     assert!(said.contains("so they are not in the branches, and stay as they are: "), "{said}");
     assert!(said.contains("exercises/01-blocking-codec/codec.rs, exercises/notes.md"), "{said}");
-    // Without any, nothing is said.
+    // Without any, nothing is reported.
     let clone = repository.cloned("clone", &["--single-branch"]);
     assert!(!stderr(&branches(&clone, &[])).contains("note:"));
 }
@@ -446,7 +446,7 @@ fn without_a_flag_it_is_the_repository_that_one_is_in() {
     let bare = repository.cloned("bare", &["--bare", "--single-branch"]);
     let empty = repository.beside("empty");
     fs::create_dir(&empty).unwrap();
-    // `--check` all along: the failure to be found would write where nobody wants it.
+    // `--check` all along: the failure to be found would write where it must not.
     let run = |folder: &Path| {
         let mut command = program(WORKSHOP);
         command.args(["branches", "--check"]).current_dir(folder).output().unwrap()

@@ -119,12 +119,14 @@ fn the_bare_command_says_what_to_do_now() {
     let desk = Desk::new();
     let said = desk.prints(&[]);
     assert!(said.lines().count() <= 14 && said.lines().all(|line| line.len() <= 80), "{said}");
-    for expected in ["exercise 1, See the codec block: not begun", "01-blocking-codec/README.md"] {
+    for expected in
+        ["exercise 1, Watch the codec block its thread: not started", "01-blocking-codec/README.md"]
+    {
         assert!(said.contains(expected), "{said}");
     }
-    desk.writes(codec(FIRST), "// Begun.");
+    desk.writes(codec(FIRST), "// Started.");
     let said = desk.prints(&[]);
-    assert!(said.contains("begun") && said.contains("cargo workshop verify 1"), "{said}");
+    assert!(said.contains(": started") && said.contains("cargo workshop verify 1"), "{said}");
     // In the folder of another exercise, that one.
     let here = desk.path(folder(SECOND));
     let said = stdout(&desk.command(&[]).current_dir(here).output().unwrap());
@@ -137,7 +139,7 @@ fn the_bare_command_says_what_to_do_now() {
 #[test]
 fn status_and_next_follow_what_was_noted_and_the_files() {
     let desk = Desk::new();
-    assert_eq!(desk.states(), ["not_begun"; 4]);
+    assert_eq!(desk.states(), ["not_started"; 4]);
     let mut solved = serde_json::Map::new();
     let mut noted = |step: Step, codec: &str| {
         let digest = digest(&SHA256, codec.as_bytes());
@@ -148,12 +150,12 @@ fn status_and_next_follow_what_was_noted_and_the_files() {
     };
     desk.writes(codec(FIRST), solution(FIRST));
     // What is right is not solved before it was judged.
-    assert_eq!(desk.states()[0], "begun");
+    assert_eq!(desk.states()[0], "started");
     noted(FIRST, &solution(FIRST));
-    assert_eq!(desk.states()[..2], ["solved", "not_begun"]);
+    assert_eq!(desk.states()[..2], ["solved", "not_started"]);
     let text = desk.prints(&["status"]);
-    assert!(text.contains("  1. See the codec block              solved 20"), "{text}");
-    assert!(text.contains("> 2. Give the wait to another thread  not begun"), "{text}");
+    assert!(text.contains("  1. Watch the codec block its thread  solved 20"), "{text}");
+    assert!(text.contains("> 2. Give the wait to another thread   not started"), "{text}");
     assert!(text.contains("1 of 4 exercises is solved."), "{text}");
 
     let next = desk.prints(&["next"]);
@@ -198,7 +200,7 @@ fn status_and_next_follow_what_was_noted_and_the_files() {
     desk.writes(".workshop/tries.jsonl", tries.map(|one| one.to_string()).join("\n"));
     let next = desk.prints(&["next"]);
     for line in [
-        "Your first try and your last, of each:",
+        "Your first and your last try of each exercise:",
         "  exercise 2  76.3 s (guess: 20.0 s)    9.7 s (guess: 12.0 s)",
         "  exercise 3  75.0 s                    14.1 s",
         "cargo workshop puzzle",
@@ -228,13 +230,13 @@ fn one_can_start_over() {
     solve_all();
     assert!(desk.prints(&["next"]).contains("cargo workshop reset --all"));
     desk.prints(&["reset", "2"]);
-    assert_eq!((desk.states()[1].as_str(), next()), ("not_begun", json!(2)));
+    assert_eq!((desk.states()[1].as_str(), next()), ("not_started", json!(2)));
     assert!(desk.prints(&["status"]).contains("3 of 4 exercises are solved."));
-    // What is written next is begun, and not "solved, and changed since".
+    // What is written next is started, and not "solved, and changed since".
     desk.writes(codec(SECOND), "// Once more.\n");
-    assert_eq!((desk.states()[1].as_str(), next()), ("begun", json!(2)));
+    assert_eq!((desk.states()[1].as_str(), next()), ("started", json!(2)));
     desk.prints(&["reset", "--all"]);
-    assert_eq!((desk.states(), next()), (vec!["not_begun".to_owned(); 4], json!(1)));
+    assert_eq!((desk.states(), next()), (vec!["not_started".to_owned(); 4], json!(1)));
     for step in Step::EXERCISES {
         assert_eq!(desk.reads(codec(step)), start(step));
     }
@@ -249,7 +251,7 @@ fn one_can_start_over() {
     assert!(desk.prints(&["status"]).contains("its codec.rs is not there"));
     solve_all();
     desk.writes(codec(SECOND), start(SECOND));
-    assert_eq!((desk.states()[1].as_str(), next()), ("not_begun", json!(2)));
+    assert_eq!((desk.states()[1].as_str(), next()), ("not_started", json!(2)));
 
     // On the branch of a step, that one is next until it is solved there.
     solve_all();
@@ -390,7 +392,7 @@ fn solve_asks_on_a_terminal_and_nowhere_else() {
         let now = desk.reads(codec(FIRST));
         assert_eq!(now, if solved { solution(FIRST) } else { "// Mine.\n".to_owned() });
     }
-    // What an editor saves while somebody is asked is not replaced unkept.
+    // What an editor saves during a question is kept before it is replaced.
     desk.writes(codec(FIRST), "// Mine.\n");
     let mut terminal = Terminal::start(desk.command(&["solve", "1"]));
     terminal.screen.expect("[y/N] ");
@@ -472,7 +474,7 @@ fn what_is_no_file_is_refused_and_what_is_missing_comes_back() {
     }
 }
 
-/// Whatever can't be written: it is said, and what was written before is there.
+/// Whatever can't be written: it is reported, and what was written before is there.
 #[test]
 fn a_tree_that_cant_be_written_loses_nothing() {
     let desk = Desk::new();
@@ -506,7 +508,7 @@ fn a_tree_that_cant_be_written_loses_nothing() {
         assert!(stderr(&full).contains("stdout can't be written"), "{}", stderr(&full));
     }
 
-    // Nobody may write: neither into the exercise's folder, nor into the workshop's.
+    // No user may write: neither into the exercise's folder, nor into the workshop's.
     let folders = [desk.path(""), desk.path(".workshop/kept"), desk.path(folder(FIRST))];
     let allow = |mode| {
         for folder in &folders {

@@ -29,6 +29,7 @@ impl Text {
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                     text.links.push(dest_url.into_string());
                 }
+                Event::Html(html) | Event::InlineHtml(html) => text.links.extend(sources(&html)),
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
                 Event::End(TagEnd::Heading(_)) => {
                     text.anchors.extend(heading.take().map(|words| anchor(&words)));
@@ -45,34 +46,41 @@ impl Text {
     }
 }
 
+/// The files that HTML shows: pictures for a light and for a dark background.
+fn sources(html: &str) -> impl Iterator<Item = String> {
+    let values = ["src=\"", "srcset=\""].into_iter().flat_map(|name| html.split(name).skip(1));
+    values.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+}
+
 /// The anchor of a heading, as GitHub makes it.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// All texts of the workshop, except what is built, installed or hidden.
-fn texts(folder: &Path, found: &mut BTreeMap<PathBuf, Text>) {
+/// All files of the workshop with one of these endings, except what is built, installed or hidden.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = path.file_name().unwrap().to_string_lossy();
         if name.starts_with('.') || name == "target" || name == "node_modules" {
             continue;
         }
         if path.is_dir() {
-            texts(&path, found);
-        } else if name.ends_with(".md") {
-            let text = Text::read(&path);
-            found.insert(path, text);
+            found.extend(files(&path, endings));
+        } else if path.extension().is_some_and(|ending| endings.iter().any(|one| ending == *one)) {
+            found.push(path);
         }
     }
+    found
 }
 
 #[test]
 fn every_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut all = BTreeMap::new();
-    texts(root, &mut all);
+    let texts = files(root, &["md"]).into_iter();
+    let all: BTreeMap<_, _> = texts.map(|path| (path.clone(), Text::read(&path))).collect();
     let mut wrong = Vec::new();
     let mut followed = 0;
     for (path, text) in &all {
@@ -188,7 +196,7 @@ fn every_nix_command_of_the_readme_is_run_by_the_gate() {
 }
 
 /// Words that make a sentence read like a riddle, and what to write instead.
-const BANNED: [(&str, &str); 28] = [
+const BANNED: [(&str, &str); 29] = [
     ("nobody", "no one, none, or say who does not"),
     ("whoever", "you, or name them"),
     ("somebody", "someone, or name them"),
@@ -217,6 +225,7 @@ const BANNED: [(&str, &str); 28] = [
     ("in vain", "times out"),
     ("goes on", "continues"),
     ("the judge", "`verify`, the checks"),
+    ("well again", "recovered, healthy"),
 ];
 
 /// Where a text has one of them: the word, and the line. Code is not read: it quotes programs.
@@ -242,26 +251,24 @@ fn banned_words(markdown: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     for line in prose.lines() {
         let lower = line.to_lowercase();
-        for (word, _) in BANNED {
-            let is_whole = |at: usize| {
-                let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-                !letter(lower[..at].chars().next_back())
-                    && !letter(lower[at + word.len()..].chars().next())
-            };
-            if lower.match_indices(word).any(|(at, _)| is_whole(at)) {
-                found.push((word, line.to_owned()));
-            }
-        }
+        let words = BANNED.map(|(word, _)| word).into_iter();
+        found.extend(words.filter(|word| has(&lower, word)).map(|word| (word, line.to_owned())));
     }
     found
+}
+
+/// Whether a line has these words, and not only as a part of others.
+fn has(line: &str, words: &str) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '-');
+    line.match_indices(words).any(|(at, _)| {
+        !letter(line[..at].chars().next_back()) && !letter(line[at + words.len()..].chars().next())
+    })
 }
 
 #[test]
 fn no_text_has_a_banned_word() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut all = BTreeMap::new();
-    texts(root, &mut all);
-    let mut paths: Vec<_> = all.into_keys().collect();
+    let mut paths = files(root, &["md"]);
     paths.push(root.join("src/prefetch/README.txt"));
     let mut wrong = String::new();
     for path in paths {
@@ -272,6 +279,32 @@ fn no_text_has_a_banned_word() {
             let (_, instead) = BANNED.iter().find(|(banned, _)| *banned == word).unwrap();
             let path = path.strip_prefix(root).unwrap().display();
             wrong += &format!("{path}: \"{word}\" (write: {instead}) in: {line}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Those of the banned words that mean nothing else in code.
+const BANNED_IN_SOURCES: [&str; 8] =
+    ["nobody", "whoever", "somebody", "everybody", "anew", "gives up", "in vain", "well again"];
+
+/// Messages, comments and names.
+#[test]
+fn no_source_has_the_worst_of_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let endings =
+        ["rs", "toml", "html", "js", "css", "sh", "nix", "yaml", "yml", "py", "go", "ts", "java"];
+    let mut wrong = String::new();
+    for path in files(root, &endings) {
+        if path.ends_with(file!()) {
+            continue;
+        }
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            let lower = line.to_lowercase();
+            for word in BANNED_IN_SOURCES.into_iter().filter(|word| has(&lower, word)) {
+                let path = path.strip_prefix(root).unwrap().display();
+                wrong += &format!("{path}:{}: \"{word}\" in: {line}\n", number + 1);
+            }
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

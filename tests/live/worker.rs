@@ -298,13 +298,13 @@ fn failures_are_encrypted_on_the_server_and_their_reason_is_still_shown() {
 fn a_starter_without_a_worker_says_so_and_stops_in_time() {
     let stage = Stage::new();
     let began = Instant::now();
-    let load = ["--workflows", "2", "--task-queue", "nobody", "--timeout", "8"];
+    let load = ["--workflows", "2", "--task-queue", "unpolled", "--timeout", "8"];
     let output = stage.starter(&load).output().unwrap();
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(8) && took < Duration::from_secs(30), "{took:?}");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let seen = "2 are open: no worker polls the task queue nobody for workflow tasks\n  fix: start a worker";
+    let seen = "2 are open: no worker polls the task queue unpolled for workflow tasks\n  fix: start a worker";
     assert_eq!(said.matches(seen).count(), 1, "{said}");
     assert!(
         said.contains("stopped after 8 s (--timeout): 2 of 2 workflows were started"),
@@ -430,7 +430,7 @@ fn a_starter_that_is_interrupted_says_what_was_not_awaited() {
 
 fn is_interrupted(stage: &Stage, number: usize, signal: Signal) {
     // No worker polls this task queue.
-    let load = ["--workflows", "7", "--task-queue", "nobody", "--json"];
+    let load = ["--workflows", "7", "--task-queue", "unpolled", "--json"];
     let mut command = stage.starter(&load);
     command.args(["--id-prefix", &number.to_string()]);
     let starter =

@@ -89,7 +89,7 @@ fn misbehave(now: &str, payloads: &[Payload]) {
         "logs-decently" => {
             tracing::info!(payloads = payloads.len(), "encodes");
         }
-        other => panic!("nobody knows how {other:?} is done"),
+        other => panic!("there is no way to do {other:?}"),
     }
 }
 

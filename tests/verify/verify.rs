@@ -186,11 +186,11 @@ fn verify_notes_what_a_whole_verification_solved() {
     let verdict = said.find("Not solved yet: ").unwrap();
     assert!(said.find("FAIL ").unwrap() < verdict, "{said}");
     assert!(said.rfind("ok   ").unwrap() < verdict, "{said}");
-    assert_eq!(states(), ["not_begun", "not_begun"]);
+    assert_eq!(states(), ["not_started", "not_started"]);
 
     assert_eq!(run(&["solve", "1", "--yes"]).status.code(), Some(0));
     assert!(judged(&["verify", "1", "--quick"], 0).contains("cargo workshop next"));
-    assert_eq!(states(), ["solved", "not_begun"]);
+    assert_eq!(states(), ["solved", "not_started"]);
 
     // The live run is left out here.
     assert_eq!(run(&["solve", "2", "--yes"]).status.code(), Some(0));
@@ -198,12 +198,12 @@ fn verify_notes_what_a_whole_verification_solved() {
     assert!(said.contains("\nExercise 2: quick checks passed; the live run decides.\n"), "{said}");
     assert!(said.contains("\nNext:  cargo workshop verify 2\n"), "{said}");
     assert!(!said.to_lowercase().contains("solved"), "{said}");
-    assert_eq!(states(), ["solved", "begun"]);
+    assert_eq!(states(), ["solved", "started"]);
 
     // It stays noted when it is changed, until one starts over.
     checkout.writes(Step::Blocking, start(Step::Blocking) + "\n");
     judged(&["verify", "1"], 1);
-    assert_eq!(states(), ["solved_and_changed", "begun"]);
+    assert_eq!(states(), ["solved_and_changed", "started"]);
     assert_eq!(run(&["reset", "1"]).status.code(), Some(0));
-    assert_eq!(states(), ["not_begun", "begun"]);
+    assert_eq!(states(), ["not_started", "started"]);
 }

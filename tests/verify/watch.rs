@@ -53,7 +53,7 @@ impl Terminal {
         system.refresh_processes(ProcessesToUpdate::All, true);
         let pid = sysinfo::Pid::from_u32(self.program.pid().as_raw_nonzero().get().cast_unsigned());
         let children = system.processes().values().filter(|process| {
-            // A thread is one of them there, and a dead one that nobody asked for yet is not.
+            // A thread is one of them there, and a dead one that was not waited for yet is not.
             process.parent() == Some(pid)
                 && process.thread_kind().is_none()
                 && process.status() != ProcessStatus::Zombie

@@ -12,7 +12,7 @@ pub const DOES_NOT_GROW: &Promise = &Promise {
     says: "leaves nothing behind after a call",
     fails: "each call leaves something behind",
     means: "What a call leaves behind adds up. A worker makes millions of calls, until it runs out of memory, threads or files.",
-    next: "Look for what each call adds and nothing removes: an entry in a list, a task, an open file, a process.",
+    next: "Look for what each call adds and nothing removes: a list entry, a Tokio task, an open file, a process.",
     of: |_| true,
     broken_by: &[],
     alone: true,
@@ -33,7 +33,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         grown.push(format!("{} MiB more memory", memory >> 20));
     }
     for (count, what) in [
-        (tasks, "tasks"),
+        (tasks, "Tokio tasks"),
         (threads, "threads"),
         (descriptors, "open files"),
         (processes, "processes"),

@@ -14,7 +14,7 @@ pub const LETS_KEYS_EXPIRE: &Promise = &Promise {
     name: "lets_keys_expire",
     says: "never uses a key beyond its lifetime",
     fails: "it uses a key that has expired",
-    means: "A revoked key stays in use: what is encrypted with it should not be, and what it decrypts should not decrypt.",
+    means: "A revoked key stays in use: it still encrypts and decrypts payloads, although it no longer may.",
     next: "KeyService::key_lifetime says how long a key may be used. From when does that count, and what happens if the next key does not arrive?",
     of: |_| true,
     broken_by: &[Kind::Expired],

@@ -37,7 +37,10 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         (false, "errors for 3 s after the key service worked again".to_owned())
     } else if seen.encrypted_without > SHARED {
         let times = seen.encrypted_without;
-        (false, format!("{times} times the key service gave no key, but it encrypted anyway"))
+        (
+            false,
+            format!("{times} times the key service gave no key, but the codec encrypted anyway"),
+        )
     } else {
         (true, format!("after {requests}"))
     };

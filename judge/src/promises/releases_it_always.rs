@@ -15,7 +15,7 @@ pub const RELEASES_IT_ALWAYS: &Promise = &Promise {
     name: "releases_it_always",
     says: "never blocks the thread: any call, any payload, any branch",
     fails: "it blocks the thread",
-    means: "Most calls release the thread, but some do not. In production that is a stall every now and then.",
+    means: "Most calls release the thread, but some do not. In production, that blocks the worker every now and then.",
     next: "Look at what runs rarely: decode, a retry, an error, a refresh, the drop of a future, a count or a size.",
     of: |step| step >= Step::SpawnBlocking,
     broken_by: &[Kind::Blocked],

@@ -77,7 +77,8 @@ impl Keys {
         if !is_in_foreground() {
             return Err("Running in the background, so keys are off. `fg` and Ctrl-C stop it.");
         }
-        Self::of_terminal(pressed).ok_or("This terminal gives no keys. Press Ctrl-C to stop.")
+        Self::of_terminal(pressed)
+            .ok_or("This terminal does not report key presses. Press Ctrl-C to stop.")
     }
 
     fn of_terminal(pressed: UnboundedSender<Key>) -> Option<Self> {

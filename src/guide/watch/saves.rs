@@ -176,7 +176,7 @@ mod tests {
         let mut saves = Saves::of(root.path());
         let folder = root.path().join(course::folder(Step::Blocking));
         fs::write(folder.join("codec.rs"), "as it was").unwrap();
-        fs::write(folder.join("notes.md"), "of somebody").unwrap();
+        fs::write(folder.join("notes.md"), "notes").unwrap();
         fs::read(folder.join("codec.rs")).unwrap();
         fs::write(root.path().join(course::codec(Step::Async)), "changed").unwrap();
         assert_eq!(told(&mut saves).await, [[Step::Async]]);

@@ -75,7 +75,7 @@ class Card {
     setText(parts.what, what);
     setText(parts.span, span);
     parts.share.classList.toggle('bad', run.isMeasured && share >= BAD);
-    setText(parts.rest, run.isMeasured
+    setText(parts.rest, !run.last ? '' : run.isMeasured
       ? `Something else ${percent(shares.busy)} · free ${percent(shares.free)} · longest block ${duration(shares.longest)}`
       : `Free ${percent(shares.free)}. Nothing measures this codec, so the page cannot tell whether the codec blocks.`);
     [end - WINDOW, end - WINDOW / 2, end].forEach((at, i) => {

@@ -139,10 +139,13 @@ fn the_timeline_is_drawn_as_pushed() {
 fn a_codec_that_nothing_measures_is_not_blamed() {
     let page = page();
     let run = page.start("mine", 0);
-    let thread = vec![Segment { from: 0.0, to: 9.0, doing: Doing::Busy }];
-    run.push(Frame { at: 10.0, workflows_done: 3, thread, ..Frame::default() });
     let mut browser = Chromium::start();
     browser.open(&page.url());
+    browser.await_text(".state", "Running");
+    // Whether it is measured is not known yet.
+    assert_eq!(browser.text(".rest"), "");
+    let thread = vec![Segment { from: 0.0, to: 9.0, doing: Doing::Busy }];
+    run.push(Frame { at: 10.0, workflows_done: 3, thread, ..Frame::default() });
     browser.await_text(".share", "90%");
     browser.await_text(".share", "busy");
     browser.await_text(".rest", "Nothing measures this codec");

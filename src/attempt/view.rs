@@ -69,7 +69,7 @@ impl View {
                 self.activities
             ),
             format!("thread  {}  {blocked}", strip(recent)),
-            format!("lag     {:.1} s   {late}", last.worker.current),
+            format!("lag     up to {:.1} s   {late}", recent.highest_lag()),
         ]
         .map(|line| truncate_str(&line, columns, "…").into_owned())
         .into()

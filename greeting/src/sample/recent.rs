@@ -48,6 +48,11 @@ impl<'a> Recent<'a> {
         Some(now.lag_since(before))
     }
 
+    /// The highest of these in this time. A single sample may fall between two stalls.
+    pub fn highest_lag(self) -> f64 {
+        self.0.windows(2).map(|pair| pair[1].lag_since(&pair[0])).fold(0.0, f64::max)
+    }
+
     /// That quantile of the workflow tasks' schedule-to-start latency in this time, in seconds.
     pub fn schedule_to_start(self, quantile: f64) -> Option<f64> {
         let (first, last) = self.first_and_last()?;
@@ -72,7 +77,7 @@ impl<'a> Recent<'a> {
     }
 }
 
-/// What moves, as in "412 activities done, thread blocked 96%, lag 3.2 s, 12 answered too late".
+/// What moves, as in "412 activities done, thread blocked 96%, lag up to 3.2 s, 12 answered too late".
 impl fmt::Display for Recent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(last) = self.last() else { return Ok(()) };
@@ -80,7 +85,7 @@ impl fmt::Display for Recent<'_> {
         if let Some(blocked) = self.blocked() {
             write!(f, ", thread blocked {:.0}%", blocked * 100.0)?;
         }
-        write!(f, ", lag {:.1} s", last.worker.current)?;
+        write!(f, ", lag up to {:.1} s", self.highest_lag())?;
         match last.not_found {
             0 => Ok(()),
             late => write!(f, ", {late} answered too late"),
@@ -113,7 +118,13 @@ mod tests {
         assert_eq!(recent.blocked(), Some(0.8));
         let busy: Vec<_> = recent.busy().map(|share| (share * 100.0).round()).collect();
         assert_eq!(busy, [80.0]);
-        assert_eq!(recent.to_string(), "7 activities done, thread blocked 80%, lag 0.0 s");
+        assert_eq!(recent.to_string(), "7 activities done, thread blocked 80%, lag up to 0.0 s");
+
+        // One stall, and then a sample between two.
+        let worker = Lag { sum: 6.0, count: 10.0, ..Lag::default() };
+        samples.extend([1.0, 1.5].map(|at| Sample { worker, ..sample(at, 0.4, 10.0) }));
+        assert_eq!(Recent::of(&samples).highest_lag(), 0.6);
+        samples.truncate(2);
 
         samples.push(sample(11.0, 0.4, 1060.0));
         assert_eq!(Recent::of(&samples).busy().last(), None, "the others are too old");
@@ -128,6 +139,6 @@ mod tests {
         });
         let recent = Recent::of(&samples);
         assert_eq!(recent.blocked(), None);
-        assert_eq!(recent.to_string(), "7 activities done, lag 0.0 s, 3 answered too late");
+        assert_eq!(recent.to_string(), "7 activities done, lag up to 0.0 s, 3 answered too late");
     }
 }

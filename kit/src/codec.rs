@@ -6,7 +6,8 @@ use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 
 use crate::{
     DataKey, DataKeys, KeyServiceError, MOST_INFLATED, OpenError, Payload, PayloadCodec,
-    PayloadConversionError, SealError, SerializationContextData, payload::open_within, seal,
+    PayloadConversionError, SealError, SerializationContextData,
+    payload::{open_within, seal_in_place},
 };
 
 /// What [`PayloadCodec::encode`] and [`PayloadCodec::decode`] return.
@@ -47,12 +48,12 @@ pub fn codec_future(
     work.err_into().boxed()
 }
 
-/// Seals every payload with `key`, in order. All or none.
+/// Seals every payload with `key`, in order, each in the buffer that its data is in. All or none.
 ///
 /// # Errors
 /// The first [`SealError`].
 pub fn seal_all(key: &DataKey, payloads: Vec<Payload>) -> Result<Vec<Payload>, Error> {
-    payloads.iter().map(|payload| Ok(seal(key, payload)?)).collect()
+    payloads.into_iter().map(|payload| Ok(seal_in_place(key, payload)?)).collect()
 }
 
 /// Opens every payload, in order. All or none; a payload that is not encrypted stays as it is. Compressed ones

@@ -1,7 +1,7 @@
 //! The wire format of Temporal's encryption samples (Python, Go, TypeScript): AES-256-GCM over the
 //! serialized Payload, `data` = nonce (12 bytes), ciphertext, tag (16 bytes), no associated data.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeSet, mem, ops::Range};
 
 use prost::{
     DecodeError, Message,
@@ -24,6 +24,11 @@ pub const ENCODING: &str = "encoding";
 pub const ENCRYPTED: &[u8] = b"binary/encrypted";
 /// The metadata key that names the data key a payload was sealed with.
 pub const KEY_ID: &str = "encryption-key-id";
+
+/// The number of the field `data`, in temporal/api/common/v1/message.proto.
+const DATA: u32 = 2;
+/// What is before a field's value at most, in bytes: its number, and a length of 64 bits.
+const MAX_FIELD_HEAD: usize = 1 + 10;
 
 /// Why a payload could not be sealed.
 #[derive(Debug, thiserror::Error)]
@@ -104,20 +109,43 @@ pub enum OpenError {
 pub fn seal(key: &DataKey, payload: &Payload) -> Result<Payload, SealError> {
     let length = payload.encoded_len();
     let mut data = Vec::with_capacity(NONCE_LEN + length + MAX_TAG_LEN);
-
-    let mut nonce = [0; NONCE_LEN];
-    SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Random)?;
-    data.extend_from_slice(&nonce);
+    data.extend_from_slice(&nonce()?);
     // A `Vec` grows as needed, so the only possible error of `encode` cannot occur.
     payload.encode(&mut data).map_err(|_| SealError::TooLarge(length))?;
+    encrypt(key, data)
+}
 
-    let tag = key
-        .cipher()
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::empty(),
-            &mut data[NONCE_LEN..],
-        )
+/// As [`seal`], in the buffer that the payload's data is in already. A new buffer of 1 MiB costs more than its
+/// encryption, because the system has to find memory for it.
+pub(crate) fn seal_in_place(key: &DataKey, mut payload: Payload) -> Result<Payload, SealError> {
+    let mut data = mem::take(&mut payload.data);
+    let length = data.len();
+    // The order of a message's fields is free: here `data` is the last.
+    let mut head = Vec::with_capacity(NONCE_LEN + payload.encoded_len() + MAX_FIELD_HEAD);
+    head.extend_from_slice(&nonce()?);
+    payload.encode(&mut head).map_err(|_| SealError::TooLarge(length))?;
+    encoding::encode_key(DATA, WireType::LengthDelimited, &mut head);
+    encoding::encode_varint(length as u64, &mut head);
+
+    data.reserve_exact(head.len() + MAX_TAG_LEN);
+    data.resize(head.len() + length, 0);
+    data.copy_within(..length, head.len());
+    data[..head.len()].copy_from_slice(&head);
+    encrypt(key, data)
+}
+
+fn nonce() -> Result<[u8; NONCE_LEN], SealError> {
+    let mut nonce = [0; NONCE_LEN];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Random)?;
+    Ok(nonce)
+}
+
+/// Encrypts what is behind the nonce, and appends the tag.
+fn encrypt(key: &DataKey, mut data: Vec<u8>) -> Result<Payload, SealError> {
+    let length = data.len() - NONCE_LEN;
+    let (nonce, plain) = data.split_at_mut(NONCE_LEN);
+    let tag = Nonce::try_assume_unique_for_key(nonce)
+        .and_then(|nonce| key.cipher().seal_in_place_separate_tag(nonce, Aad::empty(), plain))
         .map_err(|_| SealError::TooLarge(length))?;
     data.extend_from_slice(tag.as_ref());
 
@@ -217,7 +245,6 @@ fn parse(mut message: Vec<u8>) -> Result<Payload, DecodeError> {
 /// Where the field `data` starts and where its value is, if there is one. If there are several, the last one
 /// counts.
 fn data_field(message: &[u8]) -> Option<(usize, Range<usize>)> {
-    const DATA: u32 = 2; // its number in temporal/api/common/v1/message.proto
     let mut found = None;
     let mut rest = message;
     while !rest.is_empty() {

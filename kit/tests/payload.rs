@@ -8,7 +8,7 @@ use arbtest::{
 };
 use codec_kit::{
     COMPRESSED, ENCODING, ENCRYPTED, Error, KEY_ID, Keyring, MOST_INFLATED, OpenError, Payload,
-    key_ids, open, open_all, seal,
+    key_ids, open, open_all, seal, seal_all,
     vectors::{self, Vectors},
 };
 use flate2::{Compress, Compression, FlushCompress};
@@ -188,21 +188,38 @@ fn payload(u: &mut Unstructured<'_>) -> arbitrary::Result<Payload> {
 fn any_payload_survives() {
     arbtest(|u| {
         let (keyring, plain) = (Keyring::test_key(), payload(u)?);
-        let sealed = seal(keyring.active(), &plain).unwrap();
-        assert_eq!(sealed.metadata[ENCODING], ENCRYPTED);
-        assert_eq!(sealed.metadata[KEY_ID], b"test-key-id");
-        assert_eq!(open(keyring.keys(), sealed).unwrap(), plain);
+        let one = seal(keyring.active(), &plain).unwrap();
+        let all = seal_all(keyring.active(), vec![plain.clone(); 2]).unwrap();
+        for sealed in [vec![one], all].concat() {
+            assert_eq!(sealed.metadata[ENCODING], ENCRYPTED);
+            assert_eq!(sealed.metadata[KEY_ID], b"test-key-id");
+            assert_eq!(open(keyring.keys(), sealed).unwrap(), plain);
+        }
         Ok(())
     });
+}
+
+/// A new buffer for a large payload would take longer than its encryption.
+#[test]
+fn a_payload_is_sealed_in_its_own_buffer() {
+    let mut data = Vec::with_capacity(2 << 20);
+    data.resize(1 << 20, b'x');
+    let buffer = data.as_ptr();
+    let plain = Payload { data, ..Payload::default() };
+    let sealed = seal_all(Keyring::test_key().active(), vec![plain]).unwrap();
+    assert_eq!(sealed[0].data.as_ptr(), buffer);
+    let opened = open_all(Keyring::test_key().keys(), sealed).unwrap();
+    assert_eq!(opened[0].data.as_ptr(), buffer);
+    assert!(opened[0].data == vec![b'x'; 1 << 20]);
 }
 
 #[test]
 fn no_two_seals_share_a_nonce() {
     let plain = Payload::default();
-    let nonces: HashSet<_> = (0..10_000)
-        .map(|_| seal(Keyring::test_key().active(), &plain).unwrap().data[..12].to_vec())
-        .collect();
-    assert_eq!(nonces.len(), 10_000);
+    let one = (0..10_000).map(|_| seal(Keyring::test_key().active(), &plain).unwrap());
+    let all = seal_all(Keyring::test_key().active(), vec![plain.clone(); 10_000]).unwrap();
+    let nonces: HashSet<_> = one.chain(all).map(|sealed| sealed.data[..12].to_vec()).collect();
+    assert_eq!(nonces.len(), 20_000);
 }
 
 #[test]

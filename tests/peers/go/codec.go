@@ -25,7 +25,7 @@ const (
 // nonce before the ciphertext.
 type codec struct {
 	keyID string
-	aead  cipher.AEAD
+	aead  func() (cipher.AEAD, error)
 }
 
 // newCodec takes the key from CODEC_KEYS, as the Rust worker does: an id and a key in base64.
@@ -35,12 +35,21 @@ func newCodec() (codec, error) {
 	if err != nil {
 		return codec{}, err
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return codec{}, err
+	// As in Temporal's sample: a cipher for each payload.
+	aead := func() (cipher.AEAD, error) {
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, err
+		}
+		return cipher.NewGCM(block)
 	}
-	aead, err := cipher.NewGCM(block)
-	return codec{keyID, aead}, err
+	return codec{keyID, aead}, nil
+}
+
+// withOneCipher makes the cipher now, for all payloads.
+func (c codec) withOneCipher() (codec, error) {
+	aead, err := c.aead()
+	return codec{c.keyID, func() (cipher.AEAD, error) { return aead, nil }}, err
 }
 
 func (c codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
@@ -56,13 +65,17 @@ func (c codec) encrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce := make([]byte, c.aead.NonceSize())
+	aead, err := c.aead()
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, err
 	}
 	return &commonpb.Payload{
 		Metadata: map[string][]byte{"encoding": []byte(encrypted), "encryption-key-id": []byte(c.keyID)},
-		Data:     c.aead.Seal(nonce, nonce, plain, nil),
+		Data:     aead.Seal(nonce, nonce, plain, nil),
 	}, nil
 }
 
@@ -73,11 +86,15 @@ func (c codec) decrypt(payload *commonpb.Payload) (*commonpb.Payload, error) {
 	if id := string(payload.Metadata["encryption-key-id"]); id != c.keyID {
 		return nil, fmt.Errorf("the payload is encrypted with key id %q, not %q", id, c.keyID)
 	}
-	size := c.aead.NonceSize()
+	aead, err := c.aead()
+	if err != nil {
+		return nil, err
+	}
+	size := aead.NonceSize()
 	if len(payload.Data) < size {
 		return nil, errors.New("the payload is too short to hold a nonce")
 	}
-	plain, err := c.aead.Open(nil, payload.Data[:size], payload.Data[size:], nil)
+	plain, err := aead.Open(nil, payload.Data[:size], payload.Data[size:], nil)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,11 @@
 //	peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
 //	peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
 //	peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
+//
+// tests/peers/throughput.sh runs these:
+//
+//	peer throughput                          measures how fast the codec is
+//	peer codec-server                        the codec server of Temporal's sample, on a free port
 package main
 
 import (
@@ -28,26 +33,43 @@ import (
 const usage = `usage: peer client ADDRESS QUEUE
        peer remote ADDRESS QUEUE CODEC_SERVER
        peer messages ADDRESS QUEUE CODEC_SERVER
-       peer worker ADDRESS QUEUE`
+       peer worker ADDRESS QUEUE
+       peer throughput
+       peer codec-server`
 
 // long is a name of 1 MiB.
 var long = strings.Repeat("x", 1<<20)
 
+// compress is the codec that Temporal's sample uses before it encrypts.
+var compress = converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true})
+
 func main() {
-	words := os.Args[1:]
-	valid := len(words) == 3 && (words[0] == "client" || words[0] == "worker") ||
-		len(words) == 4 && (words[0] == "remote" || words[0] == "messages")
-	if !valid {
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
-	}
-	if err := run(words); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 func run(words []string) error {
+	does := fmt.Sprint(len(words))
+	if len(words) > 0 {
+		does = words[0] + " " + does
+	}
+	switch does {
+	case "client 3", "remote 4", "messages 4", "worker 3":
+		return connect(words)
+	case "throughput 1":
+		return throughput()
+	case "codec-server 1":
+		return serve()
+	default:
+		fmt.Fprintln(os.Stderr, usage)
+		os.Exit(2)
+		return nil
+	}
+}
+
+func connect(words []string) error {
 	does, address, queue := words[0], words[1], words[2]
 	var data converter.DataConverter
 	if len(words) == 4 {
@@ -59,7 +81,6 @@ func run(words []string) error {
 			return err
 		}
 		// As in Temporal's sample: the last codec is the first to encode.
-		compress := converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true})
 		data = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec, compress)
 	}
 	c, err := client.Dial(client.Options{

@@ -4,6 +4,10 @@ peer.py client ADDRESS QUEUE                starts workflows on the Rust worker,
 peer.py remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
 peer.py messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
 peer.py worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
+
+tests/peers/throughput.sh runs this:
+
+peer.py throughput                          measures how fast the codec is
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from messages import MessagesWorkflow, send
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.worker import Worker
+from throughput import throughput
 
 # The last one is 1 MiB.
 NAMES = ["World", "Žofie 王小明 🦀", "", "x" * (1 << 20)]
@@ -75,6 +80,8 @@ async def main() -> None:
                 print(json.dumps([await send(await connect(address, Remote(url)), queue)]))
         case ["worker", address, queue]:
             await work(await connect(address, Encrypting()), queue)
+        case ["throughput"]:
+            await throughput()
         case _:
             print(__doc__, file=sys.stderr)
             raise SystemExit(2)

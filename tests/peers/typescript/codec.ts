@@ -34,11 +34,11 @@ export class Encrypting implements PayloadCodec {
 
   private async encrypt(payload: Payload): Promise<Payload> {
     const iv = webcrypto.getRandomValues(new Uint8Array(NONCE));
-    const plain = Uint8Array.from(proto.Payload.encode(payload).finish());
+    const plain = proto.Payload.encode(payload).finish();
     const data = await webcrypto.subtle.encrypt({ name: 'AES-GCM', iv }, this.key, plain);
     return {
       metadata: { encoding: Buffer.from(ENCRYPTED), 'encryption-key-id': Buffer.from(KEY_ID) },
-      data: Buffer.concat([iv, Buffer.from(data)]),
+      data: Buffer.concat([iv, new Uint8Array(data)]),
     };
   }
 
@@ -46,7 +46,7 @@ export class Encrypting implements PayloadCodec {
     if (text(payload.metadata?.encoding) !== ENCRYPTED) return payload;
     const id = text(payload.metadata?.['encryption-key-id']);
     if (id !== KEY_ID) throw new Error(`the payload is encrypted with key id "${id}", not "${KEY_ID}"`);
-    const data = Uint8Array.from(payload.data ?? []);
+    const data = payload.data ?? new Uint8Array();
     const iv = data.subarray(0, NONCE);
     const plain = await webcrypto.subtle.decrypt({ name: 'AES-GCM', iv }, this.key, data.subarray(NONCE));
     return proto.Payload.decode(new Uint8Array(plain));

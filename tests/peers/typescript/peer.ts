@@ -4,6 +4,10 @@
 // peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
 // peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
 // peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
+//
+// tests/peers/throughput.sh runs this:
+//
+// peer throughput                          measures how fast the codec is
 
 import { isDeepStrictEqual } from 'node:util';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
@@ -13,11 +17,13 @@ import * as activities from './activities';
 import { Encrypting, Remote } from './codec';
 import { detailsOf, FAILS_ON_PURPOSE, type GreetingInput, resultOf } from './greeting';
 import { send } from './messages';
+import { throughput } from './throughput';
 
 const USAGE = `usage: peer client ADDRESS QUEUE
        peer remote ADDRESS QUEUE CODEC_SERVER
        peer messages ADDRESS QUEUE CODEC_SERVER
-       peer worker ADDRESS QUEUE`;
+       peer worker ADDRESS QUEUE
+       peer throughput`;
 
 // The last one is 1 MiB.
 const NAMES = ['World', 'Žofie 王小明 🦀', '', 'x'.repeat(1 << 20)];
@@ -70,6 +76,7 @@ async function main(words: string[]) {
   if (does === 'worker' && words.length === 3) {
     return work(address, queue, withCodec(await Encrypting.create()));
   }
+  if (does === 'throughput' && words.length === 1) return throughput();
   let codec: PayloadCodec;
   if (does === 'client' && words.length === 3) codec = await Encrypting.create();
   else if ((does === 'remote' || does === 'messages') && words.length === 4) codec = new Remote(url);

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
 import java.security.SecureRandom;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
 import javax.crypto.Cipher;
@@ -22,14 +23,12 @@ final class Encrypting implements PayloadCodec {
           .getOrDefault("CODEC_KEYS", "test-key-id=dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE=")
           .split("=", 2);
   private static final ByteString KEY_ID = ByteString.copyFromUtf8(KEYS[0]);
-  private static final SecretKeySpec KEY = new SecretKeySpec(Base64.getDecoder().decode(KEYS[1]), "AES");
+  private static final byte[] KEY = Base64.getDecoder().decode(KEYS[1]);
 
   private static final ByteString ENCRYPTED = ByteString.copyFromUtf8("binary/encrypted");
   private static final String CIPHER = "AES/GCM/NoPadding";
   private static final int NONCE = 12; // bytes
   private static final int TAG = 128; // bits
-
-  private final SecureRandom random = new SecureRandom();
 
   @Override
   public List<Payload> encode(List<Payload> payloads) {
@@ -42,15 +41,17 @@ final class Encrypting implements PayloadCodec {
   }
 
   private Payload encrypt(Payload payload) {
+    // As in Temporal's sample: a source of random numbers, a cipher and a key for each payload.
     var nonce = new byte[NONCE];
-    random.nextBytes(nonce);
+    new SecureRandom().nextBytes(nonce);
     try {
       var sealed = cipher(Cipher.ENCRYPT_MODE, nonce).doFinal(payload.toByteArray());
+      var data = ByteBuffer.allocate(NONCE + sealed.length).put(nonce).put(sealed).array();
       return Payload.newBuilder()
           .putMetadata("encoding", ENCRYPTED)
           .putMetadata("encryption-key-id", KEY_ID)
           .putMetadata("encryption-cipher", ByteString.copyFromUtf8(CIPHER))
-          .setData(ByteString.copyFrom(nonce).concat(ByteString.copyFrom(sealed)))
+          .setData(ByteString.copyFrom(data))
           .build();
     } catch (GeneralSecurityException error) {
       throw new IllegalStateException(error);
@@ -65,13 +66,10 @@ final class Encrypting implements PayloadCodec {
     if (!KEY_ID.equals(id)) {
       throw new IllegalStateException("the payload is encrypted with another key than " + KEY_ID.toStringUtf8());
     }
-    var data = payload.getData().asReadOnlyByteBuffer();
-    var nonce = new byte[NONCE];
-    data.get(nonce);
+    var data = payload.getData().toByteArray();
     try {
-      var plain = ByteBuffer.allocate(data.remaining());
-      cipher(Cipher.DECRYPT_MODE, nonce).doFinal(data, plain);
-      return Payload.parseFrom(plain.flip());
+      var nonce = Arrays.copyOf(data, NONCE);
+      return Payload.parseFrom(cipher(Cipher.DECRYPT_MODE, nonce).doFinal(data, NONCE, data.length - NONCE));
     } catch (GeneralSecurityException | IOException error) {
       throw new IllegalStateException(error);
     }
@@ -79,7 +77,7 @@ final class Encrypting implements PayloadCodec {
 
   private static Cipher cipher(int mode, byte[] nonce) throws GeneralSecurityException {
     var cipher = Cipher.getInstance(CIPHER);
-    cipher.init(mode, KEY, new GCMParameterSpec(TAG, nonce));
+    cipher.init(mode, new SecretKeySpec(KEY, "AES"), new GCMParameterSpec(TAG, nonce));
     return cipher;
   }
 }

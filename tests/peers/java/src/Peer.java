@@ -27,6 +27,12 @@ import java.util.stream.Collectors;
  * Peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
  * Peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
  * </pre>
+ *
+ * tests/peers/throughput.sh runs this:
+ *
+ * <pre>
+ * Peer throughput                          measures how fast the codec is
+ * </pre>
  */
 public final class Peer {
   private static final String USAGE =
@@ -34,7 +40,8 @@ public final class Peer {
       usage: Peer client ADDRESS QUEUE
              Peer remote ADDRESS QUEUE CODEC_SERVER
              Peer messages ADDRESS QUEUE CODEC_SERVER
-             Peer worker ADDRESS QUEUE""";
+             Peer worker ADDRESS QUEUE
+             Peer throughput""";
 
   // The last one is 1 MiB.
   private static final List<String> NAMES = List.of("World", "Žofie 王小明 🦀", "", "x".repeat(1 << 20));
@@ -62,6 +69,7 @@ public final class Peer {
         work(connect(words[1], new Encrypting()), words[2]);
         return;
       }
+      case "throughput 1" -> Throughput.measure();
       default -> {
         System.err.println(USAGE);
         System.exit(2);

@@ -51,9 +51,10 @@ fn a_blocking_codec_is_red_and_an_async_one_is_not() {
     for card in [1, 2] {
         // With the blocking codec, all of them end together. The command may have ended before the browser, on a
         // machine that does other work, has shown what it was sent last.
-        browser.await_true(&format!(
-            "document.querySelector('.card:nth-child({card}) .work')?.innerText.startsWith('All 12')"
-        ));
+        wait_for("all workflows of a card", || {
+            let work = browser.text(&format!(".card:nth-child({card}) .work"));
+            work.starts_with("All 12").then_some(())
+        });
     }
     let blocked = share(&mut browser, 2);
     assert!(blocked.is_some_and(|blocked| blocked <= 5.0), "{blocked:?}");

@@ -50,7 +50,7 @@ const MAY_BE_ABSENT: [&str; 11] = [
 /// Panels of the lesson that show the stall, and by what factor at least the blocking codec is worse
 /// than the async one. Far below what was measured: the machine may be busy.
 const WORSE_BY: [(&str, f64); 7] = [
-    ("End to end, p95", 5.),
+    ("End to end, p95", 3.),
     ("Workflow task schedule-to-start, p95", 3.),
     ("Workflow task execution, p95", 2.),
     ("Longest poll, p99", 5.),

@@ -3,7 +3,7 @@
 //! All rates look back one minute, as the recording rules do: only one call in ten stalls, so a shorter
 //! window would show noise.
 
-use crate::panel::{Annotation, Dashboard, Panel, Row, Variable, View, query};
+use crate::panel::{Annotation, Dashboard, Panel, Query, Row, Variable, View, query};
 
 /// Which of the workers' series are shown.
 const CHOSEN: &str = r#"exercise=~"$exercise", codec=~"$codec""#;
@@ -315,10 +315,11 @@ fn key_service() -> Vec<Panel> {
             unit: "s",
             view: SHORT_SECONDS,
             limit: None,
-            queries: vec![
-                query(key_service_seconds(0.5), "p50 {{operation}} {{purpose}}"),
-                query(key_service_seconds(0.99), "p99 {{operation}} {{purpose}}"),
-            ],
+            queries: p50_and_p99(
+                "workshop_key_service_call_duration_seconds",
+                "operation, purpose",
+                ["p50 {{operation}} {{purpose}}", "p99 {{operation}} {{purpose}}"],
+            ),
         },
         Panel {
             title: "Key service: faults, last minute",
@@ -365,10 +366,11 @@ fn codec_server() -> Vec<Panel> {
             unit: "s",
             view: SHORT_SECONDS,
             limit: None,
-            queries: vec![
-                query(codec_server_seconds(0.5), "p50 {{route}}"),
-                query(codec_server_seconds(0.99), "p99 {{route}}"),
-            ],
+            queries: p50_and_p99(
+                "codec_server_request_duration_seconds",
+                "route",
+                ["p50 {{route}}", "p99 {{route}}"],
+            ),
         },
     ]
 }
@@ -395,17 +397,15 @@ fn rule(name: &str) -> String {
     or_unknown(max_of(&format!("codec:{name}")))
 }
 
-fn key_service_seconds(share: f64) -> String {
-    quantile(share, "operation, purpose", "workshop_key_service_call_duration_seconds")
-}
-
-fn codec_server_seconds(share: f64) -> String {
-    quantile(share, "route", "codec_server_request_duration_seconds")
-}
-
-/// A quantile of the last minute, for each value of these labels.
-fn quantile(share: f64, labels: &str, histogram: &str) -> String {
-    format!("histogram_quantile({share}, sum by (le, {labels}) (rate({histogram}_bucket[1m])))")
+/// Two quantiles of the last minute, for each value of these labels.
+fn p50_and_p99(histogram: &str, labels: &str, legends: [&'static str; 2]) -> Vec<Query> {
+    let quantiles = [0.5, 0.99].into_iter().zip(legends);
+    let of_last_minute = format!("sum by (le, {labels}) (rate({histogram}_bucket[1m]))");
+    quantiles
+        .map(|(share, legend)| {
+            query(format!("histogram_quantile({share}, {of_last_minute})"), legend)
+        })
+        .collect()
 }
 
 fn not_found() -> String {

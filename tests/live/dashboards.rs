@@ -50,9 +50,9 @@ const MAY_BE_ABSENT: [&str; 11] = [
 /// Panels of the lesson that show the stall, and by what factor at least the blocking codec is worse
 /// than the async one. Far below what was measured: the machine may be busy.
 const WORSE_BY: [(&str, f64); 7] = [
-    ("End to end, p95", 2.),
-    ("Workflow task schedule-to-start, p95", 1.5),
-    ("Workflow task execution, p95", 1.5),
+    ("End to end, p95", 5.),
+    ("Workflow task schedule-to-start, p95", 3.),
+    ("Workflow task execution, p95", 2.),
     ("Longest poll, p99", 5.),
     ("Lag of the runtime, p99", 5.),
     ("Workflow task not found, last minute", f64::INFINITY),

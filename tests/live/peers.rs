@@ -23,11 +23,13 @@ use greeting::{
 };
 use solutions::Step;
 use stack::services::Asker;
+use tokio::task::spawn_blocking;
 
 use crate::{
     codec_server::codec_server,
-    peers::history::history,
+    peers::{history::history, messages::MessagesWorkflow},
     support::{PATIENCE, ROOT, Stage, Worker, free_port, free_ports, program, stderr, stdout},
+    worker::beside_worker,
 };
 
 const NAMES: [&str; 3] = ["World", "Žofie 王小明 🦀", ""];
@@ -214,8 +216,8 @@ fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     // The inputs of five workflows.
     assert!(metrics.contains("codec_server_payloads_total{route=\"encode\"} 5\n"), "{metrics}");
     let mut sending = subcommand(&["messages", &url], "messages");
-    let sent = move || ids(&mut sending, String::new);
-    let sent = messages::beside_worker(client.clone(), "messages", sent);
+    let sent = async { spawn_blocking(move || ids(&mut sending, String::new)).await.unwrap() };
+    let sent = beside_worker::<MessagesWorkflow, _>(client.clone(), "messages", sent);
     for id in stage.runtime.block_on(sent) {
         messages::check(&history(&id));
     }

@@ -22,7 +22,11 @@ use greeting::{
 use live_page::Doing;
 use rustix::process::Signal;
 use solutions::Step;
-use temporalio_client::{UntypedWorkflow, WorkflowStartOptions};
+use temporalio_client::{Client, UntypedWorkflow, WorkflowStartOptions};
+use temporalio_common::WorkflowDefinition;
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkflowContext, WorkflowResult};
+use temporalio_workflow::workflows::WorkflowImplementation;
 
 use crate::support::{Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for};
 
@@ -292,6 +296,51 @@ fn failures_are_encrypted_on_the_server_and_their_reason_is_still_shown() {
             assert!(!stored.contains(message), "{id}: {stored}");
         }
     }
+}
+
+/// Runs `work` while a worker of this process runs that workflow.
+pub async fn beside_worker<W: WorkflowImplementation, T>(
+    client: Client,
+    task_queue: &str,
+    work: impl Future<Output = T>,
+) -> T
+where
+    <W::Run as WorkflowDefinition>::Input: Send,
+{
+    let runtime = Runtime::from_current_tokio(Default::default()).unwrap();
+    let options = WorkerOptions::new(task_queue).register_workflow::<W>().unwrap().build();
+    let mut worker = Worker::new(&runtime, client, options).unwrap();
+    tokio::select! {
+        result = worker.run() => panic!("the worker stopped: {result:?}"),
+        result = work => result,
+    }
+}
+
+/// Another worker's workflow of the same name.
+#[workflow]
+#[derive(Default)]
+struct GreetsOthers;
+
+#[workflow_methods]
+impl GreetsOthers {
+    #[run(name = "GreetingWorkflow")]
+    async fn run(_: &mut WorkflowContext<Self>, _: GreetingInput) -> WorkflowResult<String> {
+        Ok("Hello, others!".to_owned())
+    }
+}
+
+#[test]
+fn a_workflow_that_completes_with_another_result_has_failed() {
+    let stage = Stage::new();
+    let client = stage.client(Step::Async.codec(KeyService::new(Keyring::test_key())));
+    let numbers = LoadArgs { workflows: 1, activities: 1, activity_seconds: 0.1, ..defaults() };
+    let [task_queue, id_prefix, name] = ["others", "others", "World"].map(str::to_owned);
+    let load = Load { numbers, task_queue, id_prefix, name, failing: 0 };
+    let outcome = load::run(&client, &load, std::future::pending(), |_| {});
+    let outcome = beside_worker::<GreetsOthers, _>(client.clone(), "others", outcome);
+    let outcome = stage.runtime.block_on(outcome);
+    assert!(outcome.completed.is_empty(), "{outcome:#?}");
+    assert_eq!(outcome.failed[0].reason, "its result is not the expected one");
 }
 
 #[test]

@@ -11,10 +11,7 @@ use temporalio_client::{
 };
 use temporalio_common::{MemoValues, protos::temporal::api::enums::v1::EventType};
 use temporalio_macros::{workflow, workflow_methods};
-use temporalio_sdk::{
-    Runtime, SyncWorkflowContext, Worker, WorkerOptions, WorkflowContext, WorkflowContextView,
-    WorkflowResult,
-};
+use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use crate::peers::history::History;
 
@@ -73,22 +70,6 @@ impl MessagesWorkflow {
     #[update]
     pub fn replace(&mut self, _: &mut SyncWorkflowContext<Self>, text: Text) -> Text {
         self.held.last_mut().and_then(|last| mem::replace(last, text))
-    }
-}
-
-/// Runs `work` while a worker of this process runs the workflow.
-pub async fn beside_worker<T: Send + 'static>(
-    client: Client,
-    task_queue: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    let runtime = Runtime::from_current_tokio(Default::default()).unwrap();
-    let options =
-        WorkerOptions::new(task_queue).register_workflow::<MessagesWorkflow>().unwrap().build();
-    let mut worker = Worker::new(&runtime, client, options).unwrap();
-    tokio::select! {
-        result = worker.run() => panic!("the worker stopped: {result:?}"),
-        result = tokio::task::spawn_blocking(work) => result.unwrap(),
     }
 }
 

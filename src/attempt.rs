@@ -77,7 +77,7 @@ pub fn run(args: &TryArgs) -> anyhow::Result<Exit> {
     let mut scenario = Scenario::of_exercise(step);
     let fault = args.fault.fault(&mut scenario);
     let guess = match args.predict {
-        // The exercise's question is about a service that is well.
+        // The exercise's question is about a healthy service.
         None if fault.is_none() => ask(step, &scenario)?,
         given => given,
     };

@@ -180,9 +180,9 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
                 (errors(&worker) >= failed + 3.0).then_some(())
             });
             keys.server().set_faults(Faults::default()).unwrap();
-            let well_again = Instant::now();
+            let recovered = Instant::now();
             println!("{}", all_is_well(load, &format!("codec {step}, {name}")));
-            println!("|   recovered within | {:.1} |", well_again.elapsed().as_secs_f64());
+            println!("|   recovered within | {:.1} |", recovered.elapsed().as_secs_f64());
         }
         // The blocking pool's threads end after ten seconds without work.
         let [files, threads, _] = before;

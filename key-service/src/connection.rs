@@ -1,4 +1,4 @@
-//! A socket of the service: counted while it is open, and reset instead of closed if a fault asks for it.
+//! A connection of the service: counted while it is open, and reset instead of closed if a fault asks for it.
 
 use std::{
     io,
@@ -26,18 +26,32 @@ impl Reset {
     }
 }
 
+/// An open connection, counted until this is dropped.
+pub(crate) struct Open(IntGauge);
+
+impl Open {
+    pub fn new(connections: &IntGauge) -> Self {
+        connections.inc();
+        Self(connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 pub(crate) struct Socket {
     stream: TcpStream,
     reset: Reset,
-    open: IntGauge,
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, reset: Reset, open: IntGauge) -> Self {
+    pub fn new(stream: TcpStream, reset: Reset) -> Self {
         // Answers are small, and must not wait for more of them. If that fails, they are only later.
         stream.set_nodelay(true).ok();
-        open.inc();
-        Self { stream, reset, open }
+        Self { stream, reset }
     }
 }
 
@@ -48,7 +62,6 @@ impl Drop for Socket {
             // that is killed while it has unread requests.
             self.stream.set_zero_linger().ok();
         }
-        self.open.dec();
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     Credentials, Faults, Keys, KeysError, WrongFaults, admin,
-    connection::{Reset, Socket},
+    connection::{Open, Reset, Socket},
     faults::Dealer,
     metrics::Metrics,
     operations::Vault,
@@ -338,8 +338,10 @@ async fn next(port: &Port) -> io::Result<TcpStream> {
 
 /// Serves one connection, until its client closes it or the service stops.
 async fn serve(service: Arc<Service>, stream: TcpStream, stopped: watch::Receiver<bool>) {
+    // Dropped last: a connection is open until its calls have ended and are counted.
+    let _open = Open::new(&service.metrics.connections);
     let reset = Reset::default();
-    let socket = Socket::new(stream, reset.clone(), service.metrics.connections.clone());
+    let socket = Socket::new(stream, reset.clone());
     let answer = service_fn(|request| {
         let (service, reset) = (service.clone(), reset.clone());
         async move { service.answer(request, reset).await }

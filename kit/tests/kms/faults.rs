@@ -214,6 +214,34 @@ fn dropping_a_call_closes_its_connection_and_leaves_no_task() {
     runtime.block_on(client.encrypt(ALIAS, b"x", &context(&[]))).unwrap();
 }
 
+/// A service whose last connection has ended has counted every call, also those it answered to no client.
+#[test]
+fn a_connection_is_open_until_its_call_is_counted() {
+    let server = server(Faults { hang_rate: 1.0, ..Faults::default() });
+    let client = AsyncClient::new(&settings(&server.endpoint())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let calls = 100;
+    for dropped in 1..=calls {
+        runtime.block_on(async {
+            let nothing = context(&[]);
+            let mut call = Box::pin(client.encrypt(ALIAS, b"x", &nothing));
+            let start = Instant::now();
+            while metric(&server, "faults_total", &["fault=\"hang\""]) < f64::from(dropped) {
+                assert!(start.elapsed() < LIMIT, "{}", server.metrics());
+                let _ = tokio::time::timeout(Duration::from_millis(1), &mut call).await;
+            }
+        });
+        // Without a pause, to look as soon as it has ended.
+        let start = Instant::now();
+        while server.connections() > 0 {
+            assert!(start.elapsed() < LIMIT, "{}", server.metrics());
+            runtime.block_on(tokio::task::yield_now());
+        }
+        let cancelled = metric(&server, "calls_total", &["result=\"cancelled\""]);
+        assert_eq!(cancelled, f64::from(dropped));
+    }
+}
+
 /// A call that is dropped while it pauses before it asks again is asked no more.
 #[test]
 fn dropping_a_call_ends_its_retries() {

@@ -74,13 +74,14 @@ pub async fn watch(mut all: Vec<Watched>, every: Duration, metrics: Metrics) {
         };
         all = back;
         for (what, result) in news {
-            metrics.reloads(result.is_ok()).inc();
-            match result {
+            match &result {
                 Ok(new) => tracing::info!("{what} changed: {new}"),
                 Err(error) => {
                     tracing::error!("{what} changed, and the old ones stay in use: {error}")
                 }
             }
+            // Counted last: who sees the count finds it in the log.
+            metrics.reloads(result.is_ok()).inc();
         }
     }
 }

@@ -167,10 +167,11 @@ impl Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.metrics.in_flight.dec();
+        // Counted first: what is no longer in flight has its result.
         if !self.ended {
             self.count("cancelled");
         }
+        self.metrics.in_flight.dec();
     }
 }
 

@@ -5,10 +5,7 @@
 
 use std::{
     error, fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -223,8 +220,9 @@ pub struct KeyService {
 #[derive(Debug)]
 struct Inner {
     back_end: BackEnd,
-    encrypt: Counters,
-    decrypt: Counters,
+    // Each under one lock, so that its counts fit together whenever they are read.
+    encrypt: Mutex<Calls>,
+    decrypt: Mutex<Calls>,
 }
 
 #[derive(Debug)]
@@ -233,15 +231,6 @@ enum BackEnd {
     Source(Box<dyn KeySource>),
     /// They come from elsewhere.
     Client(Box<dyn KeyClient>),
-}
-
-/// The calls for one purpose.
-#[derive(Debug, Default)]
-struct Counters {
-    started: AtomicU64,
-    finished: AtomicU64,
-    stalled: AtomicU64,
-    failed: AtomicU64,
 }
 
 impl KeyService {
@@ -267,7 +256,7 @@ impl KeyService {
     }
 
     fn new_with(back_end: BackEnd) -> Self {
-        let inner = Inner { back_end, encrypt: Counters::default(), decrypt: Counters::default() };
+        let inner = Inner { back_end, encrypt: Mutex::default(), decrypt: Mutex::default() };
         Self { inner: Arc::new(inner), key_lifetime: KEY_LIFETIME }
     }
 
@@ -317,12 +306,12 @@ impl KeyService {
 
     /// The calls for the key to encrypt with so far.
     pub fn calls(&self) -> Calls {
-        self.inner.encrypt.calls()
+        *locked(&self.inner.encrypt)
     }
 
     /// The calls for keys to decrypt with so far.
     pub fn decode_calls(&self) -> Calls {
-        self.inner.decrypt.calls()
+        *locked(&self.inner.decrypt)
     }
 }
 
@@ -358,14 +347,15 @@ impl Inner {
     }
 
     fn begin<'a>(&self, key_id: Option<&'a str>, blocking: bool) -> KeyRequest<'a> {
-        let call = self.counters(key_id).started.fetch_add(1, Relaxed) + 1;
-        KeyRequest { call, key_id, blocking }
+        let mut calls = self.calls(key_id);
+        calls.started += 1;
+        KeyRequest { call: calls.started, key_id, blocking }
     }
 
     fn deal(&self, source: &dyn KeySource, request: &KeyRequest<'_>) -> Deal {
         let deal = source.begin(request);
         if deal.stall.is_some() {
-            self.counters(request.key_id).stalled.fetch_add(1, Relaxed);
+            self.calls(request.key_id).stalled += 1;
         }
         deal
     }
@@ -375,31 +365,22 @@ impl Inner {
         request: &KeyRequest<'_>,
         answer: Result<DataKey, KeyServiceError>,
     ) -> Result<DataKey, KeyServiceError> {
-        let counters = self.counters(request.key_id);
-        counters.finished.fetch_add(1, Relaxed);
-        if answer.is_err() {
-            counters.failed.fetch_add(1, Relaxed);
-        }
+        let mut calls = self.calls(request.key_id);
+        calls.finished += 1;
+        calls.failed += u64::from(answer.is_err());
         answer
     }
 
-    fn counters(&self, key_id: Option<&str>) -> &Counters {
-        match key_id {
+    fn calls(&self, key_id: Option<&str>) -> MutexGuard<'_, Calls> {
+        locked(match key_id {
             None => &self.encrypt,
             Some(_) => &self.decrypt,
-        }
+        })
     }
 }
 
-impl Counters {
-    fn calls(&self) -> Calls {
-        Calls {
-            started: self.started.load(Relaxed),
-            finished: self.finished.load(Relaxed),
-            stalled: self.stalled.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-        }
-    }
+fn locked(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
+    calls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Decides stalls and failures at random.

@@ -324,9 +324,10 @@ fn clock(root: &Path, settings: &Settings, asker: &Asker) -> DoctorCheck {
     let theirs = Service::ALL.into_iter().find_map(|service| {
         let date = asker.date(service, settings).ok()?;
         let date = rfc2822::parse(&date).ok()?;
-        Some((service, SystemTime::from(date.timestamp())))
+        // Asking the services before it may have taken some time.
+        Some((service, SystemTime::from(date.timestamp()), SystemTime::now()))
     });
-    let Some((service, theirs)) = theirs else { return DoctorCheck::ok("clock", here) };
+    let Some((service, theirs, now)) = theirs else { return DoctorCheck::ok("clock", here) };
     let apart = theirs.duration_since(now).unwrap_or_else(|behind| behind.duration());
     if apart > CLOCKS_DIFFER {
         let seen = format!("{here}, and {service}'s clock is {} s apart", apart.as_secs());

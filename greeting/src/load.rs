@@ -146,9 +146,11 @@ pub async fn run(
 
     tokio::pin!(stop);
     loop {
+        // `stop` first: what it listens to is set up before anything is started.
         let done = tokio::select! {
-            done = workflows.next() => done,
+            biased;
             () = &mut stop => break,
+            done = workflows.next() => done,
         };
         match done {
             None => break,

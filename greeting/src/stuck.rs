@@ -200,17 +200,23 @@ async fn look(client: &Client, task_queue: &str, sample: &[String]) -> Option<Ca
         }
         Ok(_) => {}
     }
-    let mut busy = None;
+    let (mut task, mut busy) = (None, None);
     for id in sample {
         let handle = client.get_workflow_handle::<UntypedWorkflow>(id.as_str());
         // A workflow that the server does not know was not started yet.
         let Ok(description) = handle.describe(Default::default()).await else { continue };
         let description = description.into_raw();
-        if let Some(cause) = retried(client, id, &description) {
-            return Some(cause);
+        match retried(client, id, &description) {
+            // A failed activity says more: its failure names the cause.
+            Some(cause @ Cause::WorkflowTaskRetried { .. }) => task = task.or(Some(cause)),
+            Some(cause) => return Some(cause),
+            None => {}
         }
         let activity = description.pending_activities.first().map(name);
         busy.get_or_insert(Cause::Busy { workflow: id.clone(), activity });
+    }
+    if task.is_some() {
+        return task;
     }
     if matches!(busy, Some(Cause::Busy { activity: Some(_), .. }))
         && let Ok(last) = last_poll(client, task_queue, TaskQueueType::Activity).await

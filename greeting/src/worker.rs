@@ -273,7 +273,10 @@ async fn serve(
     )?;
     let mut worker = Worker::new(&sdk, client, options(args)?)?;
     tokio::spawn(probes.beside.run());
+    // Set up before it says that it polls: from then on, a signal drains it.
+    let signals = telemetry.beside.enter();
     telemetry.beside.spawn(stop_on_signal(worker.shutdown_handle()));
+    drop(signals);
     tracing::info!(
         address = server.address(),
         namespace = server.namespace(),
@@ -324,28 +327,30 @@ fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {
 }
 
 /// Runs on another thread, so that signals are handled while the worker is stalled.
-async fn stop_on_signal(stop: impl Fn()) {
+fn stop_on_signal(stop: impl Fn()) -> impl Future<Output = ()> {
     static STOPPING: AtomicBool = AtomicBool::new(false);
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-        tracing::warn!(
-            "this system does not deliver signals to the worker, so it can't be drained"
-        );
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            tracing::warn!(
+                "this system does not deliver signals to the worker, so it can't be drained"
+            );
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if STOPPING.swap(true, Relaxed) {
+                tracing::warn!("stopped at once; tasks in progress will time out and be retried");
+                process::exit(Exit::Interrupted as i32);
+            }
+            tracing::info!(
+                "worker stops: finishing the tasks it has (a second signal stops it at once)"
+            );
+            stop();
         }
-        if STOPPING.swap(true, Relaxed) {
-            tracing::warn!("stopped at once; tasks in progress will time out and be retried");
-            process::exit(Exit::Interrupted as i32);
-        }
-        tracing::info!(
-            "worker stops: finishing the tasks it has (a second signal stops it at once)"
-        );
-        stop();
     }
 }
 

@@ -11,8 +11,8 @@ use temporalio_sdk_core::ephemeral_server::{
 
 use super::cli::TemporalCli;
 
-/// The SDK waits only five seconds for a server to start; a cold or busy machine may need longer.
-const TRIES: usize = 3;
+/// The SDK waits only five seconds for a server to start. A cold or busy machine may need longer for the first ones.
+const TRIES: usize = 8;
 
 /// A dev server on a free port of this machine, in memory. Dropping it kills it.
 pub struct DevServer {

@@ -36,8 +36,8 @@ use crate::process::{ProcessGroup, without_users_settings};
 pub const TIME_LIMIT: Duration = Duration::from_secs(45);
 /// How often the limits are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// Once the process has exited, what it wrote arrives at once.
-const REPORT_LIMIT: Duration = Duration::from_secs(1);
+/// Once the process has exited, what it wrote arrives at once; on a busy machine, a little later.
+const REPORT_LIMIT: Duration = Duration::from_secs(10);
 /// How many characters of a finding are shown: a codec's panic or error may have any length.
 const SHOWN_CHARACTERS: usize = 300;
 

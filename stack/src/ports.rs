@@ -89,23 +89,28 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     #[test]
     fn who_listens_is_told() {
         for all_addresses in [false, true] {
             let ip = if all_addresses { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
             let listener = TcpListener::bind((std::net::Ipv4Addr::from(ip), 0)).unwrap();
             let address = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
-            let Some(Taken::By(Some(holder))) = taken(address) else {
-                panic!("{:?}", taken(address))
-            };
-            assert_eq!(holder.pid, std::process::id());
-            drop(listener);
             // A program that another test is starting still has all open files until it runs.
-            let began = Instant::now();
-            while taken(address).is_some() && began.elapsed() < Duration::from_secs(10) {
-                thread::sleep(Duration::from_millis(5));
-            }
-            assert_eq!(taken(address), None);
+            let wait_for = |what, is_so: fn(Option<Taken>) -> bool| {
+                let began = Instant::now();
+                while !is_so(taken(address)) {
+                    assert!(began.elapsed() < PATIENCE, "{what}: {:?}", taken(address));
+                    thread::sleep(Duration::from_millis(5));
+                }
+            };
+            wait_for(
+                "this process",
+                |taken| matches!(taken, Some(Taken::By(Some(by))) if by.pid == std::process::id()),
+            );
+            drop(listener);
+            wait_for("nothing", |taken| taken.is_none());
         }
     }
 }

@@ -114,6 +114,8 @@ impl<'a> ProcessCompose<'a> {
         let mut command = self.command(SERVER);
         command.arg("up").args(services.iter().map(|service| service.name()));
         command.args(["--config", FILE, "--disable-dotenv", "--detached", "--tui=false"]);
+        // A Ctrl-C is for us: we see to it that nothing is left running.
+        command.process_group(0);
         self.done(command).map(drop)
     }
 

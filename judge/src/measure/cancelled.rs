@@ -61,7 +61,7 @@ pub fn cancelled(
         let mut still_works = true;
         for operation in Operation::BOTH {
             still_works &=
-                timeout(stall * 5, trial.small_call(operation, 1)).await.unwrap_or_default();
+                timeout(stall * 10, trial.small_call(operation, 1)).await.unwrap_or_default();
         }
         Cancelled { calls: 2 * of_each, went_on, tasks, threads, still_works }
     })

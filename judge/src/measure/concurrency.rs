@@ -80,13 +80,13 @@ fn best_wall(
     stage.run(async move {
         let given = vec![trial.given(operation, vec![small(); payloads], 1); calls];
         let mut best = Duration::MAX;
-        for _ in 0..NOISE_RETRIES {
+        for attempt in 0..NOISE_RETRIES {
             let began = Instant::now();
             // If it takes this long, they certainly run one after another.
             timeout(stall * 15, trial.all_at_once(operation, given.clone())).await.ok();
             best = best.min(began.elapsed());
-            // Either hardly any noise, or more than noise can explain.
-            if best < stall * 3 / 2 || best > stall * 6 {
+            // Either hardly any noise, or more than noise can explain twice.
+            if best < stall * 3 / 2 || attempt > 0 && best > stall * 6 {
                 break;
             }
         }

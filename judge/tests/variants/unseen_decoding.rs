@@ -284,7 +284,7 @@ fn deadlines_and_retries() -> Vec<Variant> {
                     Ok(seal_all(&key, payloads)?)
                 })
             },
-            expected: both(Wrong(&[WAITS_FOR_KEY])),
+            expected: both(Wrong(&[PASSES_ERRORS_ON])),
         },
         Variant {
             // The workshop's stall of 400 ms is always an error.

@@ -30,8 +30,12 @@ impl PayloadCodec for Blocks {
     }
 }
 
+/// The watchdog watches all threads of the process, those of the other test, too.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_stall_is_reported_once_and_while_it_lasts() {
+    let _alone = ALONE.lock();
     let (reports, reported) = mpsc::channel();
     let watchdog = Watchdog::reporting(Duration::from_millis(40), move |stall| {
         reports.send(stall.clone()).unwrap()
@@ -75,15 +79,17 @@ fn a_stall_is_reported_once_and_while_it_lasts() {
     assert_eq!(stalls.with_label_values(&["encode"]).get(), 1);
     assert_eq!(stalls.with_label_values(&["decode"]).get(), 0);
 
-    let polls = figures.long_polls();
+    let mut polls = figures.long_polls();
+    // Any poll takes a millisecond on a busy machine.
+    polls.retain(|poll| poll.lasted >= Duration::from_millis(40));
     let [poll] = &polls[..] else { panic!("{polls:?}") };
     assert_eq!((poll.operation, poll.payloads, poll.bytes), ("encode", 2, 312));
     assert_eq!(&*poll.thread, "worker-0");
-    assert!(poll.lasted >= Duration::from_millis(40), "{poll:?}");
 }
 
 #[test]
 fn long_polls_are_bounded_and_can_be_left_out() {
+    let _alone = ALONE.lock();
     struct Slow;
     impl PayloadCodec for Slow {
         fn encode(&self, _: &SerializationContextData, payloads: Vec<Payload>) -> CodecFuture {

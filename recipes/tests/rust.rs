@@ -119,7 +119,7 @@ async fn share(encode: fn(KeyService, Vec<Payload>) -> CodecFuture) -> f64 {
 #[tokio::test]
 async fn a_codec_that_blocks_holds_its_thread_for_all_of_the_call() {
     let share = share(blocking).await;
-    assert!(share > 0.9, "{share}");
+    assert!(share > 0.7, "{share}");
 }
 
 #[tokio::test]

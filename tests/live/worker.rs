@@ -28,7 +28,9 @@ use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkflowContext, WorkflowResult};
 use temporalio_workflow::workflows::WorkflowImplementation;
 
-use crate::support::{Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for};
+use crate::support::{
+    self, Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for,
+};
 
 const SOME_KEY: &str = "mine=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
@@ -45,6 +47,8 @@ fn a_run_completes_and_the_metrics_tell_of_it() {
 
     let first = worker.log().lines().next().unwrap().to_owned();
     assert!(first.contains("solutions/03-async-codec/codec.rs"), "{first}");
+    // The worker counts a workflow when the server has answered, and the starter hears of it at the same moment.
+    worker.wait_for_metric("temporal_workflow_completed", 5.0);
     assert_eq!(worker.metric("temporal_workflow_completed"), 5.0);
     // Five workflows of two activities: 2 x 5 inputs, 2 x 5 results, 5 results.
     assert_eq!(worker.metric("codec_call_seconds_count{operation=\"encode\"}"), 25.0);
@@ -74,20 +78,24 @@ fn a_run_completes_and_the_metrics_tell_of_it() {
     }
 }
 
+/// Whether an encode call blocks the worker's thread. A lag alone may be that of its start.
+fn is_stalled(worker: &support::Worker) -> bool {
+    worker.metric("codec_in_flight{operation=\"encode\"}") >= 1.0 && worker.lag() > 0.5
+}
+
 #[test]
 fn a_stalled_worker_still_answers_for_its_metrics() {
     let stage = Stage::new();
-    let stalls = ["--stall-probability", "1", "--stall-seconds", "3"];
+    let stalls = ["--stall-probability", "1", "--stall-seconds", "60"];
     let worker = stage.worker("worker", 1, &stalls);
     let mut command = stage.starter(&["--workflows", "1", "--activities", "1"]);
     let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
     // The probe in the worker's task is overdue while the codec holds the thread.
     let held = wait_for("a stall", || {
         let asked = Instant::now();
-        (worker.metric("workshop_lag_current_seconds{probe=\"worker\"}") > 1.0)
-            .then(|| asked.elapsed())
+        (is_stalled(&worker) && worker.lag() > 1.0).then(|| asked.elapsed())
     });
-    assert!(held < Duration::from_secs(1), "metrics took {held:?} during a stall of 3 s");
+    assert!(held < Duration::from_secs(20), "metrics took {held:?} during a stall of 60 s");
     // So is its timeline, with the stall that goes on.
     let page = Http::default().page(&format!("http://{}/timeline?since=0", worker.address()));
     let timeline: Timeline = serde_json::from_str(&page.unwrap()).unwrap();
@@ -110,7 +118,7 @@ fn a_worker_has_a_live_page_if_it_is_asked_to() {
     let output = stage.starter(&load).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     wait_for("all workflows on the page", || {
-        let page = Http::default().page(&format!("{url}data.json")).unwrap();
+        let page = Http::default().page(&format!("{url}data.json")).ok()?;
         let data: serde_json::Value = serde_json::from_str(&page).unwrap();
         let run = &data["runs"][0];
         assert_eq!(run["name"], "solutions/03-async-codec/codec.rs");
@@ -193,9 +201,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut worker = stage.worker("worker", 1, &stalls);
     let mut command = stage.starter(&["--workflows", "1"]);
     let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
-    wait_for("a stall", || {
-        (worker.metric("workshop_lag_current_seconds{probe=\"worker\"}") > 0.5).then_some(())
-    });
+    wait_for("a stall", || is_stalled(&worker).then_some(()));
     worker.process.signal(Signal::INT);
     wait_for("the first signal to be heard", || {
         worker.log().contains("worker stops").then_some(())
@@ -210,7 +216,8 @@ fn a_second_signal_ends_it_at_once() {
 fn a_worker_that_is_killed_loses_nothing() {
     let stage = Stage::new();
     let first = stage.worker("first", 3, &[]);
-    let load = ["--workflows", "10", "--activities", "4", "--activity-seconds", "0.5", "--json"];
+    // So long that all ten are in their activity when it is killed.
+    let load = ["--workflows", "10", "--activities", "1", "--activity-seconds", "5", "--json"];
     let (starter, said) = starter_with_log(&stage, &load);
     first.wait_for_metric("temporal_activity_task_received", 10.0);
     first.process.signal(Signal::KILL);
@@ -347,16 +354,16 @@ fn a_workflow_that_completes_with_another_result_has_failed() {
 fn a_starter_without_a_worker_says_so_and_stops_in_time() {
     let stage = Stage::new();
     let began = Instant::now();
-    let load = ["--workflows", "2", "--task-queue", "unpolled", "--timeout", "8"];
+    let load = ["--workflows", "2", "--task-queue", "unpolled", "--timeout", "16"];
     let output = stage.starter(&load).output().unwrap();
     let took = began.elapsed();
-    assert!(took >= Duration::from_secs(8) && took < Duration::from_secs(30), "{took:?}");
+    assert!(took >= Duration::from_secs(16) && took < Duration::from_secs(60), "{took:?}");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     let seen = "2 are open: no worker polls the task queue unpolled for workflow tasks\n  fix: start a worker";
     assert_eq!(said.matches(seen).count(), 1, "{said}");
     assert!(
-        said.contains("stopped after 8 s (--timeout): 2 of 2 workflows were started"),
+        said.contains("stopped after 16 s (--timeout): 2 of 2 workflows were started"),
         "{said}"
     );
     let listed = stdout(&output);

@@ -36,7 +36,7 @@ use tokio::runtime::Runtime;
 
 // Each test program uses a part of these.
 #[allow(unused_imports)]
-pub use waiting::{PATIENCE, free_port, free_ports, wait_for};
+pub use waiting::{PATIENCE, free_port, free_ports, script, wait_for};
 
 /// The program `cargo workshop` runs.
 pub const WORKSHOP: &str = env!("CARGO_BIN_EXE_workshop");
@@ -247,10 +247,15 @@ impl Worker {
         url.strip_suffix("/metrics").unwrap().parse().unwrap()
     }
 
-    /// The page of its metrics.
+    /// The page of its metrics. On a busy machine, one request may take too long.
     pub fn metrics(&self) -> String {
-        let address = self.address();
-        Asker::default().page(&format!("http://{address}/metrics")).unwrap_or_default()
+        let url = format!("http://{}/metrics", self.address());
+        wait_for("the worker's metrics", || Asker::default().page(&url).ok())
+    }
+
+    /// How late the worker's main task is, in seconds.
+    pub fn lag(&self) -> f64 {
+        self.metric("workshop_lag_current_seconds{probe=\"worker\"}")
     }
 
     /// The sum of a metric over its labels. `name` may end with one label, as `{probe="worker"}`.

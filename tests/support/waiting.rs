@@ -1,19 +1,23 @@
-//! What the tests of every package wait for: a state, and ports that are free. It is by itself, so that the
-//! tests of other packages can have it.
+//! What the tests of every package need next to others: a state to wait for, ports that are free, scripts that can
+//! be run. It is by itself, so that the tests of other packages can have it.
 
 // Each test program uses a part of this.
 #![allow(dead_code)]
 
 use std::{
+    io::Write,
     net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use cli_kit::settings::Settings;
 
-/// Far longer than anything here takes; a state that is not reached by then never will be.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// Far longer than anything here takes, a build in a copy of the repository included; a state that is not reached
+/// by then never will be.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Waits until `state` is there.
 pub fn wait_for<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
@@ -44,4 +48,15 @@ pub fn free_ports() -> Settings {
 /// A port that is free.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Writes a shell script that can be run at once. A process of its own writes it: a file that this one has open
+/// for writing is also open in what another test starts at that moment, and the system runs no such file.
+pub fn script(path: &Path, text: &str) {
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = writer.spawn().unwrap();
+    let script = format!("#!/bin/sh\n{text}\n");
+    writer.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success(), "can't write {}", path.display());
 }

@@ -17,18 +17,18 @@ use solutions::Step;
 use tempfile::NamedTempFile;
 
 use crate::support::{
-    Group, Process, WORKSHOP, checkout::Checkout, json, stderr, stdout, wait_for,
+    Group, PATIENCE, Process, WORKSHOP, checkout::Checkout, json, stderr, stdout, wait_for,
 };
 
 /// The limit of a verification is 45 s. The rest is for cargo, which may have to wait until it has built the other
 /// copies.
-const IN_TIME: Duration = Duration::from_secs(240);
+const IN_TIME: Duration = PATIENCE;
 /// Bytes that `verify` may print, whatever a codec does.
 const SANE: usize = 16 << 10;
 /// Bytes of a codec's output that it may keep in a file.
 const KEPT: u64 = 17 << 20;
 /// What was killed needs a moment to be gone.
-const KILL_GRACE: Duration = Duration::from_secs(5);
+const KILL_GRACE: Duration = Duration::from_secs(30);
 
 /// Solves exercise 1, unless the variable `MISBEHAVES` says otherwise.
 const MISBEHAVING: &str = include_str!("misbehaving_codec.rs");
@@ -57,7 +57,9 @@ impl Checkout {
     /// `verify 1 --quick --json`, with a codec that misbehaves as told. A busy machine stays busy for a
     /// while, so it is asked again.
     fn judges(&self, misbehaves: &str) -> (Output, Value) {
+        let began = Instant::now();
         loop {
+            assert!(began.elapsed() < PATIENCE, "{misbehaves}: the machine stays too busy");
             let mut verify = self.verify(&["1", "--json"]);
             verify.env("MISBEHAVES", misbehaves);
             let output = self.run(misbehaves, verify);

@@ -22,7 +22,7 @@ use crate::support::{
 
 const SHORT: Duration = Duration::from_millis(200);
 /// Short, and long enough for a request that is not slow on a machine that is busy.
-const MODERATE: Duration = Duration::from_secs(1);
+const MODERATE: Duration = Duration::from_secs(3);
 
 fn connections(most: usize) -> Setup {
     let connections = Connections { most, head_time: MODERATE, ..Connections::default() };

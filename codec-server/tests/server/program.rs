@@ -93,6 +93,13 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
+/// Replaces a file that is watched: there is no moment at which it is empty.
+fn replace(path: &Path, text: impl AsRef<[u8]>) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
 #[test]
 fn wrapped_keys_are_unwrapped_by_the_key_service_once_in_their_lifetime() {
     let credentials = || Credentials::new("workshop", "not-a-secret").unwrap();
@@ -196,12 +203,12 @@ fn no_payload_key_or_token_is_in_a_log_at_any_level() {
         );
         post(program.address, "/decode", &[("content-type", "text/plain")], &plain);
         // A token file that is broken in the worst way.
-        fs::write(&tokens, format!("{TOKEN} {TOKEN}x\n")).unwrap();
+        replace(&tokens, format!("{TOKEN} {TOKEN}x\n"));
         wait_until("the broken file is noticed", || {
             let page = get(program.address, "/metrics").text();
             page.contains("codec_server_reloads_total{result=\"failed\"} 1")
         });
-        fs::write(&tokens, format!("{TOKEN}\n")).unwrap();
+        replace(&tokens, format!("{TOKEN}\n"));
         let sealed = sealed.payloads().remove(0);
         let (code, log) = program.stop(Signal::TERM);
         assert_eq!(code, Some(0));
@@ -313,24 +320,24 @@ fn keys_and_tokens_are_read_again_when_their_files_change() {
     let old = encode(TOKEN);
     assert_eq!(key_id(TOKEN), "one");
     // Rotation: a new key, and the old one to decrypt with.
-    fs::write(&keys, format!("two={OTHER}\none={KEY}\n")).unwrap();
+    replace(&keys, format!("two={OTHER}\none={KEY}\n"));
     wait_until("the new key is used", || key_id(TOKEN) == "two");
     assert_eq!(send(TOKEN, "/decode", old.text()).payloads(), [plain("Hello")]);
     let new = encode(TOKEN).payloads().remove(0);
     let keyring = Keyring::parse(&format!("two={OTHER}"), None).unwrap();
     assert_eq!(open(keyring.keys(), new).unwrap(), plain("Hello"));
     // A broken file changes nothing.
-    fs::write(&keys, "two=x").unwrap();
+    replace(&keys, "two=x");
     wait_until("it is noticed", || {
         let page = get(program.address, "/metrics").text();
         page.contains("codec_server_reloads_total{result=\"failed\"} 1")
     });
     assert_eq!(key_id(TOKEN), "two");
     // The end of the old key.
-    fs::write(&keys, format!("two={OTHER}\n")).unwrap();
+    replace(&keys, format!("two={OTHER}\n"));
     wait_until("the old key is gone", || send(TOKEN, "/decode", old.text()).status == 400);
     let token = TOKEN.to_uppercase();
-    fs::write(&tokens, &token).unwrap();
+    replace(&tokens, &token);
     wait_until("the new token is known", || encode(&token).status == 200);
     assert_eq!(encode(TOKEN).status, 401);
     let (_, log) = program.stop(Signal::TERM);

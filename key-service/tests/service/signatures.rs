@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use key_service::{Faults, Options, Server, StartError};
 use serde_json::Value;
 
-use crate::support::{agent, call, credentials, server, signed};
+use crate::support::{agent, call, credentials, server, signed, wait_for};
 
 #[test]
 fn an_old_signature_is_refused() {
@@ -72,5 +72,8 @@ fn it_listens_on_loopback_only_and_says_which_port_is_taken() {
     // It is free again once the service has stopped.
     let address = server.address();
     server.stop();
-    Server::start(Options { address, ..Options::new(credentials()) }).unwrap();
+    // Another test may have been given it for a moment.
+    wait_for("the port", || {
+        Server::start(Options { address, ..Options::new(credentials()) }).is_ok()
+    });
 }

@@ -106,7 +106,7 @@ fn a_stall_takes_its_time_and_is_counted() {
 
 #[test]
 fn an_answer_that_never_comes_ends_with_the_time_limit() {
-    let limit = Duration::from_millis(200);
+    let limit = Duration::from_secs(2);
     let server = server(Faults { hang_rate: 1.0, ..Faults::default() });
     let settings = settings(&server.endpoint()).with_timeouts(LIMIT, limit);
     for client in &Client::both(&settings) {
@@ -114,11 +114,12 @@ fn an_answer_that_never_comes_ends_with_the_time_limit() {
         let error = client.encrypt(ALIAS, b"x", &context(&[])).unwrap_err();
         assert!((limit..LIMIT).contains(&start.elapsed()), "{:?}", start.elapsed());
         assert!(matches!(error, KmsError::TooSlow { attempts: 1, .. }), "{error}");
-        assert!(error.to_string().contains("within 0.2 s"), "{error}");
+        assert!(error.to_string().contains("within 2 s"), "{error}");
         assert_eq!(client.attempts().retries, 0);
     }
-    wait_for("the end of all connections", || server.connections() == 0);
-    assert_eq!(metric(&server, "calls_total", &["result=\"cancelled\""]), 2.0);
+    wait_for("the end of both calls", || {
+        metric(&server, "calls_total", &["result=\"cancelled\""]) == 2.0
+    });
 }
 
 /// A port that takes no connection: its queue is full.
@@ -257,11 +258,12 @@ fn dropping_a_call_ends_its_retries() {
             let _ = tokio::time::timeout(Duration::from_millis(1), &mut call).await;
         }
         drop(call);
+        let before = client.attempts();
+        // Another call, with all its pauses: the first one's next would end before these do.
+        client.encrypt(ALIAS, b"x", &nothing).await.unwrap_err();
+        let after = client.attempts();
+        assert_eq!((after.calls, after.retries), (before.calls + 1, before.retries + 2));
     });
-    let asked = client.attempts();
-    assert!(asked.retries <= 2 && asked.calls == 1, "{asked:?}");
-    let seen = metric(&server, "faults_total", &["fault=\"failure\""]);
-    assert!(seen <= 3.0, "{seen}");
 }
 
 #[test]

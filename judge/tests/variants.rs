@@ -337,6 +337,9 @@ fn agrees_about_one_in(share: usize) {
     // So many at a time are a heavier load than `verify` runs under, so a disagreement is judged again alone.
     let mut again = 0;
     for (case, words) in said.iter_mut().filter(|(_, words)| !words.starts_with(AGREES)) {
+        let (variant, step, seed) = *case;
+        let Variant { name, expected, .. } = &variants[variant];
+        println!("judged again: seed {seed}, step {}, {name}: {words}", expected[step].0.number());
         *words = in_a_process_of_its_own(&variants, *case);
         again += 1;
     }

@@ -124,19 +124,22 @@ fn without_a_server_the_checks_are_printed_before_the_error() {
             command.env("PIP_INDEX_URL", "http://127.0.0.1:9").env("PIP_RETRIES", "0");
             command.env("PIP_CONFIG_FILE", "/dev/null").env_remove("PIP_EXTRA_INDEX_URL");
             let output = command.output().unwrap();
-            (!stderr(&output).contains("too busy to judge")).then_some(output)
+            // Not what this test is about: a machine so busy that a check says no, or that none can be judged.
+            let is_busy = stderr(&output).contains("too busy to judge");
+            let checked = output.status.code() == Some(3) && !is_busy;
+            if !checked {
+                println!("{}{}", stdout(&output), stderr(&output));
+            }
+            checked.then_some(output)
         })
     };
     let output = run(&[]);
     let (printed, said) = (stdout(&output), stderr(&output));
-    assert_eq!(output.status.code(), Some(3), "{printed}{said}");
     assert!(printed.matches("ok   ").count() > 3, "{printed}");
     assert!(printed.contains("could not run, see the error below"), "{printed}");
     assert!(printed.contains("quick checks passed; the live run decides"), "{printed}");
     assert!(said.contains("error: there is no Temporal CLI on PATH"), "{said}");
-    let output = run(&["--json"]);
-    assert_eq!(output.status.code(), Some(3));
-    let report = json(&output);
+    let report = json(&run(&["--json"]));
     assert_eq!((&report["passed"], &report["solved"]), (&true.into(), &false.into()));
 }
 

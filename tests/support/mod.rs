@@ -270,6 +270,10 @@ impl Worker {
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
+    pub fn wait_for_log(&self, text: &str) {
+        wait_for(&format!("{text} in the log"), || self.log().contains(text).then_some(()));
+    }
+
     pub fn wait_for_metric(&self, name: &str, at_least: f64) {
         wait_for(&format!("{name} >= {at_least}"), || {
             (self.metric(name) >= at_least).then_some(())

@@ -61,8 +61,9 @@ export function drawTimeline(canvas, run, end, colour) {
     const left = Math.max(x(segment[0]), 0);
     const right = Math.min(x(segment[1]), width);
     context.fillStyle = fill;
-    // Two that follow each other closely stay two.
-    context.fillRect(left, top, Math.max(right - left - (right - left > 3 ? 1 : 0), 1), height - top);
+    // Two that follow each other closely stay two. One that is shorter than a pixel is as faint as it is short: a
+    // whole pixel for each poll of a millisecond would show a thread that is free as one that is blocked.
+    context.fillRect(left, top, right - left - (right - left > 3 ? 1 : 0), height - top);
   };
   const stripes = hatched(context, colour);
   for (const segment of seen) if (segment[2] === 'busy') block(segment, height / 2, stripes);

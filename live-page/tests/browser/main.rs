@@ -136,6 +136,31 @@ fn the_timeline_is_drawn_as_pushed() {
 
 #[test]
 #[ignore = "needs Chromium"]
+fn short_polls_do_not_fill_the_timeline() {
+    let page = page();
+    let run = page.start("async", 100);
+    // A millisecond in twenty, for ten seconds.
+    let polls = (0..500).map(|number| {
+        let from = f64::from(number) / 50.0;
+        Segment { from, to: from + 0.001, doing: Doing::Encode }
+    });
+    run.push(Frame { at: 10.0, codec_measured: true, thread: polls.collect(), ..Frame::default() });
+    run.finish("Finished.");
+    let mut browser = Chromium::start();
+    browser.emulate(1280, "light", "no-preference");
+    browser.open(&page.url());
+    browser.await_text(".share strong", "5%");
+    // Of its upper edge, where nothing is drawn but the codec and a line each second.
+    let drawn = "(() => { const c = document.querySelector('.timeline'); \
+        const edge = c.getContext('2d').getImageData(0, c.height * 0.02 | 0, c.width, 1).data; \
+        return edge.filter((_, i) => i % 4 === 3).reduce((a, b) => a + b, 0) / 255 / c.width })()";
+    browser.await_true(&format!("{drawn} > 0.03"));
+    browser.await_true(&format!("{drawn} < 0.1"));
+    assert_clean(&browser, &page);
+}
+
+#[test]
+#[ignore = "needs Chromium"]
 fn a_codec_that_nothing_measures_is_not_blamed() {
     let page = page();
     let run = page.start("mine", 0);
@@ -233,7 +258,7 @@ fn a_screen_reader_is_not_flooded() {
     browser.open(&page.url());
     browser.await_true("document.querySelector('#summary').textContent !== ''");
     browser.value(
-        "window.changes = 0; new MutationObserver(() => window.changes++).observe(\
+        "window.changes = []; new MutationObserver(() => window.changes.push(performance.now())).observe(\
          document.querySelector('#summary'), { childList: true, characterData: true, subtree: true })",
     );
     let run = page.start("blocking", 100);
@@ -241,8 +266,9 @@ fn a_screen_reader_is_not_flooded() {
     browser.await_text(".share strong", "80%");
     run.finish("Finished.");
     browser.await_text(".state", "Finished.");
-    assert_eq!(browser.value("window.changes"), 0, "within ten seconds of the first");
     browser
         .await_text("#summary", "Finished. Waiting for the next run. blocking: thread 80% blocked");
-    assert_eq!(browser.value("window.changes"), 1);
+    // At most one in ten seconds. A machine that is busy may be past the first ten before the run has finished.
+    browser.await_true("window.changes.length <= 2");
+    browser.await_true("window.changes.every((at, i, all) => i === 0 || at - all[i - 1] > 9500)");
 }

@@ -80,7 +80,7 @@ pub async fn watch(mut all: Vec<Watched>, every: Duration, metrics: Metrics) {
                     tracing::error!("{what} changed, and the old ones stay in use: {error}")
                 }
             }
-            // Counted last: who sees the count finds it in the log.
+            // Counted last: by then it is in the log.
             metrics.reloads(result.is_ok()).inc();
         }
     }

@@ -54,10 +54,9 @@ pub fn question(step: Step, scenario: &Scenario) -> Vec<String> {
 /// What the exercise's starting code took, in seconds, when its text was written.
 pub fn in_the_text(step: Step) -> f64 {
     match step {
-        Step::Start | Step::Blocking => 50.4,
-        Step::SpawnBlocking => 50.7,
-        Step::Async => 42.1,
-        Step::BeyondAsync => 73.8,
+        Step::Start | Step::Blocking | Step::SpawnBlocking => 48.2,
+        Step::Async => 42.6,
+        Step::BeyondAsync => 72.8,
     }
 }
 
@@ -291,7 +290,7 @@ mod tests {
         ] {
             assert!(lines.contains(line), "{line}{lines}");
         }
-        assert!(said(&[]).contains("50.4 s, from the exercise's README\n"), "{}", said(&[]));
+        assert!(said(&[]).contains("48.2 s, from the exercise's README\n"), "{}", said(&[]));
     }
 
     /// The figure and the flags are those that the exercise's text has.

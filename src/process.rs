@@ -129,9 +129,7 @@ pub fn until_interrupted(
     work: impl Future<Output = anyhow::Result<Exit>>,
     lost: &str,
 ) -> anyhow::Result<Exit> {
-    until_signal(work, SIGNAL_GRACE, |signal| {
-        Err(Failure::interrupted(format!("{signal}; {lost}")).into())
-    })
+    until_signal(work, SIGNAL_GRACE, |signal| interrupted(signal, lost))
 }
 
 /// The same for work without an end: Ctrl-C is the normal way to stop it, so it is not an error.
@@ -147,8 +145,12 @@ pub fn until_stopped(
             note("\nStopped.");
             Ok(Exit::Done)
         }
-        signal => Err(Failure::interrupted(format!("{signal}; {lost}")).into()),
+        signal => interrupted(signal, lost),
     })
+}
+
+fn interrupted(signal: &str, lost: &str) -> anyhow::Result<Exit> {
+    Err(Failure::interrupted(format!("{signal}; {lost}")).into())
 }
 
 /// Ctrl-C reaches what the work has started, too. If that ends first, the work fails before the signal that
@@ -203,8 +205,8 @@ mod tests {
         };
         // A busy machine may take long to start `sleep`.
         let grace = Duration::from_secs(60);
-        let error =
-            until_signal(by_a_signal, grace, |signal| anyhow::bail!("{signal}")).unwrap_err();
-        assert_eq!(error.to_string(), signals::KEYBOARD);
+        let stopped = |signal| interrupted(signal, "all is lost");
+        let error = until_signal(by_a_signal, grace, stopped).unwrap_err();
+        assert_eq!(error.to_string(), "interrupted; all is lost");
     }
 }

@@ -28,9 +28,8 @@ fn one_stall(step: Step) -> OneStall {
 /// The same of a codec that should release the thread. On a busy machine even one that does may have to wait for it,
 /// so one of five times is enough.
 fn one_stall_without_noise(step: Step) -> OneStall {
-    let tries = [(); 5].map(|()| move || one_stall(step)).into_iter();
-    let mut seen = tries.map(|one_try| one_try());
-    seen.find(OneStall::releases_thread).unwrap_or_else(|| one_stall(step))
+    let mut tries = (0..4).map(|_| one_stall(step));
+    tries.find(OneStall::releases_thread).unwrap_or_else(|| one_stall(step))
 }
 
 /// How many stalls one after another so many calls at once take.

@@ -77,14 +77,21 @@ fn json_and_report_hold_what_was_measured() {
         let totals = all["runs"][run]["codec_totals"].as_array().unwrap();
         totals.iter().map(|of| of["blocking_seconds"].as_f64().unwrap()).sum::<f64>()
     };
-    assert!(poll(0) >= 0.4 && blocking(0) > 3.0 * blocking(1).max(blocking(2)), "{all:#}");
+    assert!(poll(0) >= 0.4 && poll(0) > poll(1).max(poll(2)), "{all:#}");
+    assert!(blocking(0) > 3.0 * blocking(1).max(blocking(2)), "{all:#}");
     assert!(all["ratios"]["blocking"]["end_to_end_p95"].as_f64().unwrap() > 1.5, "{all:#}");
 
     let html = fs::read_to_string(report).unwrap();
     assert_eq!(html.matches("<svg").count(), 4 * 3);
     // One dot for each workflow of each codec, at least.
     assert!(html.matches("<circle").count() >= 6 * 3, "too few dots");
-    assert!(html.contains("blocking held the worker&#39;s thread for "));
+    // As in "412 ms", or "1.05 s" on a busy machine.
+    let held = match poll(0) {
+        seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
+        seconds => format!("{seconds:.2} s"),
+    };
+    let held = format!("blocking held the worker&#39;s thread for {held}");
+    assert!(html.contains(&held), "{held}");
     for outside in ["http://", "https://", "src=", "@import"] {
         let allowed = html.matches("http://www.w3.org").count();
         let found = html.matches(outside).count();

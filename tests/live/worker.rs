@@ -203,9 +203,7 @@ fn a_second_signal_ends_it_at_once() {
     let _starter = Process::new(command.stdout(Stdio::null()).spawn().unwrap());
     wait_for("a stall", || is_stalled(&worker).then_some(()));
     worker.process.signal(Signal::INT);
-    wait_for("the first signal to be heard", || {
-        worker.log().contains("worker stops").then_some(())
-    });
+    worker.wait_for_log("worker stops");
     let asked = Instant::now();
     worker.process.signal(Signal::INT);
     assert_eq!(worker.process.wait().code(), Some(130), "{}", worker.log());

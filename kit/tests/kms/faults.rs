@@ -7,8 +7,11 @@ use std::{
 };
 
 use codec_kit::kms::{AsyncClient, BlockingClient, KmsError, Settings};
-use key_service::Faults;
-use tokio::task::JoinSet;
+use key_service::{Faults, Server};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
 
 use crate::support::{
     ALIAS, Client, LIMIT, context, credentials, metric, server, settings, wait_for,
@@ -127,7 +130,7 @@ fn an_answer_that_never_comes_ends_with_the_time_limit() {
 fn a_connection_that_never_comes_has_a_limit_of_its_own() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let listener = socket.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
@@ -182,12 +185,27 @@ fn wrong_credentials_are_not_asked_again_and_right_ones_work() {
     }
 }
 
+/// A service, an async client of it, and a runtime with one thread.
+fn async_client(faults: Faults) -> (Server, AsyncClient, Runtime) {
+    let server = server(faults);
+    let client = AsyncClient::new(&settings(&server.endpoint())).unwrap();
+    (server, client, Builder::new_current_thread().enable_all().build().unwrap())
+}
+
+/// Polls a call until that is so, and drops it.
+async fn dropped_once<T>(call: impl Future<Output = T>, is_so: impl Fn() -> bool) {
+    let mut call = std::pin::pin!(call);
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LIMIT);
+        let _ = tokio::time::timeout(Duration::from_millis(1), &mut call).await;
+    }
+}
+
 /// The promise of the async client: what is dropped leaves nothing behind.
 #[test]
 fn dropping_a_call_closes_its_connection_and_leaves_no_task() {
-    let server = server(Faults { hang_rate: 1.0, ..Faults::default() });
-    let client = AsyncClient::new(&settings(&server.endpoint())).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (server, client, runtime) = async_client(Faults { hang_rate: 1.0, ..Faults::default() });
     let calls = 50;
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
@@ -218,19 +236,14 @@ fn dropping_a_call_closes_its_connection_and_leaves_no_task() {
 /// A service whose last connection has ended has counted every call, also those it answered to no client.
 #[test]
 fn a_connection_is_open_until_its_call_is_counted() {
-    let server = server(Faults { hang_rate: 1.0, ..Faults::default() });
-    let client = AsyncClient::new(&settings(&server.endpoint())).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (server, client, runtime) = async_client(Faults { hang_rate: 1.0, ..Faults::default() });
     let calls = 100;
     for dropped in 1..=calls {
         runtime.block_on(async {
             let nothing = context(&[]);
-            let mut call = Box::pin(client.encrypt(ALIAS, b"x", &nothing));
-            let start = Instant::now();
-            while metric(&server, "faults_total", &["fault=\"hang\""]) < f64::from(dropped) {
-                assert!(start.elapsed() < LIMIT, "{}", server.metrics());
-                let _ = tokio::time::timeout(Duration::from_millis(1), &mut call).await;
-            }
+            let hang = || metric(&server, "faults_total", &["fault=\"hang\""]);
+            dropped_once(client.encrypt(ALIAS, b"x", &nothing), || hang() >= f64::from(dropped))
+                .await;
         });
         // Without a pause, to look as soon as it has ended.
         let start = Instant::now();
@@ -246,24 +259,23 @@ fn a_connection_is_open_until_its_call_is_counted() {
 /// A call that is dropped while it pauses before it asks again is asked no more.
 #[test]
 fn dropping_a_call_ends_its_retries() {
-    let server = server(Faults { failure_rate: 1.0, ..Faults::default() });
-    let client = AsyncClient::new(&settings(&server.endpoint())).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (server, client, runtime) = async_client(Faults { failure_rate: 1.0, ..Faults::default() });
     runtime.block_on(async {
         let nothing = context(&[]);
-        let mut call = Box::pin(client.encrypt(ALIAS, b"x", &nothing));
-        let start = Instant::now();
-        while client.attempts().retries == 0 {
-            assert!(start.elapsed() < LIMIT);
-            let _ = tokio::time::timeout(Duration::from_millis(1), &mut call).await;
-        }
-        drop(call);
+        let call = client.encrypt(ALIAS, b"x", &nothing);
+        dropped_once(call, || client.attempts().retries > 0).await;
         let before = client.attempts();
-        // Another call, with all its pauses: the first one's next would end before these do.
-        client.encrypt(ALIAS, b"x", &nothing).await.unwrap_err();
+        assert!(before.retries <= 2 && before.calls == 1, "{before:?}");
+        // Other calls, with all their pauses: the first one's next pause would end before these do.
+        for _ in 0..5 {
+            client.encrypt(ALIAS, b"x", &nothing).await.unwrap_err();
+        }
         let after = client.attempts();
-        assert_eq!((after.calls, after.retries), (before.calls + 1, before.retries + 2));
+        assert_eq!((after.calls, after.retries), (before.calls + 5, before.retries + 2 * 5));
     });
+    // Three of the first call, and of each other.
+    let seen = metric(&server, "faults_total", &["fault=\"failure\""]);
+    assert!(seen <= 3.0 * 6.0, "{seen}");
 }
 
 #[test]
@@ -285,7 +297,7 @@ fn many_calls_at_a_time_share_connections_and_all_come_back() {
     });
     assert!(server.connections() <= threads, "{}", server.metrics());
     let client = AsyncClient::new(&settings).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
         for _ in 0..320 {

@@ -273,10 +273,10 @@ async fn serve(
     )?;
     let mut worker = Worker::new(&sdk, client, options(args)?)?;
     tokio::spawn(probes.beside.run());
-    // Set up before it says that it polls: from then on, a signal drains it.
-    let signals = telemetry.beside.enter();
-    telemetry.beside.spawn(stop_on_signal(worker.shutdown_handle()));
-    drop(signals);
+    {
+        let _runtime = telemetry.beside.enter();
+        telemetry.beside.spawn(stop_on_signal(worker.shutdown_handle()));
+    }
     tracing::info!(
         address = server.address(),
         namespace = server.namespace(),
@@ -326,7 +326,8 @@ fn options(args: &WorkerArgs) -> anyhow::Result<WorkerOptions> {
         .build())
 }
 
-/// Runs on another thread, so that signals are handled while the worker is stalled.
+/// Runs on another thread, so that signals are handled while the worker is stalled. Listens from the call on, not only
+/// once the future is polled: a worker that says it polls is drained by a signal.
 fn stop_on_signal(stop: impl Fn()) -> impl Future<Output = ()> {
     static STOPPING: AtomicBool = AtomicBool::new(false);
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));

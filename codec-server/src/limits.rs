@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,6 +37,9 @@ pub struct Limits {
     pub body: usize,
     /// The most bytes of bodies in memory at a time: 32 MiB. More requests wait. At least as much as `body`.
     pub bodies: usize,
+    /// The most bytes that compressed payloads take at a time when they are inflated: 64 MiB. A request that needs
+    /// more than is left is refused. A request's share is free again when its answer is sent.
+    pub inflated: usize,
     /// The most requests that are transformed and answered at a time: 32. More requests wait.
     pub requests: usize,
     /// The most calls of the codec side by side for one request: 8.
@@ -51,6 +57,7 @@ impl Default for Limits {
         Self {
             body: 4 << 20,
             bodies: 32 << 20,
+            inflated: 64 << 20,
             requests: 32,
             calls: 8,
             body_time: Duration::from_secs(10),
@@ -65,6 +72,8 @@ impl Default for Limits {
 pub(crate) struct Budget {
     pub limits: Limits,
     memory: Arc<Semaphore>,
+    /// In bytes.
+    inflated: Arc<Semaphore>,
     turns: Arc<Semaphore>,
 }
 
@@ -78,6 +87,44 @@ pub(crate) struct ReadBody {
 pub(crate) struct Share {
     _memory: OwnedSemaphorePermit,
     turn: Option<OwnedSemaphorePermit>,
+    /// What the request's compressed payloads take.
+    pub inflated: Arc<Inflated>,
+}
+
+/// The memory that the compressed payloads of a request take when they are inflated. It is free again when this is
+/// dropped.
+pub(crate) struct Inflated {
+    left: Arc<Semaphore>,
+    most: usize,
+    taken: AtomicUsize,
+    is_busy: AtomicBool,
+}
+
+impl Inflated {
+    /// Takes so many more bytes, without waiting: requests that wait for each other's memory while they have some
+    /// would wait for ever. Returns whether there were as many left.
+    pub fn take(&self, bytes: usize) -> bool {
+        let permits = u32::try_from(bytes).ok().map(|bytes| self.left.try_acquire_many(bytes));
+        let Some(Ok(permits)) = permits else {
+            let alone = self.taken.load(SeqCst).saturating_add(bytes);
+            self.is_busy.store(alone <= self.most, SeqCst);
+            return false;
+        };
+        permits.forget();
+        self.taken.fetch_add(bytes, SeqCst);
+        true
+    }
+
+    /// Whether other requests have what was refused. If not, the request needs more than there is.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy.load(SeqCst)
+    }
+}
+
+impl Drop for Inflated {
+    fn drop(&mut self) {
+        self.left.add_permits(*self.taken.get_mut());
+    }
 }
 
 impl Budget {
@@ -85,6 +132,7 @@ impl Budget {
         let units = limits.bodies.max(limits.body).div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
         Self {
             memory: Arc::new(Semaphore::new(units)),
+            inflated: Arc::new(Semaphore::new(limits.inflated.min(Semaphore::MAX_PERMITS))),
             turns: Arc::new(Semaphore::new(limits.requests.max(1))),
             limits,
         }
@@ -112,12 +160,25 @@ impl Budget {
             return Err(Refusal::new(Kind::SlowBody, reason));
         };
         match read {
-            Ok(bytes) => Ok(ReadBody { bytes, share: Share { _memory: memory, turn: None } }),
+            Ok(bytes) => {
+                let inflated = Arc::new(self.inflated());
+                Ok(ReadBody { bytes, share: Share { _memory: memory, turn: None, inflated } })
+            }
             Err(Unread::Broken) => Err(Refusal::new(Kind::BrokenBody, "the body was cut off")),
             Err(Unread::TooLarge(rest)) => {
                 drain(rest, self.limits.body_time).await;
                 Err(too_large())
             }
+        }
+    }
+
+    /// Memory for the compressed payloads of a request: nothing so far.
+    pub fn inflated(&self) -> Inflated {
+        Inflated {
+            left: self.inflated.clone(),
+            most: self.limits.inflated,
+            taken: AtomicUsize::new(0),
+            is_busy: AtomicBool::new(false),
         }
     }
 
@@ -259,6 +320,20 @@ mod tests {
         let slow = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         let refusal = Budget::new(limits).read(slow).await.err().unwrap();
         assert_eq!(refusal.kind(), Kind::SlowBody);
+    }
+
+    #[test]
+    fn requests_share_the_memory_for_what_they_inflate() {
+        let budget = Budget::new(Limits { inflated: 100, ..Limits::default() });
+        let (first, second) = (budget.inflated(), budget.inflated());
+        assert!(first.take(40) && first.take(20) && second.take(40));
+        assert!(!second.take(1) && second.is_busy(), "the first has it");
+        assert!(!first.take(41) && !first.is_busy(), "there is not as much");
+        drop(first);
+        assert!(second.take(60) && !second.take(1) && !second.is_busy());
+        drop(second);
+        assert!(budget.inflated().take(100));
+        assert!(!budget.inflated().take(usize::MAX));
     }
 
     #[tokio::test]

@@ -158,7 +158,8 @@ async fn codec_request(State(app): State<App>, request: Request) -> Result<Respo
     let received = bytes.len();
     let payloads = offload(received, move || json::read(&bytes)).await??;
     let count = payloads.len();
-    let answer = transform(&app.codec, operation, payloads, &app.budget.limits).await?;
+    let limits = &app.budget.limits;
+    let answer = transform(&app.codec, operation, payloads, limits, &share.inflated).await?;
     let answer = offload(received, move || json::write(&answer)).await?;
     app.metrics.transformed(operation, count, received, answer.len());
     let namespace = namespace.as_deref().map(|namespace| one_line(namespace, QUOTED));

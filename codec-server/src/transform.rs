@@ -2,11 +2,13 @@
 
 use std::{error::Error, iter, sync::Arc};
 
-use codec_kit::{AnyCodec, Payload, PayloadCodec, SerializationContextData};
+use codec_kit::{
+    AnyCodec, MayInflate, Payload, PayloadCodec, SerializationContextData, inflating_within,
+};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    limits::Limits,
+    limits::{Inflated, Limits},
     protocol::Operation,
     refusal::{Kind, Refusal},
 };
@@ -17,14 +19,16 @@ const MOST_IN_A_CALL: usize = 256;
 /// Encodes or decodes. All or nothing: a list with a gap can't be shown or stored.
 ///
 /// # Errors
-/// When the codec returns an error or another number of payloads, panics, or takes too long.
+/// When the codec returns an error or another number of payloads, panics, or takes too long, or there is no memory
+/// left for compressed payloads.
 pub(crate) async fn transform(
     codec: &AnyCodec,
     operation: Operation,
     payloads: Vec<Payload>,
     limits: &Limits,
+    inflated: &Arc<Inflated>,
 ) -> Result<Vec<Payload>, Refusal> {
-    let all = side_by_side(codec, operation, payloads, limits.calls.max(1));
+    let all = side_by_side(codec, operation, payloads, limits.calls.max(1), inflated);
     match timeout(limits.codec_time, all).await {
         Ok(result) => result,
         Err(_) => {
@@ -41,9 +45,14 @@ async fn side_by_side(
     operation: Operation,
     payloads: Vec<Payload>,
     calls: usize,
+    inflated: &Arc<Inflated>,
 ) -> Result<Vec<Payload>, Refusal> {
     let size = payloads.len().div_ceil(calls).clamp(1, MOST_IN_A_CALL);
     let context = Arc::new(SerializationContextData::None);
+    let may_inflate: MayInflate = {
+        let inflated = inflated.clone();
+        Arc::new(move |bytes| inflated.take(bytes))
+    };
     let mut answers = Vec::new();
     answers.resize_with(payloads.len().div_ceil(size), Vec::new);
     let mut payloads = payloads.into_iter();
@@ -58,7 +67,7 @@ async fn side_by_side(
             && let Some((index, part)) = parts.next()
         {
             let (codec, context) = (codec.clone(), context.clone());
-            running.spawn(async move {
+            let call = async move {
                 let count = part.len();
                 // Called within the task: a codec may work before it returns its future.
                 let answer = match operation {
@@ -75,12 +84,16 @@ async fn side_by_side(
                         Err(error.source().map_or_else(|| error.to_string(), ToString::to_string))
                     }
                 }
-            });
+            };
+            running.spawn(inflating_within(may_inflate.clone(), call));
         }
         match running.join_next().await {
             None => break,
             Some(Ok(Ok((index, answer)))) => answers[index] = answer,
-            Some(Ok(Err(error))) => return Err(Refusal::new(Kind::Codec, error)),
+            Some(Ok(Err(error))) => {
+                let kind = if inflated.is_busy() { Kind::Busy } else { Kind::Codec };
+                return Err(Refusal::new(kind, error));
+            }
             Some(Err(_)) => return Err(Refusal::new(Kind::Codec, "the codec panicked")),
         }
     }
@@ -98,6 +111,7 @@ mod tests {
     use tokio::{sync::Barrier, task::yield_now};
 
     use super::*;
+    use crate::limits::Budget;
 
     type Work = dyn Fn(Vec<Payload>) -> CodecFuture + Send + Sync;
 
@@ -123,9 +137,13 @@ mod tests {
         (0..count).map(payload).collect()
     }
 
+    fn inflated() -> Arc<Inflated> {
+        Arc::new(Budget::new(Limits::default()).inflated())
+    }
+
     async fn run(codec: &AnyCodec, count: usize) -> Result<Vec<Payload>, Refusal> {
         let limits = Limits { codec_time: Duration::from_secs(20), ..Limits::default() };
-        transform(codec, Operation::Decode, payloads(count), &limits).await
+        transform(codec, Operation::Decode, payloads(count), &limits, &inflated()).await
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,8 +208,8 @@ mod tests {
         }
         let hanging = codec(|_| codec_future(std::future::pending()));
         let limits = Limits { codec_time: Duration::from_millis(5), ..Limits::default() };
-        let refusal =
-            transform(&hanging, Operation::Encode, payloads(1), &limits).await.unwrap_err();
-        assert_eq!(refusal.kind(), Kind::SlowCodec);
+        let inflated = inflated();
+        let refused = transform(&hanging, Operation::Encode, payloads(1), &limits, &inflated);
+        assert_eq!(refused.await.unwrap_err().kind(), Kind::SlowCodec);
     }
 }

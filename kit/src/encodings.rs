@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use flate2::{Decompress, FlushDecompress, Status};
+use tokio::task_local;
 
 use crate::{ENCODING, Payload};
 
@@ -15,6 +16,13 @@ pub const COMPRESSED: &[u8] = b"binary/zlib";
 /// The most bytes that compressed payloads may inflate to, in one call: 32 MiB. The server stores at most 2 MB in
 /// a payload, and as little as 1 MB can inflate to 1 GB.
 pub const MOST_INFLATED: usize = 32 << 20;
+
+/// Answers whether a compressed payload may take so many more bytes of memory to inflate into.
+pub type MayInflate = Arc<dyn Fn(usize) -> bool + Send + Sync>;
+
+task_local! {
+    static MAY_INFLATE: MayInflate;
+}
 
 /// What the converters of Temporal's SDKs read.
 const READ_BY_SDKS: [&[u8]; 5] =
@@ -31,21 +39,45 @@ pub(crate) enum InflateError {
     Broken,
     /// It has more bytes than allowed.
     TooLarge,
+    /// It was refused the memory.
+    NoMemory,
+}
+
+/// Runs calls of a codec that share memory with others under way at the same time. Before [`open`](crate::open) and
+/// [`open_all`](crate::open_all) take memory for a compressed payload, they ask `may_inflate`. If it refuses,
+/// they fail with [`OpenError::NoMemory`](crate::OpenError::NoMemory).
+///
+/// A codec that opens payloads on another thread or in another Tokio task does not ask.
+pub async fn inflating_within<T>(may_inflate: MayInflate, calls: impl Future<Output = T>) -> T {
+    MAY_INFLATE.scope(may_inflate, calls).await
+}
+
+/// Asks what [`inflating_within`] was given. Outside of it, the answer is yes.
+pub(crate) fn may_inflate(bytes: usize) -> bool {
+    MAY_INFLATE.try_with(|may_inflate| may_inflate(bytes)).unwrap_or(true)
 }
 
 pub(crate) fn is_compressed(payload: &Payload) -> bool {
     payload.metadata.get(ENCODING).is_some_and(|encoding| encoding == COMPRESSED)
 }
 
-/// Inflates a zlib stream to at most that many bytes. Allocates at most one byte more.
-pub(crate) fn inflate(compressed: &[u8], most: usize) -> Result<Vec<u8>, InflateError> {
+/// Inflates a zlib stream to at most that many bytes. Allocates at most one byte more, and asks `may_inflate`
+/// before each allocation.
+pub(crate) fn inflate(
+    compressed: &[u8],
+    most: usize,
+    may_inflate: impl Fn(usize) -> bool,
+) -> Result<Vec<u8>, InflateError> {
     let mut zlib = Decompress::new(true);
     let mut inflated = Vec::new();
     let mut rest = compressed;
     loop {
         if inflated.len() == inflated.capacity() {
-            let more = inflated.len().max(compressed.len()).max(64);
-            inflated.reserve_exact(more.min(most + 1 - inflated.len()));
+            let more = inflated.len().max(compressed.len()).max(64).min(most + 1 - inflated.len());
+            if !may_inflate(more) {
+                return Err(InflateError::NoMemory);
+            }
+            inflated.reserve_exact(more);
         }
         let before = zlib.total_in();
         let status = zlib
@@ -93,7 +125,7 @@ fn unknown(payload: &Payload) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{cell::Cell, io::Write};
 
     use flate2::{Compression, write::ZlibEncoder};
 
@@ -103,6 +135,10 @@ mod tests {
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
         zlib.write_all(data).unwrap();
         zlib.finish().unwrap()
+    }
+
+    fn inflate(compressed: &[u8], most: usize) -> Result<Vec<u8>, InflateError> {
+        super::inflate(compressed, most, |_| true)
     }
 
     #[test]
@@ -118,6 +154,22 @@ mod tests {
             if length > 0 {
                 assert_eq!(inflate(&compressed, length - 1), Err(InflateError::TooLarge));
             }
+        }
+    }
+
+    #[test]
+    fn all_memory_is_asked_for_before_it_is_taken() {
+        for length in [0, 1, 64, 1000, 100_000] {
+            let compressed = deflate(&vec![b'x'; length]);
+            let asked = Cell::new(0);
+            let ask = |bytes| {
+                asked.set(asked.get() + bytes);
+                true
+            };
+            let inflated = super::inflate(&compressed, MOST_INFLATED, ask).unwrap();
+            assert_eq!(asked.get(), inflated.capacity(), "{length}");
+            let refused = super::inflate(&compressed, MOST_INFLATED, |_| false);
+            assert_eq!(refused, Err(InflateError::NoMemory));
         }
     }
 

@@ -90,7 +90,7 @@ mod watchdog;
 mod wrapped;
 
 pub use codec::{AnyCodec, CodecFuture, Error, codec_future, open_all, seal_all};
-pub use encodings::{COMPRESSED, MOST_INFLATED};
+pub use encodings::{COMPRESSED, MOST_INFLATED, MayInflate, inflating_within};
 pub use failures::EncodedFailures;
 pub use key_service::{
     Calls, Deal, KeyClient, KeyRequest, KeyService, KeyServiceError, KeySource, Stalls,

@@ -15,7 +15,7 @@ use ring::{
 
 use crate::{
     DataKey, DataKeys, Payload,
-    encodings::{InflateError, MOST_INFLATED, inflate, is_compressed, log_unknown},
+    encodings::{InflateError, MOST_INFLATED, inflate, is_compressed, log_unknown, may_inflate},
 };
 
 /// The metadata key that names a payload's encoding.
@@ -95,6 +95,15 @@ pub enum OpenError {
          {MOST_INFLATED} bytes together with the other payloads of the same call"
     )]
     InflatesTooFar {
+        /// The id in the payload's metadata.
+        key_id: String,
+    },
+    /// [`inflating_within`](crate::inflating_within) refused memory for a compressed payload.
+    #[error(
+        "the payload sealed with key id {key_id:?} is compressed (binary/zlib), and what it inflates to would take \
+         more memory than is left for such payloads"
+    )]
+    NoMemory {
         /// The id in the payload's metadata.
         key_id: String,
     },
@@ -221,9 +230,10 @@ fn decrypt(keys: &DataKeys, payload: Payload, left: &mut usize) -> Result<Payloa
     if !is_compressed(&opened) {
         return Ok(opened);
     }
-    let inflated = inflate(&opened.data, *left).map_err(|error| match error {
+    let inflated = inflate(&opened.data, *left, may_inflate).map_err(|error| match error {
         InflateError::Broken => OpenError::NotCompressed { key_id: key_id() },
         InflateError::TooLarge => OpenError::InflatesTooFar { key_id: key_id() },
+        InflateError::NoMemory => OpenError::NoMemory { key_id: key_id() },
     })?;
     *left -= inflated.len();
     parse(inflated).map_err(|_| OpenError::NotCompressed { key_id: key_id() })

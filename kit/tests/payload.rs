@@ -1,6 +1,12 @@
 //! seal and open: against payloads made elsewhere, and for any payload.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use arbtest::{
     arbitrary::{self, Unstructured},
@@ -8,7 +14,7 @@ use arbtest::{
 };
 use codec_kit::{
     COMPRESSED, ENCODING, ENCRYPTED, Error, KEY_ID, Keyring, MOST_INFLATED, OpenError, Payload,
-    key_ids, open, open_all, seal, seal_all,
+    inflating_within, key_ids, open, open_all, seal, seal_all,
     vectors::{self, Vectors},
 };
 use flate2::{Compress, Compression, FlushCompress};
@@ -124,6 +130,32 @@ fn payloads_of_one_call_share_what_they_may_inflate_to() {
     assert!(open_all(keyring.keys(), vec![half.clone()]).is_ok());
     let error = open_all(keyring.keys(), vec![half.clone(), half]).unwrap_err();
     assert!(matches!(error, Error::Open(OpenError::InflatesTooFar { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn memory_for_compressed_payloads_is_asked_for() {
+    let keyring = Keyring::test_key();
+    let payload = Payload { data: vec![0; 1 << 20], ..Default::default() };
+    let mut stream = Vec::with_capacity(1 << 20);
+    Compress::new(Compression::best(), true)
+        .compress_vec(&payload.encode_to_vec(), &mut stream, FlushCompress::Finish)
+        .unwrap();
+    let payloads = vec![sealed_as_compressed(&stream), seal(keyring.active(), &payload).unwrap()];
+    let open = async || open_all(keyring.keys(), payloads.clone());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let grants = {
+        let asked = asked.clone();
+        Arc::new(move |bytes| asked.fetch_add(bytes, SeqCst) + bytes <= 3 << 20)
+    };
+    assert!(inflating_within(grants.clone(), open()).await.is_ok());
+    // Only for the payload that is compressed.
+    let first = asked.load(SeqCst);
+    assert!(first > 1 << 20 && first < 2 << 20, "{first}");
+    // The second time, there is less left than it takes.
+    let _ = inflating_within(grants.clone(), open()).await;
+    let error = inflating_within(grants, open()).await.unwrap_err();
+    assert!(matches!(error, Error::Open(OpenError::NoMemory { .. })), "{error}");
+    assert!(open().await.is_ok(), "it was asked outside");
 }
 
 #[test]

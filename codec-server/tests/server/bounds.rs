@@ -11,8 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::{CodecFuture, Payload, PayloadCodec, SerializationContextData, codec_future};
+use codec_kit::{
+    COMPRESSED, CodecFuture, ENCODING, Keyring, Payload, PayloadCodec, SerializationContextData,
+    codec_future, seal,
+};
 use codec_server::{CodecServer, Connections, Kind, Limits};
+use flate2::{Compression, write::ZlibEncoder};
+use prost::Message;
 use tokio::sync::Notify;
 
 use crate::support::{
@@ -157,6 +162,46 @@ fn a_client_that_does_not_read_its_answer_is_dropped() {
     wait_until("it is dropped", || server.metric("codec_server_connections") == 1.0);
     let answer = server.json("/decode", &body(&[sealed("Hello")]));
     assert_eq!(answer.payloads(), [plain("Hello")]);
+}
+
+/// A payload of 24 MiB, compressed and then encrypted, as Temporal's sample for Go does it.
+fn compressed() -> Payload {
+    let large = Payload { data: vec![b'x'; 24 << 20], ..plain("") };
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+    zlib.write_all(&large.encode_to_vec()).unwrap();
+    let metadata = [(ENCODING.to_owned(), COMPRESSED.to_vec())].into();
+    let data = zlib.finish().unwrap();
+    seal(Keyring::test_key().active(), &Payload { metadata, data, ..Payload::default() }).unwrap()
+}
+
+#[test]
+fn requests_side_by_side_inflate_to_no_more_than_allowed_together() {
+    // Enough for two of them, each with up to 32 MiB of buffers, and not for three.
+    let limits = Limits { inflated: 70 << 20, ..Limits::default() };
+    let server = Server::with(CodecServer::new(codec()).limits(limits), Setup::default());
+    let one = body(&[compressed()]);
+    let bytes = request("POST", "/decode", &[JSON], one.to_string().as_bytes());
+    // Their answers are in memory, because they don't read them.
+    let streams: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = connect(server.address);
+            stream.write_all(&bytes).unwrap();
+            stream
+        })
+        .collect();
+    let decoded = "codec_server_payloads_total{route=\"decode\"}";
+    wait_until("both are decoded", || server.metric(decoded) == 2.0);
+    let refused = server.json("/decode", &one);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    // What is not compressed needs no such memory.
+    assert_eq!(server.json("/decode", &body(&[sealed("Hello")])).payloads(), [plain("Hello")]);
+    drop(streams);
+    wait_until("there is memory again", || server.json("/decode", &one).status == 200);
+    // More than there is for all: to send it again would not help.
+    let three = [compressed(), compressed(), compressed()];
+    wait_until("the last answer is gone", || {
+        server.json("/decode", &body(&three)).status == Kind::Codec.status().as_u16()
+    });
 }
 
 #[test]

@@ -141,18 +141,21 @@ fn the_cli_writes_and_reads_payloads_that_the_server_can_not_read() {
     let input = serde_json::to_string(NAME).unwrap();
     let start =
         ["workflow", "start", "-t", "tasks", "--type", "Greeting", "-w", "cli", "-i", &input];
-    text(&room.run_with(TOKEN, &start));
+    // As a propagator or an interceptor sends one.
+    let header = format!("caller={input}");
+    text(&room.run_with(TOKEN, &[&start[..], &["--headers", &header]].concat()));
     text(
         &room.run_with(TOKEN, &["workflow", "signal", "-w", "cli", "--name", "say", "-i", &input]),
     );
-    assert_eq!(room.metric("codec_server_payloads_total{route=\"encode\"}"), 2.0);
+    assert_eq!(room.metric("codec_server_payloads_total{route=\"encode\"}"), 3.0);
 
     let show = ["workflow", "show", "-w", "cli", "--output", "json"];
     // What the server stores: encrypted with our key, and nothing else.
     let stored = text(&room.run(&show));
     let stored = payloads(&serde_json::from_str(&stored).unwrap());
     let keyring = Keyring::parse(KEY, None).unwrap();
-    assert_eq!(stored.len(), 2, "{stored:?}");
+    // The input, the header and the signal's.
+    assert_eq!(stored.len(), 3, "{stored:?}");
     for payload in stored {
         assert_eq!(payload.metadata[ENCODING], ENCRYPTED);
         assert_eq!(open(keyring.keys(), payload).unwrap(), plain(NAME));
@@ -160,7 +163,7 @@ fn the_cli_writes_and_reads_payloads_that_the_server_can_not_read() {
     for (token, name) in [(TOKEN, "any"), (READER, "a reader's")] {
         let shown = text(&room.run_with(token, &show));
         let shown = payloads(&serde_json::from_str(&shown).unwrap());
-        assert_eq!(shown, [plain(NAME), plain(NAME)], "{name} token");
+        assert_eq!(shown, [plain(NAME), plain(NAME), plain(NAME)], "{name} token");
     }
     // For people.
     let shown = text(&room.run_with(TOKEN, &["workflow", "show", "-w", "cli", "--detailed"]));

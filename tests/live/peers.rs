@@ -1,7 +1,8 @@
 //! Temporal's other SDKs, each with a codec of its own in the same format: what one side encrypts, the other
 //! decrypts. The programs are in `tests/peers`.
 
-mod history;
+mod headers;
+pub mod history;
 mod messages;
 
 use std::{
@@ -27,7 +28,10 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     codec_server::codec_server,
-    peers::{history::history, messages::MessagesWorkflow},
+    peers::{
+        history::history,
+        messages::{Headers, MessagesWorkflow},
+    },
     support::{PATIENCE, ROOT, Stage, Worker, free_port, free_ports, program, stderr, stdout},
     worker::beside_worker,
 };
@@ -42,7 +46,8 @@ const KEYS: &str = "ключ-🔑=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 #[ignore = "needs Python with recipes/python/requirements.txt: RECIPES_PYTHON names its interpreter"]
 fn python_reads_what_rust_encrypts_and_rust_what_python_does() {
     let python = env::var("RECIPES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    peer(Compresses::No, || {
+    // A setting of Python's, which is off by default.
+    peer(Compresses::No, Headers::Encrypted, || {
         let mut command = program(&python);
         command.arg("-B").arg(Path::new(ROOT).join("tests/peers/python/peer.py"));
         command
@@ -56,7 +61,7 @@ fn go_reads_what_rust_encrypts_and_rust_what_go_does() {
     let peer_path = folder.path().join("peer");
     let sources = Path::new(ROOT).join("tests/peers/go");
     built(program("go").arg("build").arg("-o").arg(&peer_path).current_dir(sources));
-    peer(Compresses::Yes, || program(peer_path.to_str().unwrap()));
+    peer(Compresses::Yes, Headers::Plain, || program(peer_path.to_str().unwrap()));
 }
 
 /// No work is lost: the worker tries again until a codec that decodes this is deployed.
@@ -117,7 +122,7 @@ fn typescript_reads_what_rust_encrypts_and_rust_what_typescript_does() {
     // What is installed already stays.
     built(program("npm").args(["install", "--silent", "--prefer-offline"]).current_dir(&folder));
     built(program("npm").args(["run", "--silent", "build"]).current_dir(&folder));
-    peer(Compresses::No, || {
+    peer(Compresses::No, Headers::Plain, || {
         let mut command = program("node");
         command.arg(folder.join("lib/peer.js"));
         command
@@ -135,7 +140,7 @@ fn java_reads_what_rust_encrypts_and_rust_what_java_does() {
     let libraries = fs::read_to_string(folder.join("classpath")).unwrap();
     let libraries = env::split_paths(libraries.trim());
     let classpath = env::join_paths(libraries.chain([folder.join("classes")])).unwrap();
-    peer(Compresses::No, || {
+    peer(Compresses::No, Headers::Plain, || {
         let mut command = program("java");
         command.arg("-cp").arg(&classpath).arg("Peer");
         command
@@ -188,11 +193,11 @@ enum Compresses {
 }
 
 /// Runs each subcommand of a peer, and checks what the server stores of the workflows.
-fn peer(compresses: Compresses, command: impl Fn() -> Command) {
+fn peer(compresses: Compresses, headers: Headers, command: impl Fn() -> Command) {
     let stage = Stage::new();
     let keyring = Keyring::parse(KEYS, None).unwrap();
     let client = stage.client(Step::Async.codec(KeyService::new(keyring.clone())));
-    let history = |id: &str| history(&stage, &client, &keyring, id);
+    let history = |id: &str| history(&stage.runtime, &client, &keyring, id);
     let check_greetings =
         |ids: &[String]| greeted(ids.iter().filter_map(|id| history(id).check(id)));
     let worker = stage.worker_with("worker", 3, &["--task-queue", "ours"], &[("CODEC_KEYS", KEYS)]);
@@ -219,7 +224,7 @@ fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     let sent = async { spawn_blocking(move || ids(&mut sending, String::new)).await.unwrap() };
     let sent = beside_worker::<MessagesWorkflow, _>(client.clone(), "messages", sent);
     for id in stage.runtime.block_on(sent) {
-        messages::check(&history(&id));
+        messages::check(&history(&id), headers);
     }
     drop((worker, server));
 
@@ -264,11 +269,11 @@ fn peer(compresses: Compresses, command: impl Fn() -> Command) {
     }
     greeted(names.into_iter());
     stage.runtime.block_on(async {
-        let sent = messages::send(&client, &keyring, "theirs", "messages-of-ours");
+        let sent = messages::send(&client, &keyring, "theirs", "messages-of-ours", headers);
         let sent = tokio::time::timeout(PATIENCE, sent).await;
         assert!(sent.is_ok(), "{}", worker.log());
     });
-    messages::check(&history("messages-of-ours"));
+    messages::check(&history("messages-of-ours"), headers);
 }
 
 /// The ids of the workflows that a peer's client started: the last line that it prints.

@@ -312,8 +312,13 @@ pub async fn beside_worker<W: WorkflowImplementation, T>(
 where
     <W::Run as WorkflowDefinition>::Input: Send,
 {
-    let runtime = Runtime::from_current_tokio(Default::default()).unwrap();
     let options = WorkerOptions::new(task_queue).register_workflow::<W>().unwrap().build();
+    beside(client, options, work).await
+}
+
+/// Runs `work` while that worker of this process runs.
+pub async fn beside<T>(client: Client, options: WorkerOptions, work: impl Future<Output = T>) -> T {
+    let runtime = Runtime::from_current_tokio(Default::default()).unwrap();
     let mut worker = Worker::new(&runtime, client, options).unwrap();
     tokio::select! {
         result = worker.run() => panic!("the worker stopped: {result:?}"),

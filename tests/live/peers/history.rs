@@ -7,41 +7,42 @@ use greeting::workflows::{
 use serde_json::Value;
 use temporalio_client::{Client, UntypedWorkflow};
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
+use tokio::runtime::Runtime;
 
-use crate::{peers::messages::REFUSED, support::Stage};
+use crate::peers::messages::REFUSED;
 
-/// What the server stores of a workflow, decrypted: each payload with the type of its event, and with the
-/// number of bytes that are stored.
-pub struct History(Vec<(EventType, Value, usize)>);
+/// What the server stores of a workflow, decrypted.
+pub struct History {
+    /// Each payload with the type of its event, and with the number of bytes that are stored.
+    held: Vec<(EventType, Value, usize)>,
+    /// Each header with the type of its event, and whether it is stored encrypted.
+    pub headers: Vec<(EventType, Value, bool)>,
+}
 
-/// Checks that every payload is encrypted with the active key, and that nothing else shows what the workflow handles.
-pub fn history(stage: &Stage, client: &Client, keyring: &Keyring, id: &str) -> History {
-    let events = stage.runtime.block_on(async {
+/// Checks that every payload is encrypted with the active key, except in headers, and that nothing else shows what the
+/// workflow handles.
+pub fn history(runtime: &Runtime, client: &Client, keyring: &Keyring, id: &str) -> History {
+    let events = runtime.block_on(async {
         let handle = client.get_workflow_handle::<UntypedWorkflow>(id);
         handle.fetch_history(Default::default()).into_events().await.unwrap()
     });
-    let mut held = Vec::new();
+    let (mut held, mut headers) = (Vec::new(), Vec::new());
     for event in events {
-        let (mut payloads, mut texts) = (Vec::new(), Vec::new());
-        visit(&serde_json::to_value(&event).unwrap(), &mut payloads, &mut texts);
-        for payload in payloads {
+        let mut found = Found::default();
+        found.visit(&serde_json::to_value(&event).unwrap());
+        for payload in found.payloads {
             let what = format!("{id}, event {}", event.event_id);
-            assert_eq!(
-                payload.metadata.get(ENCODING).map(Vec::as_slice),
-                Some(ENCRYPTED),
-                "{what}"
-            );
+            assert!(is_encrypted(&payload), "{what}");
             let key = payload.metadata.get(KEY_ID).map(Vec::as_slice);
             assert_eq!(key, Some(keyring.active().id().as_bytes()), "{what}");
             let stored = payload.data.len();
-            let opened = open(keyring.keys(), payload).unwrap();
-            // Nil has no data.
-            let is_nil = opened.metadata[ENCODING] == b"binary/null";
-            let json = if is_nil { b"null" } else { &*opened.data };
-            let value = serde_json::from_slice(json).unwrap();
-            held.push((event.event_type(), value, stored));
+            held.push((event.event_type(), opened(keyring, payload), stored));
         }
-        for text in texts {
+        for header in found.headers {
+            let is_encrypted = is_encrypted(&header);
+            headers.push((event.event_type(), opened(keyring, header), is_encrypted));
+        }
+        for text in found.texts {
             for plain in
                 ["Hello", "Greeted", "World", "Žofie", "xxxxxxxx", FAILS_ON_PURPOSE, REFUSED]
             {
@@ -49,30 +50,61 @@ pub fn history(stage: &Stage, client: &Client, keyring: &Keyring, id: &str) -> H
             }
         }
     }
-    History(held)
+    History { held, headers }
 }
 
-/// All payloads, and all texts outside of them.
-fn visit(value: &Value, payloads: &mut Vec<Payload>, texts: &mut Vec<String>) {
-    match value {
-        Value::String(text) => texts.push(text.clone()),
-        Value::Array(all) => all.iter().for_each(|value| visit(value, payloads, texts)),
-        Value::Object(fields) if fields.contains_key("metadata") && fields.contains_key("data") => {
-            payloads.push(serde_json::from_value(value.clone()).unwrap());
+fn is_encrypted(payload: &Payload) -> bool {
+    payload.metadata.get(ENCODING).is_some_and(|encoding| encoding == ENCRYPTED)
+}
+
+fn opened(keyring: &Keyring, payload: Payload) -> Value {
+    let opened = open(keyring.keys(), payload).unwrap();
+    // Nil has no data.
+    let is_nil = opened.metadata[ENCODING] == b"binary/null";
+    serde_json::from_slice(if is_nil { b"null" } else { &opened.data }).unwrap()
+}
+
+/// What an event holds.
+#[derive(Default)]
+struct Found {
+    payloads: Vec<Payload>,
+    headers: Vec<Payload>,
+    /// All texts outside of payloads.
+    texts: Vec<String>,
+}
+
+impl Found {
+    fn visit(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.texts.push(text.clone()),
+            Value::Array(all) => all.iter().for_each(|value| self.visit(value)),
+            Value::Object(fields)
+                if fields.contains_key("metadata") && fields.contains_key("data") =>
+            {
+                self.payloads.push(serde_json::from_value(value.clone()).unwrap());
+            }
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let before = self.payloads.len();
+                    self.visit(value);
+                    if name == "header" {
+                        self.headers.extend(self.payloads.drain(before..));
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        Value::Object(fields) => fields.values().for_each(|value| visit(value, payloads, texts)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
 impl History {
     pub fn of(&self, event_type: EventType) -> Vec<Value> {
-        let events = self.0.iter().filter(|(found, ..)| *found == event_type);
+        let events = self.held.iter().filter(|(found, ..)| *found == event_type);
         events.map(|(_, value, _)| value.clone()).collect()
     }
 
     pub fn input(&self) -> &(EventType, Value, usize) {
-        let mut all = self.0.iter();
+        let mut all = self.held.iter();
         all.find(|held| held.0 == EventType::WorkflowExecutionStarted).unwrap()
     }
 

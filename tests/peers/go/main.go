@@ -3,7 +3,7 @@
 //
 //	peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 //	peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
-//	peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
+//	peer messages ADDRESS QUEUE CODEC_SERVER sends messages and a header through the codec server
 //	peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
 //
 // tests/peers/throughput.sh runs these:
@@ -84,8 +84,9 @@ func connect(words []string) error {
 		data = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec, compress)
 	}
 	c, err := client.Dial(client.Options{
-		HostPort:      address,
-		DataConverter: data,
+		HostPort:           address,
+		DataConverter:      data,
+		ContextPropagators: []workflow.ContextPropagator{caller{}},
 		// Messages and stack traces of failures are encrypted, too.
 		FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 			DataConverter:          data,

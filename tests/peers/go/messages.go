@@ -35,6 +35,11 @@ func messagesWorkflow(ctx workflow.Context, first *string) ([]*string, error) {
 	if err != nil {
 		return nil, err
 	}
+	name, _ := ctx.Value(callerKey{}).(string)
+	err = workflow.SetQueryHandler(ctx, "caller", func() (string, error) { return name, nil })
+	if err != nil {
+		return nil, err
+	}
 	adds, ends := workflow.GetSignalChannel(ctx, "add"), workflow.GetSignalChannel(ctx, "end")
 	receive := func(c workflow.ReceiveChannel, _ bool) {
 		var text *string
@@ -77,6 +82,7 @@ func messagesWorkflow(ctx workflow.Context, first *string) ([]*string, error) {
 func send(ctx context.Context, c client.Client, data converter.DataConverter, queue string) error {
 	empty, world, no, note := "", "World", refused, "Žofie 王小明 🦀"
 	memo := map[string]*string{"note": &note, "empty": &empty, "nil": nil}
+	ctx = context.WithValue(ctx, callerKey{}, note)
 	options := client.StartWorkflowOptions{ID: "messages", TaskQueue: queue, Memo: map[string]any{}}
 	for name, text := range memo {
 		options.Memo[name] = text
@@ -125,6 +131,15 @@ func send(ctx context.Context, c client.Client, data converter.DataConverter, qu
 		if err := same(count, err, asked.count); err != nil {
 			return err
 		}
+	}
+	answer, err := c.QueryWorkflow(ctx, run.GetID(), "", "caller")
+	if err != nil {
+		return err
+	}
+	var name string
+	err = answer.Get(&name)
+	if err := same(name, err, note); err != nil {
+		return err
 	}
 	described, err := c.DescribeWorkflowExecution(ctx, run.GetID(), "")
 	if err != nil {

@@ -1,5 +1,6 @@
-"""Signals, updates, queries and a memo, between a client and a worker of which one is in Rust."""
+"""Signals, updates, queries, a memo and a header, between a client and a worker of which one is in Rust."""
 
+from caller import caller
 from temporalio import workflow
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -32,6 +33,10 @@ class MessagesWorkflow:
         self.has_ended = True
 
     @workflow.query
+    def caller(self) -> str | None:
+        return caller()
+
+    @workflow.query
     def count(self, text: str | None) -> int:
         return self.held.count(text)
 
@@ -60,6 +65,7 @@ async def send(client: Client, queue: str) -> str:
         expect(error.cause.message, REFUSED)
     for text, count in [("", 1), (None, 1), (LONG, 0)]:
         expect(await handle.query("count", text, result_type=int), count)
+    expect(await handle.query("caller", result_type=str), MEMO["note"])
     expect(await (await handle.describe()).memo(), MEMO)
     await handle.signal("end", MEMO["note"])
     expect(await handle.result(), [None, "", None, "World", MEMO["note"]])

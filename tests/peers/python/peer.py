@@ -2,7 +2,7 @@
 
 peer.py client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 peer.py remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
-peer.py messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
+peer.py messages ADDRESS QUEUE CODEC_SERVER sends messages and a header through the codec server
 peer.py worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
 
 tests/peers/throughput.sh runs this:
@@ -14,10 +14,12 @@ import asyncio
 import json
 import sys
 
+from caller import NamesCaller
 from codec import Encrypting, Remote
 from greeting import FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, compose_greeting
-from messages import MessagesWorkflow, send
+from messages import MEMO, MessagesWorkflow, send
 from temporalio.client import Client, WorkflowFailureError
+from temporalio.common import HeaderCodecBehavior
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.worker import Worker
 from throughput import throughput
@@ -26,13 +28,19 @@ from throughput import throughput
 NAMES = ["World", "Žofie 王小明 🦀", "", "x" * (1 << 20)]
 
 
-async def connect(address: str, codec) -> Client:
+async def connect(address: str, codec, interceptors=()) -> Client:
     converter = DataConverter(
         payload_codec=codec,
         # Messages and stack traces of failures are encrypted, too.
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
-    return await Client.connect(address, data_converter=converter)
+    return await Client.connect(
+        address,
+        data_converter=converter,
+        interceptors=interceptors,
+        # Headers, too. By default, they do not go through the codec.
+        header_codec_behavior=HeaderCodecBehavior.CODEC,
+    )
 
 
 async def start(client: Client, queue: str, prefix: str) -> None:
@@ -77,7 +85,8 @@ async def main() -> None:
             await start(await connect(address, Remote(url)), queue, "remote")
         case ["messages", address, queue, url]:
             async with asyncio.timeout(120):  # seconds
-                print(json.dumps([await send(await connect(address, Remote(url)), queue)]))
+                client = await connect(address, Remote(url), [NamesCaller(MEMO["note"])])
+                print(json.dumps([await send(client, queue)]))
         case ["worker", address, queue]:
             await work(await connect(address, Encrypting()), queue)
         case ["throughput"]:

@@ -1,10 +1,10 @@
-// Signals, updates, queries and a memo, between a client and a worker of which one is in Rust.
+// Signals, updates, queries, a memo and a header, between a client and a worker of which one is in Rust.
 
 import { isDeepStrictEqual } from 'node:util';
 import { type Client, WorkflowUpdateFailedError } from '@temporalio/client';
 import { REFUSED, type Text } from './greeting';
 
-const NOTE = 'Žofie 王小明 🦀';
+export const NOTE = 'Žofie 王小明 🦀';
 const MEMO = { note: NOTE, empty: '', nil: null };
 // The server stores at most 2 MiB in a payload.
 const LONG = 'x'.repeat(1_900_000);
@@ -21,6 +21,7 @@ export async function send(client: Client, taskQueue: string): Promise<string> {
   for (const [text, count] of [['', 1], [null, 1], [LONG, 0]] as const) {
     expect(await handle.query<number, [Text]>('count', text), count);
   }
+  expect(await handle.query<string>('caller'), NOTE);
   expect((await handle.describe()).memo, MEMO);
   await handle.signal('end', NOTE);
   expect(await handle.result(), [null, '', null, 'World', NOTE]);

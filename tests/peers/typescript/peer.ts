@@ -2,7 +2,7 @@
 //
 // peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
 // peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
-// peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
+// peer messages ADDRESS QUEUE CODEC_SERVER sends messages and a header through the codec server
 // peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
 //
 // tests/peers/throughput.sh runs this:
@@ -14,9 +14,10 @@ import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, type DataConverter, type PayloadCodec } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import * as activities from './activities';
+import { namesCaller } from './caller';
 import { Encrypting, Remote } from './codec';
 import { detailsOf, FAILS_ON_PURPOSE, type GreetingInput, resultOf } from './greeting';
-import { send } from './messages';
+import { NOTE, send } from './messages';
 import { throughput } from './throughput';
 
 const USAGE = `usage: peer client ADDRESS QUEUE
@@ -63,7 +64,15 @@ function failure(error: unknown): unknown[] {
 async function work(address: string, taskQueue: string, dataConverter: DataConverter) {
   const connection = await NativeConnection.connect({ address });
   const workflowsPath = require.resolve('./workflows');
-  const worker = await Worker.create({ connection, taskQueue, workflowsPath, activities, dataConverter });
+  const interceptors = { workflowModules: [require.resolve('./caller')] };
+  const worker = await Worker.create({
+    connection,
+    taskQueue,
+    workflowsPath,
+    activities,
+    dataConverter,
+    interceptors,
+  });
   await worker.run();
 }
 
@@ -86,7 +95,8 @@ async function main(words: string[]) {
   }
   const limit = setTimeout(() => fail('the workflows were not done within two minutes'), 120_000);
   const connection = await Connection.connect({ address });
-  const client = new Client({ connection, dataConverter: withCodec(codec) });
+  const interceptors = { workflow: does === 'messages' ? [namesCaller(NOTE)] : [] };
+  const client = new Client({ connection, dataConverter: withCodec(codec), interceptors });
   const ids = does === 'messages' ? [await send(client, queue)] : await start(client, queue, does);
   await connection.close();
   clearTimeout(limit);

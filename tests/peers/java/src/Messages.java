@@ -19,7 +19,7 @@ import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/** Signals, updates, queries and a memo, between a client and a worker of which one is in Rust. */
+/** Signals, updates, queries, a memo and a header, between a client and a worker of which one is in Rust. */
 final class Messages {
   /** What an update refuses, and the message of its failure. */
   private static final String REFUSED = "refused on purpose";
@@ -42,6 +42,9 @@ final class Messages {
     @SignalMethod(name = "end")
     void end(String text);
 
+    @QueryMethod(name = "caller")
+    String caller();
+
     @QueryMethod(name = "count")
     int count(String text);
 
@@ -54,10 +57,12 @@ final class Messages {
 
   public static final class InJava implements MessagesWorkflow {
     private final List<String> held = new ArrayList<>();
+    private String caller;
     private boolean hasEnded;
 
     @Override
     public List<String> run(String first) {
+      caller = Caller.current();
       Workflow.await(() -> hasEnded);
       var all = new ArrayList<>(held);
       all.add(0, first);
@@ -73,6 +78,11 @@ final class Messages {
     public void end(String text) {
       held.add(text);
       hasEnded = true;
+    }
+
+    @Override
+    public String caller() {
+      return caller;
     }
 
     @Override
@@ -101,6 +111,7 @@ final class Messages {
     var options =
         WorkflowOptions.newBuilder().setWorkflowId("messages").setTaskQueue(queue).setMemo(memo).build();
     var stub = client.newUntypedWorkflowStub("MessagesWorkflow", options);
+    Caller.set(NOTE);
     stub.start((Object) null);
     for (var text : Arrays.asList("", null, LONG)) {
       stub.signal("add", text);
@@ -114,6 +125,7 @@ final class Messages {
     expect(stub.query("count", Integer.class, ""), 1);
     expect(stub.query("count", Integer.class, (Object) null), 1);
     expect(stub.query("count", Integer.class, LONG), 0);
+    expect(stub.query("caller", String.class), NOTE);
     var description = stub.describe();
     for (var field : memo.entrySet()) {
       expect(description.getMemo(field.getKey(), String.class), field.getValue());

@@ -24,7 +24,7 @@ import java.util.stream.Collectors;
  * <pre>
  * Peer client ADDRESS QUEUE                starts workflows on the Rust worker, and checks what they return
  * Peer remote ADDRESS QUEUE CODEC_SERVER   the same, with a codec server that encrypts and decrypts
- * Peer messages ADDRESS QUEUE CODEC_SERVER sends signals, updates and queries through the codec server
+ * Peer messages ADDRESS QUEUE CODEC_SERVER sends messages and a header through the codec server
  * Peer worker ADDRESS QUEUE                runs workflows that the Rust starter starts, until it is stopped
  * </pre>
  *
@@ -87,7 +87,10 @@ public final class Peer {
     var converter = new CodecDataConverter(DefaultDataConverter.newDefaultInstance(), List.of(codec), true);
     return WorkflowClient.newInstance(
         WorkflowServiceStubs.newServiceStubs(WorkflowServiceStubsOptions.newBuilder().setTarget(address).build()),
-        WorkflowClientOptions.newBuilder().setDataConverter(converter).build());
+        WorkflowClientOptions.newBuilder()
+            .setDataConverter(converter)
+            .setContextPropagators(List.of(new Caller()))
+            .build());
   }
 
   /** Starts a workflow for each name and one that fails, and prints their ids as one line of JSON. */

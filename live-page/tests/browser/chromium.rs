@@ -139,6 +139,23 @@ impl Chromium {
         ));
     }
 
+    /// Types a text into the first element that fits, as soon as there is one.
+    pub fn type_text(&mut self, selector: &str, text: &str) {
+        let element = format!("document.querySelector('{selector}')");
+        self.await_true(&format!("!!{element}"));
+        self.value(&format!("{element}.focus()"));
+        self.call("Input.insertText", json!({ "text": text }));
+        let text = json!(text);
+        self.await_true(&format!("({element}.value ?? {element}.innerText).includes({text})"));
+    }
+
+    /// Clicks the first element that fits, as soon as there is one that is not disabled.
+    pub fn click(&mut self, selector: &str) {
+        let element = format!("document.querySelector('{selector}')");
+        self.await_true(&format!("{element} !== null && !{element}.disabled"));
+        self.value(&format!("{element}.click()"));
+    }
+
     fn call(&mut self, method: &str, params: Value) -> Value {
         self.last += 1;
         let mut request = json!({ "id": self.last, "method": method, "params": params });

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+// tests/live uses all of it.
+#[allow(dead_code)]
 mod chromium;
 mod relay;
 

@@ -2,7 +2,7 @@
 
 mod shell;
 
-use check_worker::cli::CheckArgs;
+use check_worker::{cli::CheckArgs, settings::Sdk};
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_kit::{
     exit::Exit,
@@ -121,7 +121,7 @@ impl Cli {
             Command::Stack(args) => stack::command::run(&args),
             Command::CheckWorker(check) => {
                 let here = Settings::from_env()?.url(settings::WORKER_METRICS_PORT, "/metrics");
-                check_worker::cli::check(&check.or_address(here))
+                check_worker::cli::check(&check.or_worker(here, Sdk::Rust))
             }
             Command::Server(args) => server::run(&args),
             Command::Keys(args) => keys::run(&args),

@@ -145,12 +145,13 @@ pub struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// Checks the worker at this address, unless the flags name another source.
+    /// Checks the worker at this address, which uses this SDK, unless the flags name another source.
     #[must_use]
-    pub fn or_address(mut self, address: String) -> Self {
+    pub fn or_worker(mut self, address: String, sdk: Sdk) -> Self {
         let Self { addresses, replay, prometheus, .. } = &self;
         if addresses.is_empty() && replay.is_none() && prometheus.is_none() {
             self.addresses.push(address);
+            self.sdk = self.sdk.or(Some(sdk));
         }
         self
     }
@@ -269,7 +270,7 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let answers: Vec<Answer> = seen
         .drain(..)
         .map(|(source, mut model)| {
-            model.sdk = args.sdk;
+            model.sdk = args.sdk.or(model.sdk);
             if let Some(server) = &server {
                 let own = model.task_queues();
                 let of_worker = |queue: &&Queue| own.contains(&queue.name);

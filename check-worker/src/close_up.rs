@@ -13,6 +13,8 @@
 pub const CLOSE_MS: i64 = 120;
 /// A shorter pause means nothing on a busy machine.
 const SHORTEST_PAUSE: f64 = 0.12;
+/// The same where requests count, too. Those are more, so a shorter one says less.
+const SHORTEST_SILENCE: f64 = 0.15;
 /// A pause is long if so many tasks should have completed in it.
 const MISSED: f64 = 3.0;
 /// Fewer completions than this, expected or seen, are too few.
@@ -35,6 +37,10 @@ pub struct Instant {
     pub evictions_due: f64,
     /// Workflows that ended so far.
     pub ended: f64,
+    /// Requests to the server that were answered so far, polls included.
+    pub answers: f64,
+    /// How long the page took, in milliseconds.
+    pub took_ms: u64,
 }
 
 /// How the tasks completed, seen closely.
@@ -65,6 +71,14 @@ pub struct CloseUp {
     pub short_between: usize,
     /// The shortest time that is common between two such moments, in seconds.
     pub beat: f64,
+    /// Requests that were answered, polls included.
+    pub answers: f64,
+    /// The share of the time in which neither a task completed nor a request was answered for 150 ms or longer.
+    pub silent: f64,
+    /// Those times, in seconds.
+    pub silences: Vec<f64>,
+    /// One page in twenty took longer than this, in milliseconds.
+    pub slow_page_ms: u64,
 }
 
 /// What a close-up shows.
@@ -112,6 +126,9 @@ impl CloseUp {
         let mut sorted = between.clone();
         sorted.sort_by(f64::total_cmp);
         let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+        let silences = silences(close);
+        let mut pages: Vec<u64> = close.iter().map(|instant| instant.took_ms).collect();
+        pages.sort_unstable();
         Some(Self {
             seconds,
             completed,
@@ -125,6 +142,10 @@ impl CloseUp {
             moments: between.len() + 1,
             short_between: between.iter().filter(|time| **time < 0.5 * median).count(),
             beat: sorted.get(sorted.len() / 10).copied().unwrap_or(0.0),
+            answers: last.answers - first.answers,
+            silent: silences.iter().sum::<f64>() / seconds,
+            silences,
+            slow_page_ms: pages.get(pages.len() * 19 / 20).copied().unwrap_or(0),
         })
     }
 
@@ -143,6 +164,15 @@ impl CloseUp {
         }
         if self.paused <= 0.4 { Pattern::Independent } else { Pattern::Unclear }
     }
+}
+
+/// The times of 150 ms and longer in which no task completed and no request was answered.
+fn silences(close: &[Instant]) -> Vec<f64> {
+    let runs = close.chunk_by(|a, b| (a.completed, a.answers) == (b.completed, b.answers));
+    let mut ends: Vec<i64> = runs.map(|run| run[0].at_ms).collect();
+    ends.extend(close.last().map(|last| last.at_ms));
+    let times = ends.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1000.0);
+    times.filter(|time| *time >= SHORTEST_SILENCE).collect()
 }
 
 /// Tasks that arrived while others waited, and whether a task completed right after each.
@@ -234,8 +264,7 @@ mod tests {
             received: 0.0,
             arrived: (at / 50) as f64,
             in_hand: 5.0,
-            evictions_due: 0.0,
-            ended: 0.0,
+            ..Instant::default()
         };
         (0..150).map(|n| page(n * 20)).collect()
     }
@@ -265,6 +294,21 @@ mod tests {
         // One page is no sign.
         pages[45].evictions_due = 1.0;
         assert_eq!(late_evictions(&pages), 3);
+    }
+
+    #[test]
+    fn a_runtime_that_stands_still_is_silent() {
+        let mut pages = pages(|at| (at / 400 * 8) as f64);
+        let silent = |pages: &[Instant]| CloseUp::of(pages, 20.0).unwrap().silent;
+        for page in &mut pages {
+            page.answers = (page.at_ms / 400 * 20) as f64;
+        }
+        assert!(silent(&pages) > 0.9, "{}", silent(&pages));
+        // An event loop that stands still leaves requests to core's own threads.
+        for page in &mut pages {
+            page.answers = (page.at_ms / 100) as f64;
+        }
+        assert_eq!(silent(&pages), 0.0);
     }
 
     #[test]

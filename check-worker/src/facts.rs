@@ -74,6 +74,13 @@ impl<'a> Facts<'a> {
             && (self.tasks.mean() >= 0.04 || self.tasks.share_beyond(0.1).is_some_and(|s| s >= 0.1))
     }
 
+    /// Whether workflow tasks take so long that the reason must be known. A busy machine explains a long tail,
+    /// so a mean counts here that is above it.
+    pub fn tasks_drag(&self) -> bool {
+        let above = self.tasks.mean() >= 0.06 && self.model.family().has_loop();
+        self.tasks_are_slow() || (self.tasks_are_suspect() && above)
+    }
+
     /// A workflow task includes the local activities that it runs.
     pub fn local_activities_explain(&self) -> bool {
         self.local.sum > 0.5 * self.tasks.sum

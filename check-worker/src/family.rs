@@ -125,8 +125,12 @@ pub fn detect(page: &Page, overrides: &Overrides) -> Kinship {
     };
     prefixes.sort();
     prefixes.dedup();
-    let ours: Vec<&Sample> =
-        ours.into_iter().filter(|sample| prefixes.contains(&sample.prefix)).collect();
+    let ours: Vec<&Sample> = ours
+        .into_iter()
+        .filter(|sample| prefixes.contains(&sample.prefix))
+        // Those have a prefix and a unit of their own.
+        .filter(|sample| !sample.name.metric.is_codec_kits())
+        .collect();
     if ours.is_empty() {
         let requests = page.samples.iter().any(|sample| {
             sample.name.metric == Metric::Request && sample.labels.contains_key("operation")
@@ -204,7 +208,8 @@ fn unit(samples: &[&Sample], family: Family) -> Unit {
 impl Dialect {
     /// Whether a sample is one of this worker's.
     pub fn takes(&self, sample: &Sample) -> bool {
-        self.prefixes.contains(&sample.prefix) && !is_servers_own(sample)
+        let is_ours = self.prefixes.contains(&sample.prefix) && !is_servers_own(sample);
+        is_ours || sample.name.metric.is_codec_kits()
     }
 
     /// What a value of a duration is multiplied with for seconds.

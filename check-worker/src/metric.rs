@@ -61,6 +61,10 @@ pub enum Metric {
     LongRequestLatency,
     /// Go: requests that the server refused because of a limit.
     ResourceExhausted,
+    /// `codec_kit::Observed` in Rust: the longest single poll of each call of the codec.
+    CodecPoll,
+    /// `codec_kit::Observed` in Rust: how long each call of the codec took, waits included.
+    CodecCall,
 }
 
 /// What kind of metric it is; the kind decides its suffixes.
@@ -113,7 +117,7 @@ use Kind::{Counter, Duration, Gauge};
 use Metric as M;
 
 /// Names without prefix and suffix. A longer name stands before one that it ends in.
-const NAMES: [(&str, Metric, Kind); 34] = [
+const NAMES: [(&str, Metric, Kind); 36] = [
     ("workflow_task_schedule_to_start_latency", M::WorkflowScheduleToStart, Duration),
     ("activity_schedule_to_start_latency", M::ActivityScheduleToStart, Duration),
     ("workflow_task_execution_latency", M::WorkflowExecution, Duration),
@@ -149,6 +153,8 @@ const NAMES: [(&str, Metric, Kind); 34] = [
     ("request_latency", M::RequestLatency, Duration),
     ("request_failure", M::RequestFailure, Counter),
     ("request", M::Request, Counter),
+    ("codec_poll", M::CodecPoll, Duration),
+    ("codec_call", M::CodecCall, Duration),
 ];
 
 impl Metric {
@@ -160,6 +166,11 @@ impl Metric {
     /// Its name in the SDK metrics reference, without prefix and suffix.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, metric, _)| *metric == self).map_or("", |(name, _, _)| name)
+    }
+
+    /// Whether `codec_kit::Observed` exports it, and not an SDK.
+    pub fn is_codec_kits(self) -> bool {
+        matches!(self, M::CodecPoll | M::CodecCall)
     }
 
     /// Whether only a Temporal SDK has a metric of this name: it is proof of a prefix.

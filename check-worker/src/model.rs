@@ -136,7 +136,7 @@ pub struct Model {
     pub round_trip: Option<f64>,
     /// Its task queues, as the server describes them, if it was asked.
     pub queues: Vec<Queue>,
-    /// The SDK, if the user said it.
+    /// The SDK, if the user or the pages say it.
     pub sdk: Option<crate::settings::Sdk>,
 }
 

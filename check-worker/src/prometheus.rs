@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Metrics of an SDK, whatever their prefix and suffix.
-const NAMES: &str = ".*(workflow_task|activity|num_pollers|worker_task_slots|worker_start|sticky_cache|workflow_(completed|failed|canceled|continue_as_new|active_thread_count)|request).*";
+const NAMES: &str = ".*(workflow_task|activity|num_pollers|worker_task_slots|worker_start|sticky_cache|workflow_(completed|failed|canceled|continue_as_new|active_thread_count)|request|codec_(poll|call)_seconds).*";
 /// So many moments at most.
 const MOMENTS: u64 = 60;
 

@@ -15,6 +15,7 @@ use crate::{
     family::{Dialect, Kinship, Overrides, detect},
     metric::{Kind, Metric, Part},
     model::{Gauge, Model, Point},
+    settings::Sdk,
 };
 
 /// Series of the SDK that are followed; further ones are left out.
@@ -277,6 +278,9 @@ impl Tracker {
             received: total(Metric::ActivityReceived, Part::Value),
             arrived: total(Metric::PollSucceeded, Part::Value),
             in_hand,
+            answers: total(Metric::RequestLatency, Part::Count)
+                + total(Metric::LongRequestLatency, Part::Count),
+            took_ms,
         });
         self.points.push(Point {
             at_ms,
@@ -314,6 +318,7 @@ impl Tracker {
             instants: self.instants.clone(),
             took_ms: self.took_ms.clone(),
             gauges: self.gauges.clone(),
+            sdk: self.series.values().any(|s| s.metric.is_codec_kits()).then_some(Sdk::Rust),
             ..Model::default()
         };
         for series in self.series.values() {

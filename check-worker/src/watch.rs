@@ -95,7 +95,10 @@ pub fn watch(
 ) -> anyhow::Result<Model> {
     let mut tracker = Tracker::new(watching.overrides.clone());
     let begun = Instant::now();
-    let model = |tracker: &Tracker| Model { sdk: watching.sdk, ..tracker.model() };
+    let model = |tracker: &Tracker| {
+        let seen = tracker.model();
+        Model { sdk: watching.sdk.or(seen.sdk), ..seen }
+    };
     let stopped = || stop.load(Ordering::Relaxed);
     let mut closed_at: Option<Instant> = None;
     let mut plain_before = None;

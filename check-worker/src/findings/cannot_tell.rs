@@ -17,12 +17,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
-    // A long tail that a busy machine explains is no reason for doubt.
-    let doubtful = facts.tasks_are_slow()
-        || (facts.tasks_are_suspect()
-            && facts.tasks.mean() >= 0.06
-            && facts.model.family().has_loop());
-    doubtful.then(|| {
+    facts.tasks_drag().then(|| {
         let looked = facts.close_up.is_some();
         Finding {
             verdict: Verdict::CannotTell,

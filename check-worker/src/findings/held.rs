@@ -1,9 +1,11 @@
 //! The thread that runs the worker's code is blocked.
 
 use crate::{
-    close_up::Pattern,
+    close_up::{CloseUp, Pattern},
+    dist::Dist,
     facts::Facts,
     finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    metric::Metric,
     settings::Sdk,
 };
 
@@ -12,8 +14,52 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     if !facts.model.family().has_loop() {
         return None;
     }
-    runtime(facts).or_else(|| event_loop(facts))
+    codec(facts).or_else(|| runtime(facts)).or_else(|| event_loop(facts))
 }
+
+/// Rust, with a codec inside `codec_kit::Observed`, which times each poll.
+fn codec(facts: &Facts<'_>) -> Option<Finding> {
+    let polls = facts.model.by(Metric::CodecPoll, |labels| &labels.operation);
+    let blocking = |dist: &Dist| dist.count * dist.share_beyond(LONG_POLL).unwrap_or(0.0);
+    let (operation, dist) = polls.iter().max_by(|a, b| a.1.sum.total_cmp(&b.1.sum))?;
+    let share = dist.sum / facts.model.seconds.max(0.001);
+    (blocking(dist) >= 3.0 && share >= 0.05).then(|| Finding {
+        verdict: Verdict::Held,
+        headline: format!("the codec's {operation} blocks the thread that runs your worker"),
+        seen: format!(
+            "Of {:.0} calls to {operation}, {:.0} blocked their thread for longer than {}: all calls together \
+             for {} of {}, as codec_kit::Observed measured it. Workflow tasks took {} inside the worker on \
+             average.",
+            dist.count,
+            blocking(dist),
+            time(LONG_POLL),
+            time(dist.sum),
+            time(facts.model.seconds),
+            time(facts.tasks.mean()),
+        ),
+        evidence: vec![
+            evidence("codec_poll_sum", dist.sum, "seconds"),
+            evidence("codec_calls", dist.count, "count"),
+            evidence("codec_polls_beyond_100_ms", blocking(dist), "count"),
+            evidence("workflow_task_execution_mean", facts.tasks.mean(), "seconds"),
+        ],
+        meaning: "While the codec waits or computes in a poll, everything else on its thread stands still: other \
+                  tasks, requests to the server, timers. The Rust SDK has no deadlock detector."
+            .into(),
+        next: format!(
+            "Look in {operation} for a call that blocks: a client that is not async, std::thread::sleep, a \
+             std::sync lock. Await it, or move it into spawn_blocking."
+        ),
+        sureness: Sureness::High,
+        certainty: String::new(),
+        blind_spot: "Which call inside the codec. On a machine without free CPU time, polls take longer than the \
+                     codec blocks."
+            .into(),
+    })
+}
+
+/// A poll of this length delays everything else on its thread, in seconds.
+const LONG_POLL: f64 = 0.1;
 
 /// Python, TypeScript, .NET, Ruby: core's own threads continue, those of the language do not.
 fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
@@ -124,35 +170,67 @@ fn runtime(facts: &Facts<'_>) -> Option<Finding> {
     // On a machine without free CPU time, pages take long, too, but their usual time is no better.
     let late = facts.model.took_ms.iter().filter(|took| **took >= 150.max(10 * usual)).count();
     let pages_are_late = late >= 3;
+    let silent = facts.close_up.as_ref().filter(|close| is_silent(close));
     let fits = requests.count >= 20.0
         && beyond >= 0.1
         && quick >= 0.1
-        && facts.waits.mean() >= 0.2
         && facts.tasks_are_suspect()
-        && (pages_are_late || round_trip_is_short);
+        && (silent.is_some()
+            || (facts.waits.mean() >= 0.2 && (pages_are_late || round_trip_is_short)));
     fits.then(|| Finding {
         verdict: Verdict::Held,
         headline: "the worker reads the server's answers late: its runtime is blocked".into(),
         seen: format!(
-            "{} of {:.0} requests took less than 100 ms, but {} took longer than 200 ms. The metrics page \
-             itself took up to {longest} ms, usually {usual} ms. Workflow tasks waited {} on the server.",
+            "{} of {:.0} requests took less than 100 ms, but {} took longer than 200 ms. {}Workflow tasks took \
+             {} inside the worker, and waited {} on the server.",
             percent(quick),
             requests.count,
             percent(beyond),
+            match silent {
+                Some(close) => format!(
+                    "In a close-up of {}, no task completed and no request was answered for {} of the time, {} \
+                     times for up to {}, while the metrics page came within {} ms. ",
+                    time(close.seconds),
+                    percent(close.silent),
+                    close.silences.len(),
+                    time(close.silences.iter().copied().fold(0.0, f64::max)),
+                    close.slow_page_ms,
+                ),
+                None => format!(
+                    "The metrics page itself took up to {longest} ms, usually {usual} ms. "
+                ),
+            },
+            time(facts.tasks.mean()),
             time(facts.waits.mean()),
         ),
-        evidence: vec![
+        evidence: [
             evidence("request_latency_mean", requests.mean(), "seconds"),
             evidence("requests_beyond_200_ms", beyond, "share"),
             evidence("longest_scrape", longest as f64 / 1000.0, "seconds"),
             evidence("workflow_task_schedule_to_start_mean", facts.waits.mean(), "seconds"),
-        ],
-        meaning: "The worker, its connection to the server and its metrics page share threads. A call that \
-                  blocks one of them delays all three. The Rust SDK has no deadlock detector."
+        ]
+        .into_iter()
+        .chain(silent.map(|close| evidence("time_without_completion_or_answer", close.silent, "share")))
+        .collect(),
+        meaning: "In Rust, the worker and its connection to the server share threads. A call that blocks one of \
+                  them delays both: usually one in a payload codec or an activity. The Rust SDK has no deadlock \
+                  detector."
             .into(),
         next: tools(Some(Sdk::Rust)).into(),
         sureness: Sureness::Medium,
         certainty: "codec_longest_poll_seconds, or a stack dump with gdb -p PID.".into(),
-        blind_spot: "Which call blocks. A machine without free CPU time looks the same.".into(),
+        blind_spot: "Which call blocks. A server that pauses, with a codec that is slow for another reason, looks \
+                     the same."
+            .into(),
     })
+}
+
+/// Neither tasks nor requests go on, many times, but the metrics page is there at once: something is free to
+/// run, and the CPU is. Metrics are often served on a thread of their own.
+fn is_silent(close: &CloseUp) -> bool {
+    close.silent >= 0.8
+        && close.silences.len() >= 4
+        // With few requests, it is silent between them.
+        && close.answers >= 40.0
+        && close.slow_page_ms <= 60
 }

@@ -5,11 +5,18 @@ use crate::{
     facts::Facts,
     family::Family,
     finding::{Finding, Sureness, Verdict, evidence, percent, time},
+    metric::Metric,
 };
 
 /// Looks at how long workflow tasks take, and whether they delay each other.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {
-    if !facts.tasks_are_slow() || !facts.server_is_prompt() {
+    if !facts.server_is_prompt() {
+        return None;
+    }
+    if let Some(why) = codec_awaits(facts) {
+        return Some(finding(facts, why, Sureness::High));
+    }
+    if !facts.tasks_are_slow() {
         return None;
     }
     if !facts.model.family().has_loop() {
@@ -31,6 +38,23 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
         _ => return None,
     };
     Some(finding(facts, why, sureness))
+}
+
+/// Rust, with a codec inside `codec_kit::Observed`: its calls take long, but no poll does.
+fn codec_awaits(facts: &Facts<'_>) -> Option<String> {
+    let (polls, calls) =
+        (facts.model.duration(Metric::CodecPoll), facts.model.duration(Metric::CodecCall));
+    let short = polls.mean() < 0.01 && polls.share_beyond(0.1)? < 0.001;
+    // Much of what the tasks take, so it is a cause.
+    let long = calls.sum >= 0.25 * facts.tasks.sum;
+    (facts.tasks_drag() && calls.count >= 20.0 && short && long).then(|| {
+        format!(
+            "The {:.0} calls of the codec took {} on average, and none blocked its thread for longer than 100 ms, \
+             as codec_kit::Observed measured it.",
+            calls.count,
+            time(calls.mean()),
+        )
+    })
 }
 
 fn of_goroutines(facts: &Facts<'_>) -> String {

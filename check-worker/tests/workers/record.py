@@ -27,10 +27,12 @@ LOADS = {
     "healthy": (8, 0),
     "held": (4, 0),
     "held-often": (2.2, 0),
+    "held-observed": (4, 0),
     "awaited": (6, 0),
     "awaited-rare": (6, 0),
     "awaited-jitter": (6, 0),
     "awaited-queue": (4, 0),
+    "cached": (8, 0),
     "computes": (2, 0),
     "few-slots": (40, 0.04),
     "few-activity-slots": (12, 0),
@@ -49,8 +51,11 @@ LOADS = {
 RUST = {
     "healthy": ["--solution=3", "--stall-probability=0"],
     "held": ["--solution=0"],
+    # The same codec in codec_kit::Observed.
+    "held-observed": ["--solution=1"],
     "awaited": ["--solution=3", "--stall-probability=1"],
     "awaited-rare": ["--solution=3"],
+    "cached": ["--solution=4"],
     # Calls wait for each other: the pool that they wait in has two threads.
     "awaited-queue": ["--solution=2", "--blocking-threads=2"],
     "few-slots": ["--solution=4", "--stall-probability=0", "--workflow-task-slots=2"],

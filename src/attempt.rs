@@ -46,7 +46,7 @@ use crate::{
   cargo workshop try                   # in an exercise's folder: that one")]
 pub struct TryArgs {
     /// The number of the exercise [default: the one whose folder you are in, or the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// How long you think the workflows will take, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]

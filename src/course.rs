@@ -9,7 +9,7 @@ mod tries;
 
 pub use build::{build_worker, cargo, does_not_compile, worker_target};
 pub use codec::{no_reference, read, reference, source, start};
-pub use exercise::{after, chosen, codec, folder, is_solved, next, of_folder};
+pub use exercise::{after, chosen, codec, folder, is_solved, next, number, of_folder};
 pub use progress::{Progress, Solved};
 pub use puzzle::{COUNT as PUZZLES, Puzzle, PuzzleError};
 pub use tries::Try;

@@ -52,7 +52,7 @@ use crate::{
   cargo workshop verify --all --json")]
 pub struct VerifyArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// Every exercise, one after another
     #[arg(long, conflicts_with = "exercise")]

@@ -147,7 +147,10 @@ impl Cause {
                 (format!("{workflow} still works on its activity {activity}"), None)
             }
             Self::Busy { workflow, activity: None } => {
-                (format!("{workflow} waits for a worker to take its next task"), None)
+                let waits = format!(
+                    "{workflow} waits for a worker to take its next task, as all do while a codec blocks"
+                );
+                (waits, None)
             }
         }
     }

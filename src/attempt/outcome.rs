@@ -7,7 +7,7 @@ use greeting::totals;
 use solutions::Step;
 
 use crate::{
-    course::Try,
+    course::{self, Try},
     experiment::{Fault, Run, Scenario, Workflows},
 };
 
@@ -47,7 +47,7 @@ pub fn question(step: Step, scenario: &Scenario) -> Vec<String> {
             keys.stall_seconds
         ),
     });
-    lines.push("How long until all of them are done?".to_owned());
+    lines.push("How long until all of them are done, with codec.rs as it is?".to_owned());
     lines.into_iter().map(|line| wrap(&line, 0)).collect()
 }
 
@@ -116,11 +116,21 @@ pub struct Outcome<'a> {
 
 impl Outcome<'_> {
     /// What the starting code took, and where that comes from.
-    fn before_the_fix(&self) -> (f64, &'static str) {
+    fn before_the_fix(&self) -> String {
         let of_start = |one: &&Try| self.start.is_some_and(|start| one.ran(start));
         match self.before.iter().filter(of_start).find(|one| one.is_complete()) {
-            Some(first) => (first.seconds, "your first try of the starting code"),
-            None => (in_the_text(self.step), "from the exercise's README"),
+            Some(first) => {
+                format!(
+                    "before the fix    {:6.1} s, your first try of the starting code",
+                    first.seconds
+                )
+            }
+            None => {
+                format!(
+                    "in the README     {:6.1} s, with the starting code",
+                    in_the_text(self.step)
+                )
+            }
         }
     }
 
@@ -190,7 +200,7 @@ impl fmt::Display for Outcome<'_> {
             this.workflows,
             this.seconds
         )?;
-        let (start, source) = self.before_the_fix();
+        let source = self.before_the_fix();
         let guess = this
             .guess_seconds
             .map_or_else(|| "     -".to_owned(), |guess| format!("{guess:6.1} s"));
@@ -203,12 +213,18 @@ impl fmt::Display for Outcome<'_> {
             };
             writeln!(f, "  last try          {:6.1} s, {same}", last.seconds)?;
         }
-        writeln!(f, "  before the fix    {start:6.1} s, {source}")?;
+        writeln!(f, "  {source}")?;
         for line in run.codec_totals.iter().flat_map(|both| totals::lines(*both)) {
             writeln!(f, "{line}")?;
         }
         writeln!(f, "{}", wrap(&format!("Why: {}", self.why()), 5))?;
-        f.write_str(&failures(run))
+        f.write_str(&failures(run))?;
+        let next = format!(
+            "Next: see the task in {}/README.md. cargo workshop verify {} says whether it is done.",
+            course::folder(*step).display(),
+            step.number()
+        );
+        writeln!(f, "{}", wrap(&next, 6))
     }
 }
 
@@ -219,10 +235,7 @@ mod tests {
     use greeting::totals::Totals;
 
     use super::*;
-    use crate::{
-        course,
-        experiment::{Codec, Workflows},
-    };
+    use crate::experiment::{Codec, Workflows};
 
     fn took(call_seconds: f64, blocking_seconds: f64) -> Totals {
         Totals { calls: 1050, call_seconds, blocking_seconds }
@@ -290,7 +303,13 @@ mod tests {
         ] {
             assert!(lines.contains(line), "{line}{lines}");
         }
-        assert!(said(&[]).contains("48.2 s, from the exercise's README\n"), "{}", said(&[]));
+        assert!(
+            said(&[]).contains("  in the README       48.2 s, with the starting code\n"),
+            "{}",
+            said(&[])
+        );
+        let next = "Next: see the task in exercises/01-blocking-codec/README.md. cargo workshop verify 1 says whether";
+        assert!(lines.replace("\n      ", " ").contains(next), "{lines}");
     }
 
     /// The figure and the flags are those that the exercise's text has.

@@ -10,8 +10,11 @@ use solutions::Step;
 use super::outcome;
 use crate::experiment::{Live, Onlooker, Scenario};
 
-/// An interval in which the runtime's tasks could not run for a larger share than this counts as blocked.
-const BLOCKED: f64 = 0.5;
+/// An interval in which the runtime's tasks could not run for a larger share than this counts as blocked. A thread
+/// that encrypts and sends for all workflows is rarely busy for so long without a break.
+const BLOCKED: f64 = 0.7;
+/// The same for busy.
+const BUSY: f64 = 0.5;
 /// Columns where the terminal does not tell.
 const USUAL_COLUMNS: usize = 80;
 
@@ -76,13 +79,18 @@ impl View {
     }
 }
 
-/// The last ten seconds of the worker's thread, two cells a second: blocked or busy, or free.
+/// The last ten seconds of the worker's thread, two cells a second: blocked, busy, or free.
 fn strip(recent: Recent<'_>) -> String {
-    let cells = recent.busy().map(|share| match share >= BLOCKED {
-        true => style("█").for_stderr().red().to_string(),
-        false => style("·").for_stderr().green().to_string(),
-    });
-    cells.collect()
+    recent.busy().map(cell).collect()
+}
+
+fn cell(share: f64) -> String {
+    match share {
+        BLOCKED.. => style("█").for_stderr().red(),
+        BUSY.. => style("▒").for_stderr().yellow(),
+        _ => style("·").for_stderr().green(),
+    }
+    .to_string()
 }
 
 impl Onlooker for View {

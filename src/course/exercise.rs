@@ -15,6 +15,14 @@ pub fn after(step: Step) -> Option<Step> {
     Step::EXERCISES.into_iter().find(|other| *other > step)
 }
 
+/// The number of an exercise, as it is typed. Whether there is one of that number is asked later.
+///
+/// # Errors
+/// When it is no number.
+pub fn number(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| "an exercise is a number from 1 to 4".to_owned())
+}
+
 /// Its folder, relative to the repository root, as messages print it.
 pub fn folder(step: Step) -> PathBuf {
     Path::new("exercises").join(step.folder())

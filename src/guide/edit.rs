@@ -36,7 +36,7 @@ const KEPT: &str = ".workshop/kept";
   cargo workshop reset --all    # start over")]
 pub struct ResetArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// Every exercise
     #[arg(long, conflicts_with = "exercise")]
@@ -51,7 +51,7 @@ pub struct ResetArgs {
   cargo workshop restore 2 --file .workshop/kept/02-spawn-blocking-….rs")]
 pub struct RestoreArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// List the saved codecs, the latest first, and change nothing
     #[arg(long)]
@@ -68,7 +68,7 @@ pub struct RestoreArgs {
   cargo workshop solve 2 --yes    # does not ask")]
 pub struct SolveArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// Do not ask
     #[arg(long, short)]
@@ -82,7 +82,7 @@ pub struct SolveArgs {
   cargo workshop diff 2 --solution    # what differs from the solution")]
 pub struct DiffArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// Compare yours with the solution, not with the starting code
     #[arg(long)]

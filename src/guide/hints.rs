@@ -19,7 +19,7 @@ use crate::course;
   cargo workshop hint 1 2    # the next one goes further")]
 pub struct HintArgs {
     /// The number of the exercise [default: that of the folder you are in, else the next one]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// Which hint: 1 is the smallest
     #[arg(default_value_t = 1)]

@@ -471,6 +471,7 @@ fn what_is_no_file_is_refused_and_what_is_missing_comes_back() {
     desk.fails(&["status"], 3, "solutions/00-start/codec.rs can't be read");
     for command in ["reset", "solve", "diff"] {
         desk.fails(&[command, "9"], 2, "there is no exercise 9; choose 1 to 4");
+        desk.fails(&[command, "two"], 2, "an exercise is a number from 1 to 4");
     }
 }
 

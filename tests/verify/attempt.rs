@@ -47,7 +47,7 @@ fn each_solution_shows_its_lesson() {
         let said = stdout(&output);
         println!("{said}");
         assert_eq!(output.status.code(), Some(0), "{said}{}", stderr(&output));
-        for line in ["your guess          10.0 s", "measured", "before the fix", "Why: "] {
+        for line in ["your guess          10.0 s", "measured", "in the README", "Why: "] {
             assert!(said.contains(line), "{line}: {said}");
         }
         // Of encode's line: "45.3 s blocking the thread (100%)".

@@ -55,7 +55,7 @@ pub fn no_worker(model: &Model) -> Option<Finding> {
                 "Without a page there is nothing to judge. If the worker is in Rust and serves its metrics \
                  from its own runtime, no answer can mean that the runtime is blocked."
                     .into(),
-                "Check that the worker runs, and that the address is right: curl -v ADDRESS".into(),
+                "Check that the worker runs, and that its page is at this address: curl shows it.".into(),
                 vec![evidence("failed_scrapes", model.troubles.len() as f64, "count")],
             ));
         }

@@ -31,7 +31,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         return Ok(Finding::kept_if(true, "this system does not count threads".to_owned()));
     };
     let said = format!(
-        "encode needed {} threads for one stall and {} for {AT_ONCE} at once; decode needed {} and {}",
+        "threads needed by encode: {} for one stall, {} for {AT_ONCE} at once; by decode: {} and {}",
         encode.one, encode.many, decode.one, decode.many
     );
     // A runtime of the codec's own has as many threads as the machine has processors.

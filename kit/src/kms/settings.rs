@@ -55,7 +55,10 @@ pub struct Settings {
 #[non_exhaustive]
 pub enum SettingsError {
     /// There is no region.
-    #[error("which region? Set {REGION}, as in {REGION}=eu-central-1")]
+    #[error(
+        "which region? Set {REGION}, as in {REGION}=us-east-1, with {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, and \
+         {ENDPOINT} for a service that is not AWS"
+    )]
     NoRegion,
     /// A region has characters that no region has.
     #[error("{0:?} is not a region: it has small letters, digits and hyphens only")]

@@ -12,7 +12,7 @@ use codec_kit::{
 
 const EXAMPLES: &str = "Examples:
   cargo workshop keys wrap --new 2026     # a new data key
-  cargo workshop keys wrap > data-keys    # those of CODEC_KEYS, wrapped, for CODEC_KEY_FILE";
+  cargo workshop keys wrap > data-keys    # wraps CODEC_KEYS, for CODEC_KEY_FILE";
 
 /// The flags of `workshop keys`.
 #[derive(Clone, Debug, Args)]

@@ -2,10 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -96,34 +93,42 @@ pub(crate) struct Share {
 pub(crate) struct Inflated {
     left: Arc<Semaphore>,
     most: usize,
-    taken: AtomicUsize,
-    is_busy: AtomicBool,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    permits: Option<OwnedSemaphorePermit>,
+    /// Whether other requests have what was refused last.
+    is_busy: bool,
 }
 
 impl Inflated {
     /// Takes so many more bytes, without waiting: requests that wait for each other's memory while they have some
     /// would wait for ever. Returns whether there were as many left.
     pub fn take(&self, bytes: usize) -> bool {
-        let permits = u32::try_from(bytes).ok().map(|bytes| self.left.try_acquire_many(bytes));
-        let Some(Ok(permits)) = permits else {
-            let alone = self.taken.load(SeqCst).saturating_add(bytes);
-            self.is_busy.store(alone <= self.most, SeqCst);
+        let mut taken = self.taken();
+        let more = u32::try_from(bytes).ok();
+        let more = more.and_then(|bytes| self.left.clone().try_acquire_many_owned(bytes).ok());
+        let Some(more) = more else {
+            let own = taken.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            taken.is_busy = own.saturating_add(bytes) <= self.most;
             return false;
         };
-        permits.forget();
-        self.taken.fetch_add(bytes, SeqCst);
+        match &mut taken.permits {
+            Some(permits) => permits.merge(more),
+            none => *none = Some(more),
+        }
         true
     }
 
     /// Whether other requests have what was refused. If not, the request needs more than there is.
     pub fn is_busy(&self) -> bool {
-        self.is_busy.load(SeqCst)
+        self.taken().is_busy
     }
-}
 
-impl Drop for Inflated {
-    fn drop(&mut self) {
-        self.left.add_permits(*self.taken.get_mut());
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,8 +182,7 @@ impl Budget {
         Inflated {
             left: self.inflated.clone(),
             most: self.limits.inflated,
-            taken: AtomicUsize::new(0),
-            is_busy: AtomicBool::new(false),
+            taken: Mutex::default(),
         }
     }
 

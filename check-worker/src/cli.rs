@@ -400,7 +400,7 @@ fn live(args: &CheckArgs, overrides: Overrides) -> anyhow::Result<Vec<(String, M
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let length = args.length.unwrap_or(LENGTH);
-    let watching = Watching { length, every: args.every, overrides, sdk: args.sdk };
+    let watching = Watching { length, every: args.every, overrides };
     let progress = Progress::new(urls.len(), length);
     let turn = Mutex::new(());
     let results: Vec<anyhow::Result<Model>> = thread::scope(|scope| {

@@ -9,6 +9,8 @@ use crate::{
 
 /// A mean time of requests above which the server, or the way to it, is slow, in seconds.
 pub(crate) const SLOW_REQUESTS: f64 = 0.3;
+/// A poll of a codec beyond this delays everything else on its thread, in seconds.
+pub(crate) const LONG_POLL: f64 = 0.1;
 
 /// What several findings need, computed once.
 pub struct Facts<'a> {
@@ -76,7 +78,7 @@ impl<'a> Facts<'a> {
 
     /// Whether workflow tasks take so long that the reason must be known. A busy machine explains a long tail,
     /// so a mean counts here that is above it.
-    pub fn tasks_drag(&self) -> bool {
+    pub fn tasks_are_doubtful(&self) -> bool {
         let above = self.tasks.mean() >= 0.06 && self.model.family().has_loop();
         self.tasks_are_slow() || (self.tasks_are_suspect() && above)
     }

@@ -233,6 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn a_codecs_own_metrics_say_nothing_about_the_sdks() {
+        let codec = "codec_poll_seconds_sum{operation=\"encode\"} 0.5\n";
+        let samples = Page::parse(codec.as_bytes()).unwrap().samples;
+        for prefix in ["", "temporal_"] {
+            let dialect = dialect(&format!(
+                "{prefix}num_pollers{{service_name=\"temporal-core-sdk\"}} 5\n\
+                 {prefix}workflow_task_execution_latency_sum 12\n{codec}"
+            ));
+            assert_eq!((dialect.unit, dialect.unit_in_name), (Unit::Milliseconds, false));
+            assert!(dialect.takes(&samples[0]), "{prefix}");
+        }
+        // Without an SDK's, they are no worker's page.
+        let alone = detect(&Page::parse(codec.as_bytes()).unwrap(), &Overrides::default());
+        assert!(!matches!(alone, Kinship::Worker(_)), "{alone:?}");
+    }
+
+    #[test]
     fn core_with_each_unit() {
         let page = |suffix: &str, sum: &str| {
             format!(

@@ -129,6 +129,19 @@ pub struct Finding {
     pub blind_spot: String,
 }
 
+impl Finding {
+    /// How sure it is, and what would make it certain. Empty where that says nothing.
+    pub fn sure(&self) -> String {
+        match self.verdict {
+            Verdict::NoWorker | Verdict::NotEnoughData => String::new(),
+            // "Cannot tell: sure" would be a riddle.
+            Verdict::CannotTell if self.sureness == Sureness::High => String::new(),
+            _ if self.certainty.is_empty() => self.sureness.name().to_owned(),
+            _ => format!("{}. To be certain: {}", self.sureness.name(), self.certainty),
+        }
+    }
+}
+
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut finding = serializer.serialize_struct("Finding", 4)?;

@@ -108,29 +108,30 @@ pub fn moments(folder: &Path) -> anyhow::Result<Vec<(Line, Option<PathBuf>)>> {
 
 /// Reads a page of a recording.
 pub fn read(line: Line, page: Option<&Path>) -> Scrape {
-    let trouble = |trouble| Scrape { at_ms: line.at_ms, took_ms: line.took_ms, page: Err(trouble) };
-    let Some(path) = page else {
-        return trouble(match line.status {
-            0 | 200 => Trouble::NoAnswer("the recording has no page of this moment".into()),
-            status => Trouble::Status(status),
-        });
-    };
-    if line.status != 200 {
-        return trouble(Trouble::Status(line.status));
-    }
-    let mut body = Vec::new();
-    let limit = LONGEST_PAGE as u64 + 1;
-    match fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut body)) {
-        Ok(_) if body.len() > LONGEST_PAGE => trouble(Trouble::TooLarge(LONGEST_PAGE as u64 >> 20)),
-        Ok(_) => Scrape {
-            at_ms: line.at_ms,
-            took_ms: line.took_ms,
-            page: Page::parse(&body).map_err(Trouble::from),
-        },
-        Err(error) => {
-            trouble(Trouble::NoAnswer(format!("cannot read {}: {error}", path.display())))
+    let body = page.map(|path| {
+        let mut body = Vec::new();
+        let limit = LONGEST_PAGE as u64 + 1;
+        let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut body));
+        read.map(|_| body)
+            .map_err(|error| Trouble::NoAnswer(format!("cannot read {}: {error}", path.display())))
+    });
+    scrape(line, body)
+}
+
+/// A moment of a recording with its page, if there is one.
+pub fn scrape(line: Line, body: Option<Result<Vec<u8>, Trouble>>) -> Scrape {
+    let page = match (line.status, body) {
+        (0 | 200, None) => {
+            Err(Trouble::NoAnswer("the recording has no page of this moment".into()))
         }
-    }
+        (200, Some(Ok(body))) if body.len() > LONGEST_PAGE => {
+            Err(Trouble::TooLarge(LONGEST_PAGE as u64 >> 20))
+        }
+        (200, Some(Ok(body))) => Page::parse(&body).map_err(Trouble::from),
+        (200, Some(Err(trouble))) => Err(trouble),
+        (status, _) => Err(Trouble::Status(status)),
+    };
+    Scrape { at_ms: line.at_ms, took_ms: line.took_ms, page }
 }
 
 #[cfg(test)]

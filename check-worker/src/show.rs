@@ -163,14 +163,7 @@ pub fn text(answer: &Answer) -> String {
     part("Seen", &finding.seen);
     part("Means", &finding.meaning);
     part("Next", &finding.next);
-    let sure = match finding.verdict {
-        Verdict::NoWorker | Verdict::NotEnoughData => String::new(),
-        // Nothing is sure but that.
-        Verdict::CannotTell if finding.sureness == Sureness::High => String::new(),
-        _ if finding.certainty.is_empty() => finding.sureness.name().to_owned(),
-        _ => format!("{}. To be certain: {}", finding.sureness.name(), finding.certainty),
-    };
-    part("Sure", &sure);
+    part("Sure", &finding.sure());
     part("Unseen", &finding.blind_spot);
     let others: Vec<String> = answer.found[1..]
         .iter()

@@ -407,6 +407,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_codec_in_observed_says_that_it_is_rust() {
+        let mut tracker = Tracker::new(Overrides::default());
+        push(&mut tracker, 0, &page(100, None));
+        assert_eq!(tracker.model().sdk, None);
+        push(&mut tracker, 1000, &(page(101, None) + "codec_call_seconds_count 5\n"));
+        assert_eq!(tracker.model().sdk, Some(Sdk::Rust));
+    }
+
+    #[test]
     fn after_a_restart_counting_starts_again() {
         let mut tracker = Tracker::new(Overrides::default());
         push(&mut tracker, 0, &page(100, Some(50)));

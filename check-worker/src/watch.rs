@@ -18,7 +18,6 @@ use crate::{
     findings::{decide, wants_close_up},
     model::Model,
     recording::Recorder,
-    settings::Sdk,
     tracker::Tracker,
 };
 
@@ -48,8 +47,6 @@ pub struct Watching {
     pub every: Duration,
     /// What the user specified about the pages.
     pub overrides: Overrides,
-    /// The SDK, if the user said it.
-    pub sdk: Option<Sdk>,
 }
 
 /// Where the pages come from, and where they are written.
@@ -95,17 +92,13 @@ pub fn watch(
 ) -> anyhow::Result<Model> {
     let mut tracker = Tracker::new(watching.overrides.clone());
     let begun = Instant::now();
-    let model = |tracker: &Tracker| {
-        let seen = tracker.model();
-        Model { sdk: watching.sdk.or(seen.sdk), ..seen }
-    };
     let stopped = || stop.load(Ordering::Relaxed);
     let mut closed_at: Option<Instant> = None;
     let mut plain_before = None;
     loop {
         let due = Instant::now() + watching.every;
         source.take(&mut tracker)?;
-        let seen = model(&tracker);
+        let seen = tracker.model();
         let elapsed = begun.elapsed();
         progress(&seen, elapsed);
         let never = seen.pages == 0 && seen.troubles.len() >= FAILURES;
@@ -118,12 +111,12 @@ pub fn watch(
         let wants = rested && (elapsed >= CLOSE_UP_FROM || is_last) && wants_close_up(&seen);
         drop(seen);
         if wants {
-            close_up(&source, &mut tracker, &model, &stopped)?;
+            close_up(&source, &mut tracker, &stopped)?;
             closed_at = Some(Instant::now());
-            progress(&model(&tracker), begun.elapsed());
+            progress(&tracker.model(), begun.elapsed());
         }
         if begun.elapsed() >= EARLIEST {
-            let seen = model(&tracker);
+            let seen = tracker.model();
             let plain = is_plain(&seen).then(|| decide(&seen)[0].verdict);
             // The same verdict twice in a row, because a worker that has just started can look like anything.
             if plain.is_some() && plain == plain_before {
@@ -135,7 +128,7 @@ pub fn watch(
             thread::sleep(GLANCE.min(due.saturating_duration_since(Instant::now())));
         }
         if begun.elapsed() >= watching.length || stopped() {
-            return Ok(model(&tracker));
+            return Ok(tracker.model());
         }
     }
 }
@@ -144,7 +137,6 @@ pub fn watch(
 fn close_up(
     source: &Source<'_>,
     tracker: &mut Tracker,
-    model: &dyn Fn(&Tracker) -> Model,
     stopped: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
     let until = Instant::now() + CLOSE_UP_FOR;
@@ -152,7 +144,7 @@ fn close_up(
     while Instant::now() < until && !stopped() {
         source.take(tracker)?;
         pages += 1;
-        if pages % 50 == 0 && pages >= FEWEST_CLOSE && is_plain(&model(tracker)) {
+        if pages % 50 == 0 && pages >= FEWEST_CLOSE && is_plain(&tracker.model()) {
             break;
         }
         thread::sleep(CLOSE);

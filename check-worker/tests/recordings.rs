@@ -12,16 +12,15 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{LazyLock, Mutex},
     thread,
 };
 
 use check_worker::{
-    exposition::Page,
     finding::{Finding, Verdict},
     findings::decide,
     recording,
-    tracker::{Scrape, Tracker, Trouble},
+    tracker::Tracker,
 };
 
 fn folder() -> PathBuf {
@@ -87,11 +86,7 @@ fn replay(recording: Recording) -> Replayed {
     let (mut all, mut apart) = (Tracker::default(), Tracker::default());
     let mut last = i64::MIN / 2;
     for (line, body) in scrapes(&recording.name) {
-        let page = match body {
-            Some(body) if line.status == 200 => Page::parse(&body).map_err(Trouble::from),
-            _ => recording::read(line, None).page,
-        };
-        let scrape = Scrape { at_ms: line.at_ms, took_ms: line.took_ms, page };
+        let scrape = recording::scrape(line, body.map(Ok));
         all.push(&scrape);
         if line.at_ms - last >= 500 {
             apart.push(&scrape);
@@ -105,7 +100,10 @@ fn replay(recording: Recording) -> Replayed {
     Replayed { recording, family, found: first(decide(&model)), without_close_up }
 }
 
-/// All recordings, replayed side by side.
+/// All recordings, in the order of their names.
+static ALL: LazyLock<Vec<Replayed>> = LazyLock::new(replay_all);
+
+/// Replays them side by side.
 fn replay_all() -> Vec<Replayed> {
     let left = Mutex::new(index().into_iter());
     let threads = thread::available_parallelism().map_or(1, |n| n.get());
@@ -162,10 +160,10 @@ fn is_wrong(recording: &Recording, finding: &Finding) -> bool {
 
 #[test]
 fn no_recording_has_a_wrong_verdict() {
-    let all = replay_all();
+    let all = &*ALL;
     let mut wrong = String::new();
     let mut rows: Rows = BTreeMap::new();
-    for Replayed { recording, family, found, without_close_up } in &all {
+    for Replayed { recording, family, found, without_close_up } in all {
         for (finding, pages) in [(found, "all pages"), (without_close_up, "pages apart")] {
             if is_wrong(recording, finding) {
                 let verdict = finding.verdict.name();
@@ -207,8 +205,7 @@ fn the_workshops_own_worker_is_held_until_its_codec_is_fixed() {
         ("rust-awaited-rare-exercise", Verdict::SlowNotHeld),
         ("rust-cached-exercise", Verdict::Healthy),
     ] {
-        let recording = index().into_iter().find(|recording| recording.name == name).unwrap();
-        let found = replay(recording).found;
+        let found = &ALL.iter().find(|replayed| replayed.recording.name == name).unwrap().found;
         assert_eq!(found.verdict, verdict, "{name}: {found:?}");
     }
 }

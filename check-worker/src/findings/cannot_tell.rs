@@ -17,7 +17,7 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
-    facts.tasks_drag().then(|| {
+    facts.tasks_are_doubtful().then(|| {
         let looked = facts.close_up.is_some();
         Finding {
             verdict: Verdict::CannotTell,

@@ -3,7 +3,7 @@
 use crate::{
     close_up::{CloseUp, Pattern},
     dist::Dist,
-    facts::Facts,
+    facts::{Facts, LONG_POLL},
     finding::{Finding, Sureness, Verdict, evidence, percent, time},
     metric::Metric,
     settings::Sdk,
@@ -57,9 +57,6 @@ fn codec(facts: &Facts<'_>) -> Option<Finding> {
             .into(),
     })
 }
-
-/// A poll of this length delays everything else on its thread, in seconds.
-const LONG_POLL: f64 = 0.1;
 
 /// Python, TypeScript, .NET, Ruby: core's own threads continue, those of the language do not.
 fn event_loop(facts: &Facts<'_>) -> Option<Finding> {
@@ -177,41 +174,40 @@ fn runtime(facts: &Facts<'_>) -> Option<Finding> {
         && facts.tasks_are_suspect()
         && (silent.is_some()
             || (facts.waits.mean() >= 0.2 && (pages_are_late || round_trip_is_short)));
+    let pages = match silent {
+        Some(close) => format!(
+            "In a close-up of {}, no task completed and no request was answered for {} of the time, {} times for up \
+             to {}, while the metrics page came within {} ms.",
+            time(close.seconds),
+            percent(close.silent),
+            close.silences.len(),
+            time(close.silences.iter().copied().fold(0.0, f64::max)),
+            close.slow_page_ms,
+        ),
+        None => format!("The metrics page itself took up to {longest} ms, usually {usual} ms."),
+    };
+    let mut numbers = vec![
+        evidence("request_latency_mean", requests.mean(), "seconds"),
+        evidence("requests_beyond_200_ms", beyond, "share"),
+        evidence("longest_scrape", longest as f64 / 1000.0, "seconds"),
+        evidence("workflow_task_schedule_to_start_mean", facts.waits.mean(), "seconds"),
+    ];
+    numbers.extend(
+        silent.map(|close| evidence("time_without_completion_or_answer", close.silent, "share")),
+    );
     fits.then(|| Finding {
         verdict: Verdict::Held,
         headline: "the worker reads the server's answers late: its runtime is blocked".into(),
         seen: format!(
-            "{} of {:.0} requests took less than 100 ms, but {} took longer than 200 ms. {}Workflow tasks took \
-             {} inside the worker, and waited {} on the server.",
+            "{} of {:.0} requests took less than 100 ms, but {} took longer than 200 ms. {pages} Workflow tasks \
+             took {} inside the worker, and waited {} on the server.",
             percent(quick),
             requests.count,
             percent(beyond),
-            match silent {
-                Some(close) => format!(
-                    "In a close-up of {}, no task completed and no request was answered for {} of the time, {} \
-                     times for up to {}, while the metrics page came within {} ms. ",
-                    time(close.seconds),
-                    percent(close.silent),
-                    close.silences.len(),
-                    time(close.silences.iter().copied().fold(0.0, f64::max)),
-                    close.slow_page_ms,
-                ),
-                None => format!(
-                    "The metrics page itself took up to {longest} ms, usually {usual} ms. "
-                ),
-            },
             time(facts.tasks.mean()),
             time(facts.waits.mean()),
         ),
-        evidence: [
-            evidence("request_latency_mean", requests.mean(), "seconds"),
-            evidence("requests_beyond_200_ms", beyond, "share"),
-            evidence("longest_scrape", longest as f64 / 1000.0, "seconds"),
-            evidence("workflow_task_schedule_to_start_mean", facts.waits.mean(), "seconds"),
-        ]
-        .into_iter()
-        .chain(silent.map(|close| evidence("time_without_completion_or_answer", close.silent, "share")))
-        .collect(),
+        evidence: numbers,
         meaning: "In Rust, the worker and its connection to the server share threads. A call that blocks one of \
                   them delays both: usually one in a payload codec or an activity. The Rust SDK has no deadlock \
                   detector."
@@ -225,8 +221,8 @@ fn runtime(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Neither tasks nor requests go on, many times, but the metrics page is there at once: something is free to
-/// run, and the CPU is. Metrics are often served on a thread of their own.
+/// Neither tasks nor requests go on, again and again, while the metrics page comes at once: there is free CPU time, and
+/// the page is served by another thread.
 fn is_silent(close: &CloseUp) -> bool {
     close.silent >= 0.8
         && close.silences.len() >= 4

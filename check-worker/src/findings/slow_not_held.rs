@@ -2,7 +2,7 @@
 
 use crate::{
     close_up::Pattern,
-    facts::Facts,
+    facts::{Facts, LONG_POLL},
     family::Family,
     finding::{Finding, Sureness, Verdict, evidence, percent, time},
     metric::Metric,
@@ -44,15 +44,16 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
 fn codec_awaits(facts: &Facts<'_>) -> Option<String> {
     let (polls, calls) =
         (facts.model.duration(Metric::CodecPoll), facts.model.duration(Metric::CodecCall));
-    let short = polls.mean() < 0.01 && polls.share_beyond(0.1)? < 0.001;
+    let short = polls.mean() < 0.01 && polls.share_beyond(LONG_POLL)? < 0.001;
     // Much of what the tasks take, so it is a cause.
     let long = calls.sum >= 0.25 * facts.tasks.sum;
-    (facts.tasks_drag() && calls.count >= 20.0 && short && long).then(|| {
+    (facts.tasks_are_doubtful() && calls.count >= 20.0 && short && long).then(|| {
         format!(
-            "The {:.0} calls of the codec took {} on average, and none blocked its thread for longer than 100 ms, \
-             as codec_kit::Observed measured it.",
+            "The {:.0} calls of the codec took {} on average, and none blocked its thread for longer than {}, as \
+             codec_kit::Observed measured it.",
             calls.count,
             time(calls.mean()),
+            time(LONG_POLL),
         )
     })
 }

@@ -56,7 +56,7 @@ pub struct CompareArgs {
     #[arg(long, value_enum, value_name = "CODEC")]
     codec: Vec<Reference>,
     /// Also measure your own codec of exercise N (repeatable)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = course::number)]
     mine: Vec<u8>,
     /// Run against the server at this address instead of a fresh dev server for each codec
     #[arg(long, value_name = "HOST:PORT")]

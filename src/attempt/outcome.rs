@@ -115,22 +115,12 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// What the starting code took, and where that comes from.
-    fn before_the_fix(&self) -> String {
+    /// What the starting code took: a name for it, the seconds, and where that comes from.
+    fn of_starting_code(&self) -> (&'static str, f64, &'static str) {
         let of_start = |one: &&Try| self.start.is_some_and(|start| one.ran(start));
         match self.before.iter().filter(of_start).find(|one| one.is_complete()) {
-            Some(first) => {
-                format!(
-                    "before the fix    {:6.1} s, your first try of the starting code",
-                    first.seconds
-                )
-            }
-            None => {
-                format!(
-                    "in the README     {:6.1} s, with the starting code",
-                    in_the_text(self.step)
-                )
-            }
+            Some(first) => ("before the fix", first.seconds, "your first try of the starting code"),
+            None => ("in the README", in_the_text(self.step), "with the starting code"),
         }
     }
 
@@ -200,7 +190,7 @@ impl fmt::Display for Outcome<'_> {
             this.workflows,
             this.seconds
         )?;
-        let source = self.before_the_fix();
+        let (name, start, source) = self.of_starting_code();
         let guess = this
             .guess_seconds
             .map_or_else(|| "     -".to_owned(), |guess| format!("{guess:6.1} s"));
@@ -213,7 +203,7 @@ impl fmt::Display for Outcome<'_> {
             };
             writeln!(f, "  last try          {:6.1} s, {same}", last.seconds)?;
         }
-        writeln!(f, "  {source}")?;
+        writeln!(f, "  {name:<18}{start:6.1} s, {source}")?;
         for line in run.codec_totals.iter().flat_map(|both| totals::lines(*both)) {
             writeln!(f, "{line}")?;
         }

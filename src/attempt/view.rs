@@ -123,6 +123,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_busy_thread_is_not_drawn_as_a_blocked_one() {
+        let drawn = [0.0, 0.45, 0.55, 0.65, 0.75, 1.0].map(cell).concat();
+        assert_eq!(console::strip_ansi_codes(&drawn), "··▒▒██");
+    }
+
+    #[test]
     fn the_lines_fit_a_narrow_terminal() {
         let view = View::new(Step::Blocking, &Scenario::of_exercise(Step::Blocking));
         let samples = (0..30).map(|half| Sample {

@@ -20,7 +20,8 @@ pub fn after(step: Step) -> Option<Step> {
 /// # Errors
 /// When it is no number.
 pub fn number(text: &str) -> Result<u8, String> {
-    text.parse().map_err(|_| "an exercise is a number from 1 to 4".to_owned())
+    let last = Step::EXERCISES.len();
+    text.parse().map_err(|_| format!("an exercise is a number from 1 to {last}"))
 }
 
 /// Its folder, relative to the repository root, as messages print it.

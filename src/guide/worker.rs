@@ -22,7 +22,7 @@ use crate::{course, process::until_interrupted};
 pub struct ExerciseWorkerArgs {
     /// The exercise whose codec.rs to run [default: that of the folder you are in, else the next
     /// one that is not solved; on the branch of a step, that one]
-    #[arg(long, value_name = "N", conflicts_with = "solution")]
+    #[arg(long, value_name = "N", value_parser = course::number, conflicts_with = "solution")]
     exercise: Option<u8>,
     /// The reference codec of step N instead; 0 is the codec as it was found
     #[arg(long, value_name = "N")]

@@ -210,6 +210,7 @@ fn what_the_users_shell_sets_does_not_reach_what_is_measured() {
 fn wrong_usage_is_a_sentence_and_exit_code_2() {
     for (flags, says) in [
         (&["compare", "--mine", "9"][..], "there is no exercise 9"),
+        (&["compare", "--mine", "two"], "an exercise is a number from 1 to 4"),
         (&["compare", "--codec", "async", "--codec", "async"], "async is named twice"),
         (&["compare", "--json", "/no/such/folder/x"], "/no/such/folder/x can't be written"),
         (&["compare", "--codec", "fast"], "invalid value 'fast'"),

@@ -112,11 +112,7 @@ impl Check {
 /// Its line in the list of a verdict.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let price = match self.outcome {
-            Outcome::KeptAtACost(_) => ", at a cost",
-            _ => "",
-        };
-        write!(f, "{}{price}: {}", self.promise.says, self.seen)
+        write!(f, "{}: {}", self.promise.says, self.seen)
     }
 }
 

@@ -44,6 +44,14 @@ impl Codec {
         self != Self::Reference(Reference::NeverStalls)
     }
 
+    /// As in a sentence: "async", "your exercise 1 codec".
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Reference(reference) => reference.to_string(),
+            Self::Mine(step) => format!("your exercise {} codec", step.number()),
+        }
+    }
+
     /// The flag of `compare` that chooses it.
     pub fn flag(self) -> String {
         match self {
@@ -111,5 +119,6 @@ mod tests {
             ]
         );
         assert_eq!(serde_json::to_string(&Codec::Mine(Step::Async)).unwrap(), "\"mine_3\"");
+        assert_eq!(Codec::Mine(Step::Async).in_words(), "your exercise 3 codec");
     }
 }

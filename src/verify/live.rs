@@ -169,10 +169,7 @@ impl Live {
 
     /// Both p95, compared.
     fn times(&self) -> String {
-        let baseline = match self.baseline {
-            Codec::Mine(step) => format!("your exercise {} codec", step.number()),
-            reference => reference.to_string(),
-        };
+        let baseline = self.baseline.in_words();
         let [mine, other] = [self.end_to_end_p95, self.baseline_end_to_end_p95]
             .map(|p95| p95.map_or("unknown".to_owned(), |seconds| format!("{seconds:.2} s")));
         let [over, at_least] = match self.baseline_cut_off {
@@ -303,7 +300,7 @@ async fn own(step: Step, root: &Path) -> anyhow::Result<Option<Contender>> {
 }
 
 async fn measure(experiment: &Experiment<'_>, contender: &Contender) -> anyhow::Result<Measured> {
-    let what = format!("live run, {}", contender.codec);
+    let what = format!("live run, {}", contender.codec.in_words());
     let progress = RunProgress::new(&what, experiment.scenario);
     let measured = experiment.run(contender, &progress).await?;
     progress.finish(&measured.run);

@@ -2,7 +2,7 @@
 
 use cli_kit::{outln, term::wrap};
 use console::style;
-use judge::Check;
+use judge::{Check, Outcome};
 use serde::Serialize;
 use solutions::Step;
 
@@ -61,12 +61,14 @@ impl Report {
     pub fn print(&self, step: Step, left_out: &str) {
         if self.compiles {
             let seen = diagnosis::seen_of(self.leak);
-            item(Some(self.leak.is_none()), &format!("leaks no payload and no key: {seen}"));
+            item(Mark::of(self.leak.is_none()), &format!("leaks no payload and no key: {seen}"));
         }
         match &self.live {
-            Some(live) => item(Some(live.is_well()), &format!("on a real server: {}", live.seen())),
+            Some(live) => {
+                item(Mark::of(live.is_well()), &format!("on a real server: {}", live.seen()));
+            }
             None if self.passed && live::has_one(step) => {
-                item(None, &format!("on a real server: {left_out}"));
+                item(Mark::NotRun, &format!("on a real server: {left_out}"));
             }
             None => {}
         }
@@ -114,21 +116,46 @@ const LABEL: usize = 7;
 
 /// The check's line in the list.
 pub fn show_check(check: &Check) {
-    item(Some(check.is_kept()), &check.to_string());
+    let mark = match check.outcome {
+        Outcome::KeptAtACost(_) => Mark::AtACost,
+        _ => Mark::of(check.is_kept()),
+    };
+    item(mark, &check.to_string());
 }
 
-/// A line of the list, with its mark: passed, failed, or not run.
-fn item(well: Option<bool>, text: &str) {
-    let mark = match well {
-        Some(true) => "ok  ",
-        Some(false) => "FAIL",
-        None => "-   ",
-    };
-    let line = wrap(&format!("{mark} {text}"), mark.len() + 1);
-    match well {
-        Some(well) => outln!("{}", line.replacen(mark, &coloured(mark, well), 1)),
-        None => outln!("{line}"),
+/// How a line of the list begins.
+#[derive(Clone, Copy)]
+enum Mark {
+    Passed,
+    /// Passed as well: the verdict names the cost.
+    AtACost,
+    Failed,
+    NotRun,
+}
+
+impl Mark {
+    fn of(passed: bool) -> Self {
+        if passed { Self::Passed } else { Self::Failed }
     }
+}
+
+/// A line of the list.
+fn item(mark: Mark, text: &str) {
+    let label = match mark {
+        Mark::Passed => "ok  ",
+        Mark::AtACost => "cost",
+        Mark::Failed => "FAIL",
+        Mark::NotRun => "-   ",
+    };
+    let shown = style(label);
+    let shown = match mark {
+        Mark::Passed => shown.green(),
+        Mark::AtACost => shown.yellow(),
+        Mark::Failed => shown.red(),
+        Mark::NotRun => shown,
+    };
+    let line = wrap(&format!("{label} {text}"), label.len() + 1);
+    outln!("{}", line.replacen(label, &shown.to_string(), 1));
 }
 
 /// In green or red, on a terminal that allows colours.

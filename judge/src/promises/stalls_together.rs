@@ -38,7 +38,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     };
     let (encode, decode) = (row(Operation::Encode, AT_ONCE)?, row(Operation::Decode, AT_ONCE)?);
     let said = format!(
-        "{AT_ONCE} stalls at once took as long as {encode:.1} one after another in encode, {decode:.1} in decode"
+        "{AT_ONCE} concurrent stalls took {encode:.1} times as long as one in encode, {decode:.1} times in decode"
     );
     let mut costs = Vec::new();
     if encode.max(decode) >= TOGETHER {
@@ -55,9 +55,7 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     if without_threads {
         let row = row(Operation::Encode, UNLIMITED)?.max(row(Operation::Decode, UNLIMITED)?);
         if row >= TOGETHER {
-            costs.push(format!(
-                "{UNLIMITED} stalls at once take as long as {row:.1} one after another"
-            ));
+            costs.push(format!("{UNLIMITED} concurrent stalls take {row:.1} times as long as one"));
         }
     } else if let Some(operations) = Threads::of(subject, FEW_AT_ONCE, SMALL_POOL)?
         && let Some(Threads { one, many }) = operations.into_iter().max_by_key(|seen| seen.many)

@@ -159,7 +159,7 @@ pub(crate) fn variants() -> Vec<Variant> {
                     }
                 })
             },
-            expected: each(Right, AtACost("100 stalls at once")),
+            expected: each(Right, AtACost("100 concurrent stalls")),
         },
         Variant {
             name: "tokio::spawn, aborted when dropped",

@@ -1,7 +1,5 @@
 //! The meaning of a comparison in plain words, from its own numbers.
 
-use solutions::Step;
-
 use super::{results::Comparison, table::seconds};
 use crate::experiment::{Codec, Reference, Run};
 
@@ -25,8 +23,8 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
         words.extend(beyond_async(all, run));
     }
     for run in all.runs.iter().filter(|run| !blocked(all, run)) {
-        if let Codec::Mine(step) = run.codec {
-            words.push(mine(all, run, step));
+        if let Codec::Mine(_) = run.codec {
+            words.push(mine(all, run));
         }
     }
     for run in &all.runs {
@@ -35,7 +33,10 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
             words.push(format!(
                 "Of {} workflows with {}, {} started and {} failed; the JSON lists the reasons under \
                  failures.",
-                all.scenario.load.workflows, run.codec, run.workflows.started, run.workflows.failed
+                all.scenario.load.workflows,
+                run.codec.in_words(),
+                run.workflows.started,
+                run.workflows.failed
             ));
         }
     }
@@ -43,7 +44,10 @@ pub fn verdict(all: &Comparison) -> Vec<String> {
         format!(
             "The run of {} was cut off after {:.0} s, with {} of {} workflows done: ≥ marks lower \
              bounds, not figures.",
-            run.codec, run.wall_seconds, run.workflows.completed, run.workflows.started
+            run.codec.in_words(),
+            run.wall_seconds,
+            run.workflows.completed,
+            run.workflows.started
         )
     }));
     if all.finished {
@@ -66,7 +70,7 @@ fn blocking(all: &Comparison, run: &Run) -> Vec<String> {
     let mut words = vec![format!(
         "{} held the worker's thread for {} in a single poll, as long as one stall of the key \
          service ({} s). While it waits for its key, that thread does nothing else.",
-        run.codec,
+        subject(run.codec),
         seconds(poll),
         all.scenario.keys.stall_seconds
     )];
@@ -145,6 +149,13 @@ fn asynchronous(all: &Comparison, run: &Run) -> Vec<String> {
         "async waits without a thread: end-to-end p95 {}{against}{longest}.",
         seconds(end_to_end.p95),
     )];
+    if run.workflow_task_not_found > 0 {
+        words.push(format!(
+            "{} of its completions came back with \"Workflow task not found\", though it never blocked \
+             the thread: the machine was too busy. Run it again when nothing else runs.",
+            run.workflow_task_not_found
+        ));
+    }
     if !all.finished && all.runs.iter().any(|run| blocked(all, run)) {
         words.push(
             "Next: find the wait in your own codec and make it async. If the client can only block, \
@@ -179,7 +190,7 @@ fn beyond_async(all: &Comparison, run: &Run) -> Option<String> {
     Some(said)
 }
 
-fn mine(all: &Comparison, run: &Run, step: Step) -> String {
+fn mine(all: &Comparison, run: &Run) -> String {
     let seen = match run.longest_poll_seconds {
         None => "does not say how long it holds a thread: wrap it in Observed".to_owned(),
         Some(poll) => format!("held a thread for at most {}", seconds(poll)),
@@ -188,7 +199,15 @@ fn mine(all: &Comparison, run: &Run, step: Step) -> String {
         Some(ratio) => format!(" Its end-to-end p95 is {}.", against_async(ratio, run)),
         None => String::new(),
     };
-    format!("Your exercise {} codec {seen}.{against}", step.number())
+    format!("{} {seen}.{against}", subject(run.codec))
+}
+
+/// Its name at the start of a sentence: "Your exercise 1 codec". The reference codecs' names are those of flags.
+fn subject(codec: Codec) -> String {
+    match codec {
+        Codec::Reference(reference) => reference.to_string(),
+        Codec::Mine(step) => format!("Your exercise {} codec", step.number()),
+    }
 }
 
 fn against_async(ratio: f64, run: &Run) -> String {
@@ -218,6 +237,7 @@ fn times(ratio: f64) -> String {
 #[cfg(test)]
 mod tests {
     use greeting::quantiles::Quantiles;
+    use solutions::Step;
 
     use super::*;
     use crate::experiment::{ScenarioName, Workflows};
@@ -261,6 +281,23 @@ mod tests {
         let blocking = Run { cut_off: true, ..run(BLOCKING, 60.0, 0.41) };
         let said = words(vec![blocking, run(ASYNC, 3.0, 0.01)]);
         assert!(said.contains("at least 20 times"), "{said}");
+    }
+
+    #[test]
+    fn a_blocking_codec_of_mine_is_called_yours() {
+        let mine = run(Codec::Mine(Step::Blocking), 60.0, 0.41);
+        let said = words(vec![mine, run(ASYNC, 3.0, 0.01)]);
+        assert!(said.contains("Your exercise 1 codec held the worker's thread"), "{said}");
+        assert!(!said.contains("mine_"), "{said}");
+    }
+
+    #[test]
+    fn async_is_not_blamed_for_tasks_that_came_too_late() {
+        let said = words(vec![run(ASYNC, 3.0, 0.01)]);
+        assert!(!said.contains("too busy"), "{said}");
+        let late = Run { workflow_task_not_found: 2, ..run(ASYNC, 3.0, 0.01) };
+        let said = words(vec![late]);
+        assert!(said.contains("2 of its completions") && said.contains("too busy"), "{said}");
     }
 
     #[test]

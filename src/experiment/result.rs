@@ -32,8 +32,8 @@ pub enum KeyServiceUsed {
 impl fmt::Display for KeyServiceUsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Local => "one on this machine, asked over HTTP as AWS KMS is",
-            Self::Environment => "the one that AWS_* variables name, which decides what stalls",
+            Self::Local => "a local one, called over HTTP like AWS KMS",
+            Self::Environment => "the one that the AWS_* variables name; it decides what stalls",
             Self::Simulated => "simulated: the codec waited as long as a call would take",
         })
     }

@@ -232,3 +232,19 @@ fn the_dashboard_for_any_worker_says_what_it_supports() {
         assert!(description.contains(part), "{part} is not in {description}");
     }
 }
+
+/// "| Codec calls in flight | `codec_in_flight` |" in a table whose first column is of panels.
+#[test]
+fn the_panels_that_the_texts_name_are_there() {
+    let committed = committed();
+    let titles: HashSet<_> =
+        committed.iter().flat_map(|(_, dashboard)| panels(dashboard)).map(title).collect();
+    let text = file("../../docs/by-hand.md");
+    let text = fs::read_to_string(&text).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with("| panel in Grafana |")).skip(2);
+    let named: Vec<_> = rows.map_while(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
+    assert!(!named.is_empty());
+    for panel in named {
+        assert!(titles.contains(panel), "no dashboard has the panel \"{panel}\"");
+    }
+}

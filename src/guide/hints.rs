@@ -22,8 +22,13 @@ pub struct HintArgs {
     #[arg(value_name = "N", value_parser = course::number)]
     exercise: Option<u8>,
     /// Which hint: 1 is the smallest
-    #[arg(default_value_t = 1)]
+    #[arg(default_value_t = 1, value_parser = level)]
     level: usize,
+}
+
+/// As it is typed. Whether there is such a hint is asked later.
+fn level(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "the level of a hint is a number, from 1 on".to_owned())
 }
 
 /// Prints the hint.

@@ -17,8 +17,13 @@ use crate::course::{PUZZLES, Puzzle, PuzzleError};
   cargo workshop puzzle 1 | less   # all of it")]
 pub struct PuzzleArgs {
     /// Which one, 1 to 8
-    #[arg(value_name = "N", default_value_t = 1)]
+    #[arg(value_name = "N", default_value_t = 1, value_parser = number)]
     number: u8,
+}
+
+/// As it is typed. Whether there is a puzzle of that number is asked later.
+fn number(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| format!("a puzzle is a number from 1 to {PUZZLES}"))
 }
 
 /// Prints the puzzle. On a terminal, each part of the answer waits for Enter.

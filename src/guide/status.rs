@@ -119,6 +119,9 @@ impl Status {
                 format!("its codec.rs {}", fault.as_deref().unwrap_or("can't be read"))
             }
             (ExerciseState::Started, _) => "started".to_owned(),
+            (ExerciseState::NotStarted, _) if self.last_try.is_some() => {
+                "measured, its codec.rs not changed yet".to_owned()
+            }
             (ExerciseState::NotStarted, _) => "not started".to_owned(),
         }
     }

@@ -25,10 +25,15 @@ pub struct ExerciseWorkerArgs {
     #[arg(long, value_name = "N", value_parser = course::number, conflicts_with = "solution")]
     exercise: Option<u8>,
     /// The reference codec of step N instead; 0 is the codec as it was found
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = solution)]
     solution: Option<u8>,
     #[command(flatten)]
     worker: WorkerArgs,
+}
+
+/// As it is typed. Whether there is such a step is asked later.
+fn solution(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| format!("a solution is a number from 0 to {}", Step::EXERCISES.len()))
 }
 
 /// Runs the worker with a reference codec, or builds that of an exercise and becomes it.

@@ -208,6 +208,11 @@ fn status_and_next_follow_what_was_noted_and_the_files() {
         assert!(next.contains(line), "{line}: {next}");
     }
     assert!(!next.contains("exercise 1"), "{next}");
+
+    // A measured exercise has begun, even if its codec is as it was.
+    desk.run(&["reset", "3"]);
+    let text = desk.prints(&["status"]);
+    assert!(text.contains("measured, its codec.rs not changed yet; last try 14.1 s"), "{text}");
 }
 
 #[test]
@@ -473,6 +478,9 @@ fn what_is_no_file_is_refused_and_what_is_missing_comes_back() {
         desk.fails(&[command, "9"], 2, "there is no exercise 9; choose 1 to 4");
         desk.fails(&[command, "two"], 2, "an exercise is a number from 1 to 4");
     }
+    desk.fails(&["hint", "1", "two"], 2, "the level of a hint is a number");
+    desk.fails(&["puzzle", "two"], 2, "a puzzle is a number from 1 to 8");
+    desk.fails(&["worker", "--solution", "two"], 2, "a solution is a number from 0 to 4");
 }
 
 /// Whatever can't be written: it is reported, and what was written before is there.

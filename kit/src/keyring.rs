@@ -153,6 +153,12 @@ pub enum KeyringError {
         /// The ids there are.
         held: String,
     },
+    /// There is an active id, and there are no keys.
+    #[error(
+        "{ACTIVE_KEY_VARIABLE} names the key id {0:?}, but there are no keys: set {KEYS_VARIABLE} or \
+         {KEY_FILE_VARIABLE}"
+    )]
+    ActiveAlone(String),
     /// The key file can't be read.
     #[error("can't read the key file {}: {source}", path.display())]
     File {
@@ -289,13 +295,13 @@ pub(crate) struct TextFromEnv {
 /// What the environment says.
 pub(crate) fn text_from_env() -> Result<Option<TextFromEnv>, KeyringError> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let active = set(ACTIVE_KEY_VARIABLE).map(|id| id.to_string_lossy().into_owned());
     let text = match (set(KEYS_VARIABLE), set(KEY_FILE_VARIABLE)) {
-        (None, None) => return Ok(None),
+        (None, None) => return active.map_or(Ok(None), |id| Err(KeyringError::ActiveAlone(id))),
         (Some(_), Some(_)) => return Err(KeyringError::Both),
         (Some(keys), None) => Zeroizing::new(keys.to_string_lossy().into_owned()),
         (None, Some(path)) => read_key_file(path.into())?,
     };
-    let active = set(ACTIVE_KEY_VARIABLE).map(|id| id.to_string_lossy().into_owned());
     Ok(Some(TextFromEnv { text, active }))
 }
 

@@ -144,6 +144,8 @@ fn the_environment_or_a_file_gives_the_keys() {
             "both CODEC_KEYS and CODEC_KEY_FILE are set",
             vec![("CODEC_KEYS", &both), ("CODEC_KEY_FILE", file)],
         ),
+        // Or the public test key would be used in its place.
+        ("CODEC_ACTIVE_KEY names the key id \"b\", but", vec![("CODEC_ACTIVE_KEY", "b")]),
     ] {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "the_environment_or_a_file_gives_the_keys"])

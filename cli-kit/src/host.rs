@@ -1,6 +1,16 @@
-//! Whether a request asks for this machine by name.
+//! Addresses to listen on, and whether a request asks for this machine by name.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// The address to listen on that a flag has, for clap.
+///
+/// # Errors
+/// When it is not an IP address and a port.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, such as 127.0.0.1:8081; port 0 is any free port".to_owned()
+    })
+}
 
 /// Whether exactly one `Host` header was sent, and it is `localhost` or a loopback address, with any port. A web site
 /// can have its own name resolve to 127.0.0.1; its requests then name the site.

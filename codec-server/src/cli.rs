@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, Parser};
+use clap::{Args, Parser, builder::NonEmptyStringValueParser};
 use cli_kit::{
     exit::{self, Exit, Failure},
+    host,
     logging::LogArgs,
     outln,
     settings::{Settings, TEMPORAL_UI_PORT},
@@ -65,7 +66,7 @@ Exit codes: 0 stopped, 2 wrong usage, 3 address taken or key set not available,
 )]
 pub struct Cli {
     /// Where to listen
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8081", value_parser = host::address)]
     address: SocketAddr,
     /// Origin of web pages that may use this server (repeatable). On loopback, the
     /// local Web UI may, too
@@ -106,10 +107,10 @@ struct AuthArgs {
     #[arg(long, value_name = "FILE", requires = "jwks")]
     jwks_ca: Option<PathBuf>,
     /// Issuer of the JWTs, claim iss
-    #[arg(long, value_name = "ISSUER", requires = "jwks")]
+    #[arg(long, value_name = "ISSUER", requires = "jwks", value_parser = NonEmptyStringValueParser::new())]
     jwt_issuer: Option<String>,
     /// Audience of the JWTs, claim aud
-    #[arg(long, value_name = "AUDIENCE", requires = "jwks")]
+    #[arg(long, value_name = "AUDIENCE", requires = "jwks", value_parser = NonEmptyStringValueParser::new())]
     jwt_audience: Option<String>,
     /// Claim with a list of NAMESPACE:read and NAMESPACE:write
     #[arg(long, value_name = "CLAIM", default_value = "permissions", requires = "jwks")]
@@ -171,7 +172,11 @@ impl Cli {
 
     /// Whether others than this machine's users can connect, directly or through a proxy.
     fn is_public(&self) -> bool {
-        !self.address.ip().to_canonical().is_loopback() || self.tls.behind_tls_proxy
+        !self.is_loopback() || self.tls.behind_tls_proxy
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
     }
 
     fn prepare(&self) -> anyhow::Result<Ready> {
@@ -195,9 +200,13 @@ impl Cli {
             return Ok(());
         }
         if self.auth.tokens.is_none() && self.auth.jwks.is_none() {
+            let (how, or) = match self.is_loopback() {
+                true => ("through the proxy", "leave out --behind-tls-proxy if there is none"),
+                false => ("from other machines", "listen on 127.0.0.1"),
+            };
             return Err(Failure::usage(format!(
-                "{} can be reached from other machines, and anyone there could decrypt payloads: add \
-                 --tokens or --jwks, or listen on 127.0.0.1",
+                "{} can be reached {how}, and anyone who reaches it could decrypt payloads: add --tokens or \
+                 --jwks, or {or}",
                 self.address
             )));
         }
@@ -427,7 +436,10 @@ mod tests {
             assert_eq!(with(&["--tokens", "x", "--tls-cert", "c", "--tls-key", "k"]), None);
         }
         // A proxy on this machine brings others here.
-        assert!(error(&["--behind-tls-proxy"]).unwrap().contains("--tokens or --jwks"));
+        let proxied = error(&["--behind-tls-proxy"]).unwrap();
+        assert!(proxied.contains("--tokens or --jwks"), "{proxied}");
+        assert!(proxied.contains("through the proxy"), "{proxied}");
+        assert!(!proxied.contains("listen on 127.0.0.1"), "it does: {proxied}");
     }
 
     #[test]
@@ -436,6 +448,8 @@ mod tests {
             &["--jwks", "x"][..],
             &["--jwks", "x", "--jwt-issuer", "x"],
             &["--jwks", "x", "--jwt-audience", "x"],
+            &["--jwks", "x", "--jwt-issuer", "", "--jwt-audience", "x"],
+            &["--jwks", "x", "--jwt-issuer", "x", "--jwt-audience", ""],
             &["--jwt-issuer", "x"],
             &["--jwt-grants", "x"],
             &["--jwks-ca", "x"],

@@ -52,7 +52,7 @@ impl FromStr for Origin {
         let url = Url::parse(text)
             .map_err(|_| refuse("write it as scheme://host:port, such as http://localhost:8233"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(refuse("its scheme is neither http nor https"));
+            return Err(refuse("it starts with http:// or https://, as in http://localhost:8233"));
         }
         let has_more = url.path() != "/"
             || url.query().is_some()

@@ -26,8 +26,8 @@ pub enum KeysError {
     Kms(#[from] SettingsError),
     /// It is the public key, where others than this machine's users can connect.
     #[error(
-        "the key is the Temporal samples' test key, which is public, and this server can be reached \
-         from other machines. Give it the worker's keys: CODEC_KEYS, or CODEC_KEY_FILE with a file of \
+        "the key is the Temporal samples' test key, which is public, and others than this machine's \
+         users can reach this server. Give it the worker's keys: CODEC_KEYS, or CODEC_KEY_FILE with a file of \
          lines such as my-key=$(head -c 32 /dev/urandom | base64), and CODEC_ACTIVE_KEY"
     )]
     Public,

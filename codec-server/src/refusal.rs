@@ -17,8 +17,10 @@ const QUOTED: usize = 300;
 pub enum Kind {
     /// No such page.
     UnknownPath,
-    /// The page has no such method.
+    /// To encode and decode, there is POST.
     Method,
+    /// For the other pages, there is GET.
+    PageMethod,
     /// A page of an origin that is not on the list.
     Origin,
     /// The namespace is missing, or can't be read.
@@ -49,9 +51,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UnknownPath,
         Self::Method,
+        Self::PageMethod,
         Self::Origin,
         Self::Namespace,
         Self::Unauthenticated,
@@ -72,6 +75,7 @@ impl Kind {
         match self {
             Self::UnknownPath => "unknown_path",
             Self::Method => "method",
+            Self::PageMethod => "page_method",
             Self::Origin => "origin",
             Self::Namespace => "namespace",
             Self::Unauthenticated => "unauthenticated",
@@ -92,7 +96,7 @@ impl Kind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::UnknownPath => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method | Self::PageMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Origin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -112,6 +116,7 @@ impl Kind {
         match self {
             Self::UnknownPath => "no such path: use /encode or /decode",
             Self::Method => "use POST",
+            Self::PageMethod => "use GET",
             Self::Origin => "this origin is not allowed",
             Self::Namespace => "name one namespace in the header X-Namespace or in the path",
             Self::Unauthenticated => "no valid token",
@@ -162,6 +167,7 @@ impl IntoResponse for Refusal {
         let mut response = (self.kind.status(), format!("{}\n", self.kind.text())).into_response();
         let header = match self.kind {
             Kind::Method => Some((header::ALLOW, "POST, OPTIONS")),
+            Kind::PageMethod => Some((header::ALLOW, "GET, HEAD")),
             Kind::Unauthenticated => Some((header::WWW_AUTHENTICATE, "Bearer")),
             Kind::Busy => Some((header::RETRY_AFTER, "1")),
             _ => None,

@@ -109,10 +109,11 @@ struct App {
 }
 
 async fn no_such_method(request: Request) -> Response {
-    let refusal = Refusal::new(Kind::Method, format!("{} for a page", request.method()));
-    let mut response = refusal.into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    response
+    let refusal = Refusal::new(
+        Kind::PageMethod,
+        format!("{} for {}", request.method(), request.uri().path()),
+    );
+    refusal.into_response()
 }
 
 fn metrics_page(metrics: &Metrics) -> Response {

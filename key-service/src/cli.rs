@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use cli_kit::{
     errln,
     exit::{Exit, Failure},
-    outln,
+    host, outln,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -35,14 +35,15 @@ Exit codes: 0 stopped by a signal, 2 wrong usage, 3 it cannot listen"
 )]
 pub struct Cli {
     /// Where to listen: a loopback address; port 0 is any free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8090", value_parser = host::address)]
     address: SocketAddr,
     /// Where to serve /faults, /metrics and /health: a loopback address
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8091")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8091", value_parser = host::address)]
     admin_address: SocketAddr,
     /// Region that requests must be signed for
-    #[arg(long, value_name = "NAME", env = "AWS_REGION", default_value = Options::REGION)]
-    region: String,
+    /// [default: AWS_REGION or AWS_DEFAULT_REGION, or else us-east-1]
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
     /// Keys, one alias=base64 a line; made and kept there if there is no such file
     /// [default: a key that is gone when the service stops]
     #[arg(long, value_name = "FILE")]
@@ -104,7 +105,7 @@ impl Cli {
             admin_address: self.admin_address,
             credentials: vec![credentials()?],
             keys,
-            region: self.region.clone(),
+            region: self.region.clone().unwrap_or_else(region),
             faults: Faults::from(&self.faults),
         };
         // Caught before the ports are open, so that no signal is missed.
@@ -126,8 +127,19 @@ impl Cli {
     }
 }
 
+/// A variable, unless it is empty.
+fn set(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The region that a client in the same shell signs for.
+fn region() -> String {
+    set("AWS_REGION")
+        .or_else(|| set("AWS_DEFAULT_REGION"))
+        .unwrap_or_else(|| Options::REGION.to_owned())
+}
+
 fn credentials() -> anyhow::Result<Credentials> {
-    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let (Some(id), Some(secret)) = (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) else {
         return Err(Failure::usage(
             "which credentials are accepted? Set them, and the same for the clients: \

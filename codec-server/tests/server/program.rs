@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Output, Stdio},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -20,6 +21,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{JSON, body, get, plain, post, wait_until};
 
+/// Far longer than a program takes that does not start.
+const LIMIT: Duration = Duration::from_secs(30);
 /// What must be in no log: as text, and as base64 in any of its three alignments.
 const SECRET: &str = "a-payload-that-is-a-secret";
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -81,8 +84,18 @@ impl Drop for Program {
     }
 }
 
+/// What a program says that does not start.
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A flag that is accepted by mistake must not leave a server that runs for ever.
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > LIMIT {
+            child.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
     assert!(output.stdout.is_empty(), "{output:?}");
     output
 }
@@ -255,7 +268,9 @@ fn what_can_not_be_right_is_refused_with_what_to_do() {
         (&["--tokens", "/nowhere"], &[], 2, "can't read the file of tokens /nowhere"),
         (&[], &[("CODEC_KEYS", "x".into())], 2, "the data keys can't be used"),
         (&[], &[("RUST_LOG", "=x=".into())], 2, "RUST_LOG"),
+        (&[], &[("CODEC_ACTIVE_KEY", "mine".into())], 2, "there are no keys"),
         (&["--address", &taken], &[], 3, "choose another --address"),
+        (&["--address", "localhost:8081"], &[], 2, "such as 127.0.0.1:8081"),
         (&missing, &[], 3, "can't get the key set from /nowhere.json"),
         (
             &["--tls-cert", "/nowhere", "--tls-key", "/nowhere"],

@@ -75,6 +75,7 @@ fn other_methods_are_405_and_name_those_there_are() {
     for page in ["/metrics", "/healthz"] {
         let answer = post(server.address, page, &[], "");
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{page}");
+        assert_eq!(answer.text(), "use GET\n");
         assert_eq!(get(server.address, page).status, 200);
     }
 }

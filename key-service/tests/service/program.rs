@@ -14,7 +14,7 @@ use crate::support::{LIMIT, agent, base64, signed, wait_for};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_key-service"));
-    for name in ["AWS_REGION", "AWS_SESSION_TOKEN"] {
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"] {
         command.env_remove(name);
     }
     command.env("AWS_ACCESS_KEY_ID", "workshop").env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
@@ -138,6 +138,14 @@ fn what_is_wrong_is_reported_with_its_exit_code() {
         let (code, text) = ended(&[flag, value, "--address", "127.0.0.1:0"], as_is);
         assert_eq!(code, Some(2), "{flag} {value}: {text}");
     }
+    let (code, text) = ended(&["--address", "localhost:8090"], as_is);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("such as 127.0.0.1:"), "{text}");
+    let (code, text) = ended(&["--address", "127.0.0.1:0"], |command| {
+        command.env("AWS_REGION", "").env("AWS_DEFAULT_REGION", "Frankfurt");
+    });
+    assert_eq!(code, Some(2));
+    assert!(text.contains("\"Frankfurt\" is not a region"), "{text}");
     let taken = Running::start(&[]);
     let address = taken.endpoint.strip_prefix("http://").unwrap();
     let (code, text) = ended(&["--address", address], as_is);

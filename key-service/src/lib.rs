@@ -42,6 +42,9 @@ pub mod cli;
 mod connection;
 mod error;
 mod faults;
+#[cfg(test)]
+#[path = "../../kit/tests/inputs/mod.rs"]
+mod inputs;
 mod keys;
 mod metrics;
 mod operations;

@@ -12,6 +12,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::core::Collector;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     runtime,
     sync::watch,
@@ -342,6 +343,16 @@ async fn serve(service: Arc<Service>, stream: TcpStream, stopped: watch::Receive
     let _open = Open::new(&service.metrics.connections);
     let reset = Reset::default();
     let socket = Socket::new(stream, reset.clone());
+    answer_all(&service, socket, reset, stopped).await;
+}
+
+/// Answers the requests of a connection.
+async fn answer_all(
+    service: &Arc<Service>,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    reset: Reset,
+    stopped: watch::Receiver<bool>,
+) {
     let answer = service_fn(|request| {
         let (service, reset) = (service.clone(), reset.clone());
         async move { service.answer(request, reset).await }
@@ -358,5 +369,137 @@ async fn serve(service: Arc<Service>, stream: TcpStream, stopped: watch::Receive
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arbtest::arbitrary::{Result, Unstructured};
+    use jiff::Timestamp;
+    use sigv4::{Request, Scope, sign};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        task::yield_now,
+    };
+
+    use super::*;
+    use crate::inputs::{self, changed, nearly};
+
+    const ACCESS: (&str, &str) = ("workshop", "not-a-secret");
+
+    fn service() -> Arc<Service> {
+        let keys = Keys::parse("workshop=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap();
+        Arc::new(Service {
+            vault: Vault::new(keys, Options::REGION.to_owned()),
+            credentials: vec![Credentials::new(ACCESS.0, ACCESS.1).unwrap()],
+            dealer: Dealer::new(Faults::default()),
+            metrics: Metrics::new().unwrap(),
+        })
+    }
+
+    /// A request as a client sends it, signed now.
+    fn signed(operation: &str, body: &[u8]) -> Vec<u8> {
+        let target = format!("TrentService.{operation}");
+        let headers = [("host", "127.0.0.1"), ("x-amz-target", target.as_str())];
+        let request = Request { method: "POST", path: "/", query: "", headers: &headers, body };
+        let scope = Scope { region: Options::REGION, service: "kms" };
+        let credentials = Credentials::new(ACCESS.0, ACCESS.1).unwrap();
+        let added = sign(&request, &scope, &credentials, Timestamp::now());
+        let mut text = "POST / HTTP/1.1\r\nconnection: close\r\n".to_owned();
+        text += &format!("content-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        for (name, value) in added {
+            text += &format!("{name}: {value}\r\n");
+        }
+        [text.as_bytes(), b"\r\n", body].concat()
+    }
+
+    /// The bytes of one connection, and whether they are one request as a client sends it.
+    fn connection(u: &mut Unstructured<'_>) -> Result<(Vec<u8>, bool)> {
+        let pieces: [&[u8]; 20] = [
+            b"POST / HTTP/1.1\r\n",
+            b"GET /x?y HTTP/1.1\r\n",
+            b"PUT / HTTP/1.0\r\n",
+            b"host: a\r\n",
+            b"x-amz-target: TrentService.Decrypt\r\n",
+            b"x-amz-target: \xc3\xbc\r\n",
+            b"user-agent: codec-kit (encrypt)\r\n",
+            b"content-length: 2\r\n",
+            b"content-length: 99999999999\r\n",
+            b"transfer-encoding: chunked\r\n",
+            b"connection: close\r\n",
+            b"x-amz-date: 20260101T000000Z\r\n",
+            b"expect: 100-continue\r\n",
+            b"authorization: AWS4-HMAC-SHA256 Credential=workshop/20260101/us-east-1/kms/aws4_request, \
+              SignedHeaders=host;x-amz-date, Signature=00\r\n",
+            b"\r\n",
+            b"{}",
+            b"5\r\n",
+            b"ffffffffffffffff\r\n",
+            b"0\r\n\r\n",
+            b" ",
+        ];
+        let bodies: [&[u8]; 5] = [
+            br#"{"KeyId": "alias/workshop", "Plaintext": "c2VjcmV0"}"#,
+            br#"{"KeyId": "alias/workshop", "KeySpec": "AES_256"}"#,
+            br#"{"CiphertextBlob": "AQEB"}"#,
+            b"{}",
+            b"\xff",
+        ];
+        let operations = ["Encrypt", "GenerateDataKey", "Decrypt", "ListKeys", "DescribeKey", "No"];
+        if u.ratio(1, 2)? {
+            return Ok((nearly(u, &pieces)?, false));
+        }
+        let one = signed(u.choose(&operations)?, u.choose(&bodies)?);
+        match u.ratio(1, 4)? {
+            true => Ok((one, true)),
+            false => Ok(([changed(u, one)?, nearly(u, &pieces)?].concat(), false)),
+        }
+    }
+
+    /// Connections of any bytes, without a socket. [`inputs`] says how to run more of them.
+    #[test]
+    fn no_connection_is_too_strange() {
+        let (service, mut statuses) = (service(), BTreeMap::new());
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (_running, stopped) = watch::channel(false);
+        inputs::each("connections", |u| {
+            let (bytes, is_right) = connection(u)?;
+            let answer = runtime.block_on(async {
+                let (mut client, socket) = duplex(64 * 1024);
+                let client = async {
+                    // The service may have closed the connection by then.
+                    let _ = client.write_all(&bytes).await;
+                    if !is_right {
+                        // hyper answers nothing once it has seen the end, so it gets some turns before.
+                        for _ in 0..4 {
+                            yield_now().await;
+                        }
+                        let _ = client.shutdown().await;
+                    }
+                    let mut answer = Vec::new();
+                    let _ = client.read_to_end(&mut answer).await;
+                    answer
+                };
+                let answering = answer_all(&service, socket, Reset::default(), stopped.clone());
+                tokio::join!(client, answering).0
+            });
+            let answer = String::from_utf8_lossy(&answer);
+            let status = answer.get("HTTP/1.1 ".len()..).and_then(|rest| rest.get(..3));
+            let status = status.unwrap_or("none").to_owned();
+            assert!(!is_right || status == "200" || status == "400", "{answer}");
+            assert!(!is_right || !answer.contains("Signature"), "{answer}");
+            assert!(["none", "100", "200", "400", "409", "431"].contains(&&*status), "{answer}");
+            assert!(!answer.contains("c2VjcmV0"), "a plaintext is quoted");
+            *statuses.entry(status).or_insert(0_u64) += 1;
+            Ok(())
+        });
+        println!("connections: statuses {statuses:?}");
+        let page = service.metrics.page();
+        assert!(page.contains("workshop_key_service_calls_in_flight 0\n"), "{page}");
     }
 }

@@ -1,8 +1,7 @@
-//! Requests of any bytes, over a socket. `FUZZ_SECONDS=600` runs this so long; otherwise a fraction of a
-//! second. The bodies of requests are fuzzed without a socket, too, which is much faster: see `operations`.
+//! Requests of any bytes, over a socket. [`inputs`] says how to run more of them. Connections and the bodies of
+//! requests are fuzzed without a socket, too, which is much faster: see `server` and `operations`.
 
 use std::{
-    env,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
     time::Duration,
@@ -11,12 +10,14 @@ use std::{
 use key_service::Faults;
 use serde_json::json;
 
-use crate::support::{call, server};
+use crate::{
+    inputs::{self, changed, nearly},
+    support::{call, server},
+};
 
 #[test]
 fn no_request_is_too_strange() {
     let server = server(Faults::default());
-    let seconds = env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let pieces = [
         "POST / HTTP/1.1\r\n",
         "GET /x?y HTTP/1.1\r\n",
@@ -35,16 +36,11 @@ fn no_request_is_too_strange() {
         "5\r\n",
         "0\r\n\r\n",
     ];
-    let mut inputs = 0_u64;
-    arbtest::arbtest(|u| {
-        let mut bytes = Vec::new();
-        while u.arbitrary()? && bytes.len() < 8192 {
-            match u.ratio(7, 8)? {
-                true => bytes.extend_from_slice(u.choose(&pieces)?.as_bytes()),
-                false => bytes.extend_from_slice(u.arbitrary()?),
-            }
+    inputs::each("requests over a socket", |u| {
+        let mut bytes = nearly(u, &pieces)?;
+        if u.arbitrary()? {
+            bytes = changed(u, bytes)?;
         }
-        inputs += 1;
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         // The service may have closed the connection by then.
@@ -60,10 +56,7 @@ fn no_request_is_too_strange() {
         }
         assert!(!answer.windows(12).any(|part| part == b"HTTP/1.1 200"), "answered: {bytes:?}");
         Ok(())
-    })
-    .budget(seconds.map_or(Duration::from_millis(300), Duration::from_secs))
-    .run();
-    println!("requests over a socket: {inputs} inputs");
+    });
     // It still answers, and has nothing left of them.
     call(&server, "ListKeys", json!({}));
     crate::support::wait_for("the end of all connections", || server.connections() <= 1);

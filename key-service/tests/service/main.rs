@@ -1,11 +1,13 @@
 //! The key service over its sockets: every operation, every error, the admin port, the program, other
 //! clients.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 mod admin;
 mod boto3;
 mod fuzz;
+#[path = "../../../kit/tests/inputs/mod.rs"]
+mod inputs;
 mod operations;
 mod program;
 mod signatures;

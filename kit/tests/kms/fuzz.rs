@@ -1,49 +1,20 @@
-//! Answers and keyrings of any bytes. `FUZZ_SECONDS=600` runs each of these so long; otherwise each runs for
-//! a fraction of a second.
+//! Answers and keyrings of any bytes. [`inputs`] says how to run more of them.
 
 use std::{
-    env,
-    time::{Duration, Instant},
+    io::{Read, Write},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
-use arbtest::arbitrary::{Result, Unstructured};
 use codec_kit::{AnyKeyring, Keyring, WrappedKeyring, kms::check_answer};
 
-/// Runs a check on random inputs and prints how many there were. The large form makes its own inputs: arbtest's grow
-/// to 64 KiB, of which these checks use a fraction.
-fn fuzz(name: &str, mut check: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
-    let mut inputs = 0_u64;
-    let mut counted = |u: &mut Unstructured<'_>| {
-        inputs += 1;
-        check(u)
-    };
-    let seconds = env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    match seconds.map(Duration::from_secs) {
-        None => arbtest::arbtest(counted).budget(Duration::from_millis(200)).run(),
-        Some(time) => {
-            let (start, mut random) = (Instant::now(), fastrand::Rng::new());
-            let mut bytes = [0; 512];
-            while start.elapsed() < time {
-                random.fill(&mut bytes);
-                // An error means that the input was too short for what the check wanted.
-                let _ = counted(&mut Unstructured::new(&bytes));
-            }
-        }
-    }
-    println!("{name}: {inputs} inputs");
-}
-
-/// Text that is nearly right: pieces of the right form, and anything between them.
-fn nearly(u: &mut Unstructured<'_>, pieces: &[&str]) -> Result<String> {
-    let mut text = String::new();
-    while u.arbitrary()? && text.len() < 4096 {
-        match u.ratio(3, 4)? {
-            true => text += u.choose(pieces)?,
-            false => text += u.arbitrary::<&str>()?,
-        }
-    }
-    Ok(text)
-}
+use crate::{
+    inputs::{self, changed, nearly},
+    limits::http,
+    support::{Client, context, settings},
+};
 
 #[test]
 fn no_answer_is_too_strange() {
@@ -66,17 +37,29 @@ fn no_answer_is_too_strange() {
         "true",
         "\"Plaintext\": \"AQEB\"",
     ];
-    fuzz("answers", |u| {
+    let whole = [
+        r#"{"Plaintext": "AQEB", "CiphertextBlob": "AQEB", "KeyId": "arn:aws:kms:us-east-1:1:key/a"}"#,
+        r#"{"__type": "com.amazonaws.kms#DisabledException:http://a/", "message": "it is disabled"}"#,
+        r#"{"__type": "ThrottlingException", "Message": null}"#,
+    ];
+    let mut read = 0_u64;
+    inputs::each("answers", |u| {
         let status = *u.choose(&[200, 200, 200, 400, 409, 429, 500])?;
-        let body: Vec<u8> = match u.ratio(3, 4)? {
-            true => nearly(u, &pieces)?.into(),
-            false => u.arbitrary()?,
+        let body = match u.ratio(1, 2)? {
+            true => nearly(u, &pieces)?,
+            false => {
+                let whole = u.choose(&whole)?.as_bytes().to_vec();
+                if u.ratio(7, 8)? { changed(u, whole)? } else { whole }
+            }
         };
-        if let Err(error) = check_answer(status, &body) {
-            assert!(error.to_string().len() < 4000, "{error}");
+        match check_answer(status, &body) {
+            Ok(_) => read += 1,
+            Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
         }
         Ok(())
     });
+    println!("answers: {read} read");
+    assert!(read > 0);
 }
 
 #[test]
@@ -96,11 +79,15 @@ fn no_keyring_is_too_strange() {
         "\u{200b}",
         "#",
         "a=kms:AQEB",
+        "a=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+        "b=AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=",
+        "\u{fc}=kms:AQIDBA==",
         "==",
         "%",
     ];
-    fuzz("keyrings", |u| {
-        let text = nearly(u, &pieces)?;
+    let mut read = 0_u64;
+    inputs::each("keyrings", |u| {
+        let text = String::from_utf8_lossy(&nearly(u, &pieces)?).into_owned();
         let active = *u.choose(&[None, Some("a"), Some("")])?;
         let plain = Keyring::parse(&text, active);
         let wrapped = WrappedKeyring::parse(&text, active);
@@ -111,6 +98,7 @@ fn no_keyring_is_too_strange() {
         assert!(plain.is_err() || wrapped.is_err(), "{text:?} is of both kinds");
         let any = AnyKeyring::parse(&text, active);
         assert_eq!(any.is_ok(), plain.is_ok() || wrapped.is_ok(), "{text:?}");
+        read += u64::from(any.is_ok());
         // An id is quoted, so a key that someone took for one is, too.
         let is_id = |entry: &str| matches!(entry.split_once('='), Some((id, key)) if id.contains("AQEBAQEB") && !key.is_empty());
         let has_such_id = text.split(|c: char| c == ',' || c.is_whitespace()).any(is_id);
@@ -119,4 +107,63 @@ fn no_keyring_is_too_strange() {
         }
         Ok(())
     });
+    println!("keyrings: {read} read");
+    assert!(read > 0);
+}
+
+/// HTTP included, for both clients.
+#[test]
+fn no_answer_over_a_socket_is_too_strange() {
+    let pieces = [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 200\r\n",
+        "HTTP/1.1 503 No\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:1/\r\n",
+        "content-length: 22\r\n",
+        "content-length: 0\r\n",
+        "content-length: 18446744073709551615\r\n",
+        "content-length: -1\r\n",
+        "transfer-encoding: chunked\r\n",
+        "content-encoding: gzip\r\n",
+        "connection: close\r\n",
+        "connection: upgrade\r\nupgrade: h2c\r\n",
+        "x: \u{fc}\r\n",
+        "\r\n",
+        "16\r\n",
+        "ffffffffffffffff\r\n",
+        "0\r\n\r\n",
+        r#"{"Plaintext": "AQEB"} "#,
+        r#"{"__type": "X"}"#,
+    ];
+    let whole = http("200 OK", r#"{"Plaintext": "AQEB"}"#);
+    let answer = Arc::new(Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let given = answer.clone();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(std::result::Result::ok) {
+            let _ = stream.read(&mut [0; 16 * 1024]);
+            let _ = stream.write_all(&given.lock().unwrap());
+        }
+    });
+    // So short that few calls are made again: the pauses would take most of the time.
+    let short = Duration::from_millis(10);
+    let clients = Client::both(&settings(&endpoint).with_timeouts(short, short));
+    let mut read = 0_u64;
+    inputs::each("answers over a socket", |u| {
+        *answer.lock().unwrap() = match u.ratio(1, 2)? {
+            true => nearly(u, &pieces)?,
+            false if u.ratio(7, 8)? => changed(u, whole.clone())?,
+            false => whole.clone(),
+        };
+        for client in &clients {
+            match client.decrypt(b"x", &context(&[])) {
+                Ok(_) => read += 1,
+                Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
+            }
+        }
+        Ok(())
+    });
+    println!("answers over a socket: {read} read");
 }

@@ -26,7 +26,8 @@ fn errors(answer: &[u8]) -> Vec<String> {
     asked.into_iter().map(|result| result.unwrap_err().to_string()).collect()
 }
 
-fn http(status: &str, body: &str) -> Vec<u8> {
+/// An answer, after which the connection is closed.
+pub fn http(status: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
         .into()

@@ -1,11 +1,13 @@
 //! The two clients of a key management service: one suite for both, against the workshop's key service and
 //! against moto; then what they do when the service fails.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 mod conformance;
 mod faults;
 mod fuzz;
+#[path = "../inputs/mod.rs"]
+mod inputs;
 mod keys;
 mod limits;
 mod support;

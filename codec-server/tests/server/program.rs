@@ -4,8 +4,13 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    panic,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Output, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -360,6 +365,51 @@ fn keys_and_tokens_are_read_again_when_their_files_change() {
     assert!(log.contains("stay in use"), "{log}");
     // The reason and the key's id are in the log, and were not in the answer.
     assert!(log.contains("key id \"one\"") && log.contains("add that key"), "{log}");
+}
+
+#[test]
+fn keys_are_rotated_while_requests_are_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |number: u8| format!("key-{number}={}\n", STANDARD.encode([number; 32]));
+    let keys = write(folder.path(), "keys", &entry(0));
+    let program = Program::start(program().env("CODEC_KEY_FILE", &keys).args([
+        "--reload-seconds",
+        "1",
+        "--key-lifetime-seconds",
+        "1",
+    ]));
+    let address = program.address;
+    let send = |path: &str, text: String| post(address, path, &[JSON], text);
+    let (stop, active) = (AtomicBool::new(false), Mutex::new(String::new()));
+    let client = || {
+        let mut answered = 0;
+        while !stop.load(Relaxed) {
+            let encrypted = send("/encode", body(&[plain("Hello")]).to_string());
+            let payload = encrypted.payloads().remove(0);
+            assert_eq!(send("/decode", encrypted.text()).payloads(), [plain("Hello")]);
+            let id = String::from_utf8(payload.metadata["encryption-key-id"].clone()).unwrap();
+            *active.lock().unwrap() = id;
+            answered += 1;
+        }
+        answered
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        let rotate = || {
+            for newest in 1..=3 {
+                // The first is active; the others decrypt.
+                replace(&keys, (0..=newest).rev().map(entry).collect::<String>());
+                let wanted = format!("key-{newest}");
+                wait_until("the new key is used", || *active.lock().unwrap() == wanted);
+            }
+        };
+        let rotated = panic::catch_unwind(panic::AssertUnwindSafe(rotate));
+        stop.store(true, Relaxed);
+        for client in clients {
+            assert!(client.join().unwrap() > 10);
+        }
+        rotated.unwrap();
+    });
 }
 
 #[test]

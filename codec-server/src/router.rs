@@ -168,7 +168,7 @@ async fn codec_request(State(app): State<App>, request: Request) -> Result<Respo
         // Who reads payloads is worth a line in any log.
         Some(sender) => {
             let sender = one_line(&sender, QUOTED);
-            tracing::info!(%operation, namespace, sender, payloads = count, "transformed");
+            tracing::info!(%operation, namespace, %sender, payloads = count, "transformed");
         }
         None => tracing::debug!(%operation, namespace, payloads = count, "transformed"),
     }

@@ -180,8 +180,11 @@ impl Jwts {
 
     fn identity(&self, claims: &Map<String, Value>) -> Identity {
         let Expected { permissions_claim, identity_claim, .. } = &self.0.expected;
-        let permissions = claims.get(permissions_claim).and_then(Value::as_array);
-        let permissions = permissions.into_iter().flatten().filter_map(Value::as_str);
+        let permissions = claims.get(permissions_claim);
+        // As in Temporal's server, which takes a list only.
+        let is_no_list = permissions.is_some_and(|permissions| !permissions.is_array());
+        let permissions = permissions.and_then(Value::as_array).into_iter().flatten();
+        let permissions = permissions.filter_map(Value::as_str);
         let mut rights: Rights = permissions.filter_map(Right::of_permission).collect();
         let name = claims.get(identity_claim).and_then(Value::as_str);
         let grants = self.0.grants.read().unwrap_or_else(PoisonError::into_inner);
@@ -192,6 +195,10 @@ impl Jwts {
             || format!("a token without {identity_claim}"),
             |name| format!("{name:?}"),
         );
+        let name = match is_no_list {
+            true => format!("{name}, whose {permissions_claim} are not a list,"),
+            false => name,
+        };
         Identity { name, rights }
     }
 

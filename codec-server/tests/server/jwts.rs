@@ -12,6 +12,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use axum::http::header::AUTHORIZATION;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use codec_server::{
     Auth, CodecServer,
@@ -19,6 +20,7 @@ use codec_server::{
         jwks::Place,
         jwt::{Expected, Jwts},
     },
+    protocol::Operation,
 };
 use ring::{
     hmac,
@@ -174,6 +176,23 @@ fn only_a_signed_token_of_this_issuer_for_this_audience_and_time_is_accepted() {
             assert_eq!(decode(&wrong), 401, "{wrong}");
         }
     }
+}
+
+/// A provider that sends the claim in another form gives no rights, and the log says why.
+#[tokio::test]
+async fn permissions_that_are_not_a_list_are_named() {
+    let signer = Signer::new("now");
+    let auth = Auth::Jwts(with_keys(&json!([signer.jwk()])));
+    let refused = async |permissions: Value| {
+        let token = signer.sign(&changed(json!({"permissions": permissions, EMAIL: "alice"})));
+        let bearer = format!("Bearer {token}").parse().unwrap();
+        let headers = [(AUTHORIZATION, bearer)].into_iter().collect();
+        let refused = auth.authorize(&headers, Operation::Decode, Some("orders")).await;
+        refused.unwrap_err().to_string()
+    };
+    assert_eq!(refused(json!([])).await, "\"alice\" may not decode in \"orders\"");
+    let said = refused(json!("orders:read")).await;
+    assert!(said.contains("\"alice\", whose permissions are not a list, may not decode"), "{said}");
 }
 
 /// Another character anywhere, and one less.

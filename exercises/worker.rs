@@ -6,7 +6,7 @@ use clap::Parser;
 use cli_kit::exit::{self, Exit};
 use codec_kit::{AnyCodec, KeyService, PayloadCodec};
 use greeting::worker::{self, CodecSource, WorkerArgs};
-use judge::examiner;
+use judge::{MakeCodec, examiner};
 use solutions::Step;
 
 /// Runs the Temporal worker with the codec of an exercise.
@@ -26,14 +26,10 @@ pub fn main<C: PayloadCodec + Send + Sync + 'static>(
     step: Step,
     codec: impl Fn(KeyService) -> C + Sync,
 ) -> ExitCode {
-    exit::end(run(&Cli::parse(), step, |keys| AnyCodec::new(codec(keys))))
+    exit::end(run(&Cli::parse(), step, &|keys| AnyCodec::new(codec(keys))))
 }
 
-fn run(
-    cli: &Cli,
-    step: Step,
-    codec: impl Fn(KeyService) -> AnyCodec + Sync,
-) -> anyhow::Result<Exit> {
+fn run(cli: &Cli, step: Step, codec: MakeCodec<'_>) -> anyhow::Result<Exit> {
     match cli.verifier {
         Some(verifier) => examiner::run(step, codec, cli.worker.seed(), Some(verifier)),
         None => worker::run(&cli.worker, CodecSource::exercise(step), codec),

@@ -171,12 +171,15 @@ impl fmt::Display for CodecSource {
 /// On SIGINT or SIGTERM the worker takes no more tasks, finishes those it has, and exits normally. A second
 /// signal stops the process at once.
 ///
+/// The codec's type is erased, so that this crate holds the compiled worker: an exercise, which is built at every save,
+/// compiles its codec alone.
+///
 /// # Errors
 /// When no server answers, the metrics' port is taken, or the SDK returns an error.
 pub fn run(
     args: &WorkerArgs,
     source: CodecSource,
-    codec: impl FnOnce(KeyService) -> AnyCodec,
+    codec: &dyn Fn(KeyService) -> AnyCodec,
 ) -> anyhow::Result<Exit> {
     args.log.init(LOG_FILTER)?;
     let stalls = args.keys.stalls();

@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::anyhow;
 use cli_kit::exit::Exit;
-use codec_kit::{AnyCodec, KeyService};
 use serde::{Deserialize, Serialize};
 use solutions::Step;
 use tracing::Level;
@@ -51,7 +50,7 @@ pub enum Line {
 /// When standard input can't be written to, or the checks can't run.
 pub fn run(
     step: Step,
-    codec: impl Fn(KeyService) -> AnyCodec + Sync,
+    codec: MakeCodec<'_>,
     seed: u64,
     parent: Option<i32>,
 ) -> anyhow::Result<Exit> {

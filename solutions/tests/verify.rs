@@ -32,7 +32,7 @@ fn judges_one_when_told() {
     let words: Vec<_> = case.split(' ').collect();
     let step = |word: &str| Step::solution(word.parse().unwrap()).unwrap();
     let (solution, step) = (step(words[0]), step(words[1]));
-    let exit = examiner::run(step, |keys| solution.codec(keys), 1, None).unwrap();
+    let exit = examiner::run(step, &|keys| solution.codec(keys), 1, None).unwrap();
     std::process::exit(exit as i32);
 }
 

@@ -43,7 +43,7 @@ fn solution(text: &str) -> Result<u8, String> {
 pub fn run(args: &ExerciseWorkerArgs) -> anyhow::Result<Exit> {
     if let Some(number) = args.solution {
         let step = Step::solution(number).map_err(Failure::usage)?;
-        return worker::run(&args.worker, CodecSource::solution(step), |keys| step.codec(keys));
+        return worker::run(&args.worker, CodecSource::solution(step), &|keys| step.codec(keys));
     }
     become_worker(course::chosen(args.exercise, &root::require()?)?)
 }

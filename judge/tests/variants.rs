@@ -15,7 +15,8 @@
 //! | --- | --- |
 //! | `VARIANT_SEEDS` | how many seeds each is judged with (default 1) |
 //! | `VARIANT_JOBS` | how many are judged at a time (default 20) |
-//! | `VARIANT` | judges only those whose name contains this |
+//! | `VARIANT` | judges only those whose name contains this; several are separated by a bar |
+//! | `UPDATE_EVIDENCE` | writes the table into docs/evidence/variants.md, if all are judged |
 
 // A test that can't go on fails where it is.
 #![allow(clippy::unwrap_used)]
@@ -343,7 +344,13 @@ fn agrees_about_one_in(share: usize) {
         *words = in_a_process_of_its_own(&variants, *case);
         again += 1;
     }
-    print_table(&variants, said.iter().filter(|((.., seed), _)| *seed == 1));
+    let table = table(&variants, said.iter().filter(|((.., seed), _)| *seed == 1));
+    println!("{table}");
+    if env::var_os("UPDATE_EVIDENCE").is_some() && share == 1 && only.is_empty() {
+        evidence(|before, _, after| {
+            fs::write(EVIDENCE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        });
+    }
     let mut disagreements = String::new();
     for ((variant, step, seed), said) in &said {
         let Variant { name, expected, .. } = &variants[*variant];
@@ -368,8 +375,36 @@ fn agrees_about_one_in(share: usize) {
     assert!(disagreements.is_empty(), "\n{disagreements}");
 }
 
+/// The page with the table, and what surrounds the table there.
+const EVIDENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/evidence/variants.md");
+const BEGIN: &str = "<!-- the table: begin -->\n";
+const END: &str = "<!-- the table: end -->";
+
+/// The page: what precedes the table, the table, and what follows.
+fn evidence<T>(use_it: impl FnOnce(&str, &str, &str) -> T) -> T {
+    let page = fs::read_to_string(EVIDENCE).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    use_it(before, table, after)
+}
+
+#[test]
+fn the_evidence_has_a_row_for_each_variant() {
+    let variants = all_variants();
+    let mut names: Vec<_> = variants.iter().map(|variant| variant.name).collect();
+    evidence(|_, table, _| {
+        let rows = table.lines().skip(2);
+        let mut written: Vec<_> =
+            rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
+        written.dedup();
+        written.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(written, names, "UPDATE_EVIDENCE=1 writes the table");
+    });
+}
+
 /// The table of docs/evidence/variants.md: a row for each variant, or for each step if they differ.
-fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &'a String)>) {
+fn table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &'a String)>) -> String {
     let mut rows: Vec<(&str, String, String)> = Vec::new();
     for ((variant, step, _), said) in said {
         let Variant { name, expected, .. } = &variants[*variant];
@@ -391,10 +426,10 @@ fn print_table<'a>(variants: &[Variant], said: impl Iterator<Item = (&'a Case, &
             _ => rows.push((name, number, row)),
         }
     }
-    println!("| variant | step | verdict | reason |\n| --- | --- | --- | --- |");
-    for (name, steps, row) in rows {
-        println!("| {name} | {steps} | {row} |");
-    }
+    let heading = "| variant | step | verdict | reason |\n| --- | --- | --- | --- |\n".to_owned();
+    rows.into_iter().fold(heading, |table, (name, steps, row)| {
+        table + &format!("| {name} | {steps} | {row} |\n")
+    })
 }
 
 /// How much of a reason the table shows: tokio's panics are long.

@@ -3,7 +3,8 @@
     python record.py --language python --state held --out recordings/python-held
 
 It starts Temporal's dev server, the worker, and where the state needs it a proxy that delays what passes
-between the worker and the server. All of it listens on 127.0.0.1 and stops at the end.
+between the worker and the server. With `--collector`, the worker pushes its metrics to an OpenTelemetry
+Collector, whose page is recorded. All of it listens on 127.0.0.1 and stops at the end.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -64,6 +66,16 @@ RUST = {
 }
 # State: how long an activity of the steady load takes there, in seconds.
 RUST_WORK = {"few-activity-slots": 0.3}
+
+
+# What an OpenTelemetry Collector needs to know: where workers push, and where it serves its page.
+COLLECTOR = """
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{otlp}"}}}}}}}}
+exporters: {{prometheus: {{endpoint: "127.0.0.1:{page}"}}}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{metrics: {{receivers: [otlp], exporters: [prometheus]}}}}
+"""
 
 
 def free_port() -> int:
@@ -118,12 +130,15 @@ def worker_command(args, address: str, metrics: str) -> list[str]:
         case "java":
             java = HERE / "java/target"
             return ["java", "-Xmx512m", "-cp", f"{java}/classes:{java}/lib/*", "Worker", *flags]
+        case "spring":
+            spring = HERE / "spring/target"
+            return ["java", "-Xmx512m", "-cp", f"{spring}/classes:{spring}/lib/*", "SpringWorker", *flags]
         case "rust":
             # The workshop's own worker, whose state is what its flags say.
             own = ["worker", "--address", address, "--metrics-address", metrics, "--task-queue", args.task_queue]
             return [os.environ.get("WORKSHOP", str(HERE / "../../../target/debug/workshop")), *own,
                     *RUST[state], *args.setting]
-    raise SystemExit(f"no worker in {args.language}; choose python, go, typescript, java or rust")
+    raise SystemExit(f"no worker in {args.language}; choose python, go, typescript, java, spring or rust")
 
 
 def workflow(args, number: int, run: str):
@@ -208,6 +223,7 @@ async def main() -> None:
     flags.add_argument("--load", choices=["steady", "exercise"], default="steady")
     flags.add_argument("--arrivals", choices=["random", "even"], default="random")
     flags.add_argument("--task-queue", default="check-worker")
+    flags.add_argument("--collector", help="an OpenTelemetry Collector's binary, with OTLP receiver and Prometheus exporter")
     flags.add_argument("--check", help="a command that is run on the page instead of recording it; {} is the address")
     args = flags.parse_args()
     rate, delay = LOADS[args.state]
@@ -241,16 +257,29 @@ async def main() -> None:
             proxy_port = free_port()
             await proxy(proxy_port, server_port, delay)
             address = f"127.0.0.1:{proxy_port}"
-        url = f"http://127.0.0.1:{metrics_port}/metrics"
-        worker = start(worker_command(args, address, f"127.0.0.1:{metrics_port}"))
+        path = "actuator/prometheus" if args.language == "spring" else "metrics"
+        url = f"http://127.0.0.1:{metrics_port}/{path}"
+        metrics = f"127.0.0.1:{metrics_port}"
+        if args.collector:
+            otlp_port = free_port()
+            config = tempfile.NamedTemporaryFile("w", suffix=".yaml")
+            config.write(COLLECTOR.format(otlp=otlp_port, page=metrics_port))
+            config.flush()
+            start([args.collector, f"--config=file:{config.name}"])
+            metrics = f"http://127.0.0.1:{otlp_port}"
+        worker = start(worker_command(args, address, metrics))
         for _ in range(240):
             if worker.poll() is not None:
                 raise SystemExit("the worker exited")
             try:
-                urllib.request.urlopen(url, timeout=1).read()
-                break
+                # A collector's page is empty until the worker's first push.
+                if b"worker_task_slots" in urllib.request.urlopen(url, timeout=1).read():
+                    break
             except OSError:
-                await asyncio.sleep(0.25)
+                pass
+            await asyncio.sleep(0.25)
+        else:
+            raise SystemExit("the worker's metrics did not appear")
         window = args.scrapes * args.every + 0.1 * args.close_up
         until = time.monotonic() + args.warm_up + (300 if args.check else window)
         work = exercise(client, args, until) if args.load == "exercise" else load(client, rate, args, until)

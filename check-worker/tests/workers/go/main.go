@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/uber-go/tally/v4"
 	tallyprom "github.com/uber-go/tally/v4/prometheus"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	commonpb "go.temporal.io/api/common/v1"
@@ -165,8 +166,26 @@ func fail(err error) {
 	}
 }
 
-// metrics serves them, in the way that is asked for.
+// pushed sends them to a collector, at the interval of OTEL_METRIC_EXPORT_INTERVAL (60,000 ms by default).
+func pushed(kind, url string) client.MetricsHandler {
+	exporter, err := otlpmetricgrpc.New(context.Background(), otlpmetricgrpc.WithEndpointURL(url))
+	fail(err)
+	return otelHandler(kind, metric.NewPeriodicReader(exporter))
+}
+
+func otelHandler(kind string, reader metric.Reader) client.MetricsHandler {
+	provider := metric.NewMeterProvider(metric.WithReader(reader))
+	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
+		Meter:                provider.Meter("temporal-sdk-go"),
+		UseMonotonicCounters: kind == "otel-monotonic",
+	})
+}
+
+// metrics serves them, in the way that is asked for, or pushes them to a collector if the address is a URL.
 func metrics(kind, address string) client.MetricsHandler {
+	if strings.HasPrefix(address, "http") {
+		return pushed(kind, address)
+	}
 	registry := promclient.NewRegistry()
 	// Not the default one, to which tally adds a page of its own.
 	mux := http.NewServeMux()
@@ -175,11 +194,7 @@ func metrics(kind, address string) client.MetricsHandler {
 	if kind == "otel" || kind == "otel-monotonic" {
 		exporter, err := otelprom.New(otelprom.WithRegisterer(registry))
 		fail(err)
-		provider := metric.NewMeterProvider(metric.WithReader(exporter))
-		return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
-			Meter:                provider.Meter("temporal-sdk-go"),
-			UseMonotonicCounters: kind == "otel-monotonic",
-		})
+		return otelHandler(kind, exporter)
 	}
 	timers := "summary"
 	if kind == "tally-histogram" || kind == "tally-plain" {
@@ -204,7 +219,7 @@ func metrics(kind, address string) client.MetricsHandler {
 
 func main() {
 	address := flag.String("address", "", "host:port of the server")
-	listen := flag.String("metrics", "", "host:port for Prometheus")
+	listen := flag.String("metrics", "", "host:port for Prometheus, or a collector's URL")
 	queue := flag.String("task-queue", "check-worker", "")
 	kind := flag.String("handler", "tally", "tally, tally-histogram, tally-plain, otel or otel-monotonic")
 	flag.StringVar(&state, "state", "healthy", "see record.py")

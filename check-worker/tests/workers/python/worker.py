@@ -16,7 +16,7 @@ from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.converter import DataConverter, PayloadCodec
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import OpenTelemetryConfig, PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 STATES = [
@@ -138,7 +138,8 @@ async def main() -> None:
     global STATE
     flags = argparse.ArgumentParser()
     flags.add_argument("--address", required=True)
-    flags.add_argument("--metrics", required=True, help="host:port for Prometheus")
+    flags.add_argument("--metrics", required=True, help="host:port for Prometheus, or a collector's URL")
+    flags.add_argument("--push-every", type=float, help="seconds between two pushes to the collector")
     flags.add_argument("--state", choices=STATES, default="healthy")
     flags.add_argument("--task-queue", default="check-worker")
     flags.add_argument("--counters-total", action="store_true")
@@ -146,15 +147,22 @@ async def main() -> None:
     flags.add_argument("--seconds", action="store_true")
     args = flags.parse_args()
     STATE = args.state
-    prometheus = PrometheusConfig(
-        bind_address=args.metrics,
-        counters_total_suffix=args.counters_total,
-        unit_suffix=args.unit_suffix,
-        durations_as_seconds=args.seconds,
-    )
+    if args.metrics.startswith("http"):
+        metrics = OpenTelemetryConfig(
+            url=args.metrics,
+            metric_periodicity=timedelta(seconds=args.push_every) if args.push_every else None,
+            durations_as_seconds=args.seconds,
+        )
+    else:
+        metrics = PrometheusConfig(
+            bind_address=args.metrics,
+            counters_total_suffix=args.counters_total,
+            unit_suffix=args.unit_suffix,
+            durations_as_seconds=args.seconds,
+        )
     client = await Client.connect(
         args.address,
-        runtime=Runtime(telemetry=TelemetryConfig(metrics=prometheus)),
+        runtime=Runtime(telemetry=TelemetryConfig(metrics=metrics)),
         data_converter=dataclasses.replace(DataConverter.default, payload_codec=Codec(STATE)),
     )
     options = {}

@@ -204,12 +204,24 @@ fn late_evictions(close: &[Instant]) -> usize {
         .count()
 }
 
-/// Whether evictions are carried out late, judging by pages that are seconds apart: the number of due
-/// evictions changes from page to page by more than one. `None` if too few workflows ended to tell.
-pub fn evictions_wander(instants: &[Instant], ended: f64) -> Option<bool> {
+/// The evictions that are due on pages that are seconds apart.
+struct DueApart {
+    /// By how much the most differs from the fewest.
+    spread: i64,
+    /// The share of the pages that have the most frequent number.
+    usual: f64,
+}
+
+/// `None` if too few workflows ended to tell. A page that is the same as the one before, as those of a collector often
+/// are, counts once.
+fn due_apart(instants: &[Instant], ended: f64) -> Option<DueApart> {
     let mut apart: Vec<Instant> = Vec::new();
     for instant in instants {
-        if apart.last().is_none_or(|last| instant.at_ms - last.at_ms >= 500) {
+        let is_new = |last: &Instant| {
+            let again = Instant { at_ms: last.at_ms, took_ms: last.took_ms, ..*instant };
+            instant.at_ms - last.at_ms >= 500 && again != *last
+        };
+        if apart.last().is_none_or(is_new) {
             apart.push(*instant);
         }
     }
@@ -219,8 +231,19 @@ pub fn evictions_wander(instants: &[Instant], ended: f64) -> Option<bool> {
     let mut due: Vec<i64> = apart.iter().map(|i| i.evictions_due.round() as i64).collect();
     due.sort_unstable();
     let most = due.chunk_by(|a, b| a == b).map(<[i64]>::len).max().unwrap_or(0);
-    let spread = due[due.len() - 1] - due[0];
-    Some(spread >= 3 && most as f64 <= 0.6 * due.len() as f64)
+    Some(DueApart { spread: due[due.len() - 1] - due[0], usual: most as f64 / due.len() as f64 })
+}
+
+/// Whether evictions are carried out late, judging by pages that are seconds apart: the number of due
+/// evictions changes from page to page by more than one. `None` if too few workflows ended to tell.
+pub fn evictions_wander(instants: &[Instant], ended: f64) -> Option<bool> {
+    due_apart(instants, ended).map(|due| due.spread >= 3 && due.usual <= 0.6)
+}
+
+/// Whether evictions are carried out at once, judging by the same pages: almost none of them has one more that is due.
+pub fn evictions_are_prompt(instants: &[Instant], ended: f64) -> bool {
+    ended >= 60.0
+        && due_apart(instants, ended).is_some_and(|due| due.spread <= 1 && due.usual >= 0.85)
 }
 
 fn longest_close_run(instants: &[Instant]) -> &[Instant] {
@@ -294,6 +317,24 @@ mod tests {
         // One page is no sign.
         pages[45].evictions_due = 1.0;
         assert_eq!(late_evictions(&pages), 3);
+    }
+
+    #[test]
+    fn a_page_read_again_is_no_further_sign_of_late_evictions() {
+        let at = |second: i64, due| Instant {
+            at_ms: second * 1000,
+            completed: (second / 10) as f64,
+            evictions_due: due,
+            ..Instant::default()
+        };
+        // Read each second, and changed twice, with as many evictions due as happens between two tasks.
+        let page = |second| at(second, [1.0, 4.0, 2.0][second as usize / 10]);
+        let pages: Vec<Instant> = (0..30).map(page).collect();
+        assert_eq!(evictions_wander(&pages, 60.0), None);
+        // Ten pages of their own do show it.
+        let pages: Vec<Instant> =
+            (0..10).map(|n| at(n * 10, [1.0, 4.0, 2.0][n as usize % 3])).collect();
+        assert_eq!(evictions_wander(&pages, 60.0), Some(true));
     }
 
     #[test]

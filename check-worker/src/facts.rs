@@ -1,7 +1,7 @@
 //! What several findings need.
 
 use crate::{
-    close_up::{CloseUp, Pattern, evictions_wander},
+    close_up::{CloseUp, Pattern, evictions_are_prompt, evictions_wander},
     dist::Dist,
     metric::Metric,
     model::Model,
@@ -33,6 +33,8 @@ pub struct Facts<'a> {
     /// Whether evictions are carried out late, judging by pages that are seconds apart; `None` if they do not
     /// show it.
     pub wander: Option<bool>,
+    /// Whether the same pages show that all of them are carried out at once.
+    pub prompt_evictions: bool,
     /// Workflow tasks that failed for their size or at replay.
     pub failed: f64,
 }
@@ -55,6 +57,7 @@ impl<'a> Facts<'a> {
             activity_waits: model.duration(Metric::ActivityScheduleToStart),
             requests: model.prompt_requests(),
             close_up: model.close_up(),
+            prompt_evictions: countable && evictions_are_prompt(&model.instants, ended),
             wander: countable.then(|| evictions_wander(&model.instants, ended)).flatten(),
             failed,
         }

@@ -68,8 +68,9 @@ pub struct Overrides {
 pub struct Dialect {
     /// The family.
     pub family: Family,
-    /// Whether the page came through an OpenTelemetry collector.
-    pub collector: bool,
+    /// Whether another process serves the page, such as an OpenTelemetry collector. It then changes only when the
+    /// worker sends its metrics, and comes at once whatever the worker does.
+    pub relayed: bool,
     /// The prefixes of the metrics' names.
     pub prefixes: Vec<String>,
     /// The unit of durations whose names do not say it.
@@ -85,8 +86,8 @@ pub struct Dialect {
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.family)?;
-        if self.collector {
-            f.write_str(", through an OpenTelemetry collector")?;
+        if self.relayed {
+            f.write_str(", through an OpenTelemetry collector or Prometheus")?;
         }
         let prefixes: Vec<_> = self.prefixes.iter().map(|prefix| format!("\"{prefix}\"")).collect();
         write!(f, "; prefix {}", prefixes.join(" and "))?;
@@ -162,7 +163,8 @@ pub fn detect(page: &Page, overrides: &Overrides) -> Kinship {
     let family = overrides.family.unwrap_or(found);
     Kinship::Worker(Dialect {
         family,
-        collector: family == Family::Core && scope,
+        // A collector and Prometheus add the job. Core's own page has no scope, which a collector adds, too.
+        relayed: labelled("job") || (family == Family::Core && scope),
         unit: overrides.unit.unwrap_or_else(|| unit(&ours, family)),
         totals: ours.iter().any(|s| s.name.metric.kind() == Kind::Counter && s.name.total),
         unit_in_name: ours.iter().any(|sample| sample.name.unit.is_some()),
@@ -285,6 +287,21 @@ mod tests {
         let java = "temporal_num_pollers{signal_name=\"none\",query_type=\"none\"} 2\n";
         assert_eq!(dialect(java).family, Family::Java);
         assert_eq!(dialect(java).unit, Unit::Seconds);
+    }
+
+    #[test]
+    fn a_page_that_another_process_serves() {
+        let relayed =
+            |labels: &str| dialect(&format!("temporal_num_pollers{{{labels}}} 2\n")).relayed;
+        let (core, go) = ("service_name=\"temporal-core-sdk\"", "client_name=\"temporal_go\"");
+        assert!(!relayed(core));
+        // Core's own page has no scope, Go's has one.
+        let scope = "otel_scope_name=\"x\"";
+        assert!(relayed(&format!("{core},{scope}")));
+        assert!(!relayed(&format!("{go},{scope}")));
+        // A collector adds the job, and so does Prometheus.
+        assert!(relayed(&format!("{core},job=\"x\"")));
+        assert!(relayed(&format!("{go},{scope},job=\"x\"")));
     }
 
     #[test]

@@ -112,6 +112,10 @@ pub struct Model {
     pub seconds: f64,
     /// How many pages.
     pub pages: usize,
+    /// How many of them counted more than the one before.
+    pub changes: usize,
+    /// How many workers' metrics they have.
+    pub workers: usize,
     /// How often the worker restarted.
     pub restarts: usize,
     /// Whether the pages are those of several workers in turn.
@@ -164,6 +168,11 @@ impl Model {
     /// The family; core if nothing is known.
     pub fn family(&self) -> Family {
         self.dialect.as_ref().map_or(Family::Core, |dialect| dialect.family)
+    }
+
+    /// Whether another process serves the pages: how and when they come says nothing about the worker.
+    pub fn is_relayed(&self) -> bool {
+        self.dialect.as_ref().is_some_and(|dialect| dialect.relayed)
     }
 
     /// The gain of a counter, over all labels.
@@ -336,8 +345,12 @@ impl Model {
         (!sums.is_empty()).then(|| Gauge { samples: sums.into_iter().collect() })
     }
 
-    /// How the tasks completed, seen closely, if there was a close-up.
+    /// How the tasks completed, seen closely, if there was a close-up of the worker's own page. Another process's page
+    /// stands still until the worker sends its metrics.
     pub fn close_up(&self) -> Option<CloseUp> {
+        if self.is_relayed() {
+            return None;
+        }
         CloseUp::of(&self.instants, self.completions_per_second())
     }
 

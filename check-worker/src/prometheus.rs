@@ -39,7 +39,8 @@ struct Series {
     values: Vec<(f64, String)>,
 }
 
-/// The pages of each worker that a selector finds, over the last `seconds`, by the worker's `instance`.
+/// The pages of each worker that a selector finds, over the last `seconds`, by the worker's `instance`, or the one
+/// that a collector gave it.
 ///
 /// # Errors
 /// When the server does not answer, or the selector is wrong.
@@ -88,7 +89,10 @@ fn by_worker(all: Vec<Series>) -> BTreeMap<String, Vec<Scrape>> {
     for series in all {
         let Some(full) = series.metric.get("__name__").cloned() else { continue };
         let Some((prefix, name)) = recognise(&full) else { continue };
-        let worker = series.metric.get("instance").cloned().unwrap_or_default();
+        // Where Prometheus scrapes a collector, `instance` is the collector.
+        let worker =
+            ["exported_instance", "instance"].into_iter().find_map(|l| series.metric.get(l));
+        let worker = worker.cloned().unwrap_or_default();
         let mut labels = series.metric;
         labels.remove("__name__");
         // Labels that Prometheus had to rename.
@@ -149,7 +153,7 @@ mod tests {
         let text = r#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{"__name__":"temporal_num_pollers","instance":"a:1","exported_namespace":"shop","namespace":"k8s"},
              "values":[[10,"5"],[20,"4"]]},
-            {"metric":{"__name__":"temporal_num_pollers","instance":"b:1"},"values":[[10,"1"]]},
+            {"metric":{"__name__":"temporal_num_pollers","instance":"collector:1","exported_instance":"b:1"},"values":[[10,"1"]]},
             {"metric":{"__name__":"http_requests_total","instance":"a:1"},"values":[[10,"1"]]}]}}"#;
         let answer: Answer = serde_json::from_str(text).unwrap();
         let workers = by_worker(answer.data.result);

@@ -4,7 +4,7 @@
 //! maximum, a few numbers.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -24,6 +24,8 @@ const MOST_SERIES: usize = 20_000;
 const MOST_POINTS: usize = 4_000;
 /// An address that restarts so often answers for several workers.
 const ALTERNATES: usize = 3;
+/// Workers of one page that are told apart; more are as many.
+const MOST_WORKERS: usize = 100;
 
 /// A page as it was read, or why it was not.
 #[derive(Clone, Debug)]
@@ -128,6 +130,8 @@ pub struct Tracker {
     first_ms: Option<i64>,
     last_ms: i64,
     pages: usize,
+    changes: usize,
+    workers: BTreeSet<(String, String)>,
     restarts: usize,
     cut: bool,
     /// The worker was started during the watch, so everything it counts is new.
@@ -166,28 +170,48 @@ impl Tracker {
         let at_ms = scrape.at_ms;
         self.first_ms.get_or_insert(at_ms);
         self.last_ms = at_ms.max(self.last_ms);
+        let mut changed = false;
         for sample in page.samples.iter().filter(|sample| dialect.takes(sample)) {
+            if sample.name.metric.is_distinctive() {
+                self.note_worker(sample);
+            }
             if is_gauge(sample) {
                 let labels = Labels::of(sample);
                 let gauge = self.gauges.entry((sample.name.metric, labels)).or_default();
                 gauge.push(at_ms, sample.value);
             } else {
-                self.count(sample, is_first);
+                changed |= self.count(sample, is_first);
             }
         }
+        self.changes += usize::from(changed && !is_first);
         self.note_point(at_ms, scrape.took_ms);
     }
 
-    fn count(&mut self, sample: &Sample, is_first: bool) {
+    /// A collector's page names the worker of each series in these labels.
+    fn note_worker(&mut self, sample: &Sample) {
+        let (job, instance) = (sample.label("job"), sample.label("instance"));
+        let is_known = |(j, i): &(String, String)| j == job && i == instance;
+        if self.workers.len() < MOST_WORKERS && !self.workers.iter().any(is_known) {
+            self.workers.insert((job.to_owned(), instance.to_owned()));
+        }
+    }
+
+    /// Counts a sample, and returns whether it is more than before.
+    fn count(&mut self, sample: &Sample, is_first: bool) -> bool {
         let value = if sample.value.is_finite() { sample.value.max(0.0) } else { 0.0 };
         let key = key(sample);
         let is_full = self.series.len() >= MOST_SERIES;
         match self.series.get_mut(&key) {
             Some(series) => {
+                let changed = value != series.last;
                 series.gained += (value - series.last).max(0.0);
                 series.last = value;
+                changed
             }
-            None if is_full => self.cut = true,
+            None if is_full => {
+                self.cut = true;
+                false
+            }
             None => {
                 let seconds = self.dialect.as_ref().map_or(1.0, |d| d.to_seconds(sample));
                 let le = sample.labels.get("le").and_then(|le| crate::exposition::value(le));
@@ -213,6 +237,7 @@ impl Tracker {
                         seconds,
                     },
                 );
+                value > 0.0
             }
         }
     }
@@ -234,6 +259,7 @@ impl Tracker {
         self.instants.clear();
         self.first_ms = Some(self.last_ms);
         self.pages = 0;
+        self.changes = 0;
         self.from_zero = true;
     }
 
@@ -310,6 +336,8 @@ impl Tracker {
                 .first_ms
                 .map_or(0.0, |first| (self.last_ms - first).max(0) as f64 / 1000.0),
             pages: self.pages,
+            changes: self.changes,
+            workers: self.workers.len(),
             restarts: self.restarts,
             alternates: self.restarts >= ALTERNATES,
             cut: self.cut,
@@ -404,6 +432,15 @@ mod tests {
         push(&mut tracker, 2000, &page(110, Some(2)));
         assert_eq!(gained(&tracker), (10.0, 2.0));
         assert_eq!((tracker.model().seconds, tracker.model().pages), (2.0, 3));
+    }
+
+    #[test]
+    fn a_page_that_counts_on_is_a_change() {
+        let mut tracker = Tracker::new(Overrides::default());
+        for (at, hits) in [(0, 100), (1000, 100), (2000, 103), (3000, 103), (4000, 104)] {
+            push(&mut tracker, at, &page(hits, None));
+        }
+        assert_eq!(tracker.model().changes, 2);
     }
 
     #[test]

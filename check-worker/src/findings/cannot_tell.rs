@@ -38,7 +38,12 @@ fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
             meaning: "Either the thread that runs the worker's code is blocked now and then, or each task \
                       waits for something of its own, such as a remote codec."
                 .into(),
-            next: if looked {
+            next: if facts.model.is_relayed() {
+                "Point check-worker at a metrics address of the worker itself, if it can have one: there, a \
+                 close-up tells the two apart. This page changes only when the worker sends its metrics. Or dump \
+                 the worker's stack a few times: py-spy dump (Python), --cpu-prof (Node)."
+                    .into()
+            } else if looked {
                 "Look again while there is more load, and longer: --for 2m. Or dump the worker's stack a few \
                  times: py-spy dump (Python), --cpu-prof (Node)."
                     .into()

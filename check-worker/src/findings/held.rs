@@ -166,7 +166,7 @@ fn runtime(facts: &Facts<'_>) -> Option<Finding> {
     let round_trip_is_short = facts.model.round_trip.is_some_and(|seconds| seconds < 0.05);
     // On a machine without free CPU time, pages take long, too, but their usual time is no better.
     let late = facts.model.took_ms.iter().filter(|took| **took >= 150.max(10 * usual)).count();
-    let pages_are_late = late >= 3;
+    let pages_are_late = late >= 3 && !facts.model.is_relayed();
     let silent = facts.close_up.as_ref().filter(|close| is_silent(close));
     let fits = requests.count >= 20.0
         && beyond >= 0.1

@@ -30,14 +30,11 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     }
     let alike = all_alike(facts);
     let independent = independent(facts);
-    let queue = queue(facts);
-    let (why, sureness) = match (independent, alike, queue) {
-        (Some(why), ..) => (why, Sureness::High),
-        (None, _, Some(why)) => (why, Sureness::Medium),
-        (None, Some(why), _) => (why, Sureness::Medium),
-        _ => return None,
-    };
-    Some(finding(facts, why, sureness))
+    if let Some(why) = independent {
+        return Some(finding(facts, why, Sureness::High));
+    }
+    let why = queue(facts).or(alike).or_else(|| all_wait_and_thread_is_free(facts))?;
+    Some(finding(facts, why, Sureness::Medium))
 }
 
 /// Rust, with a codec inside `codec_kit::Observed`: its calls take long, but no poll does.
@@ -113,6 +110,23 @@ fn all_alike(facts: &Facts<'_>) -> Option<String> {
             percent(0.97),
             time(low),
             time(high)
+        )
+    })
+}
+
+/// If a blocked thread delayed all tasks, and several at a time, it would be blocked nearly all the time, and leave
+/// ended workflows in the cache. Where there was a close-up, that says more.
+fn all_wait_and_thread_is_free(facts: &Facts<'_>) -> Option<String> {
+    let quick = facts.tasks.share_within(0.02)?;
+    let at_a_time = facts.tasks.sum / facts.model.seconds.max(0.001);
+    // In Rust, a blocked thread delays requests, and with them what the worker counts.
+    let prompt = facts.prompt_evictions && facts.requests.mean() < 0.05;
+    let fits = facts.close_up.is_none() && at_a_time >= 3.0 && quick <= 0.05 && prompt;
+    fits.then(|| {
+        format!(
+            "{} of the workflow tasks took longer than 20 ms, but workflows that had ended were dropped from the \
+             cache at once. That needs no codec, only the thread that runs the worker's code: it is free.",
+            percent(1.0 - quick)
         )
     })
 }

@@ -10,6 +10,8 @@ use crate::{
 
 /// Fewer workflow tasks and fewer activities than this say nothing.
 const FEWEST: f64 = 20.0;
+/// A page of another process that changed less often than this says nothing about gauges.
+const FEWEST_CHANGES: usize = 3;
 
 /// There is no page, or it is not a worker's.
 pub fn no_worker(model: &Model) -> Option<Finding> {
@@ -70,14 +72,54 @@ pub fn alternates(model: &Model) -> Option<Finding> {
             Verdict::CannotTell,
             "the address answers for several workers in turn".into(),
             format!(
-                "Counters fell {} times. They do so when a process restarts, or when a load balancer \
-                 sends each request to another one.",
-                model.restarts
+                "Counters fell {} times. They do so when a process restarts, {}.",
+                model.restarts,
+                if model.is_relayed() {
+                    "or when several workers send their metrics to a collector under one name"
+                } else {
+                    "or when a load balancer sends each request to another one"
+                },
             ),
             "Give the address of each worker itself: check-worker URL1 URL2. If the worker does restart \
              all the time, find out why first."
                 .into(),
             vec![evidence("restarts", model.restarts as f64, "count")],
+        )
+    })
+}
+
+/// The page has several workers, as a collector's may.
+pub fn several(model: &Model) -> Option<Finding> {
+    (model.workers > 1).then(|| {
+        finding(
+            Verdict::CannotTell,
+            format!("the page has the metrics of {} workers", model.workers),
+            "They differ in the labels job and instance. check-worker judges one worker at a time, because the \
+             slots, polls and tasks of several say little in sum."
+                .into(),
+            "Give the address of each worker itself. Or have Prometheus scrape this page, and use --prometheus: \
+             it judges each instance."
+                .into(),
+            vec![evidence("workers", model.workers as f64, "count")],
+        )
+    })
+}
+
+/// The page comes from another process, which has had too little news of the worker.
+pub fn changes_seldom(model: &Model) -> Option<Finding> {
+    (model.is_relayed() && model.changes < FEWEST_CHANGES).then(|| {
+        let times = if model.changes == 1 { "once".into() } else { format!("{} times", model.changes) };
+        finding(
+            Verdict::NotEnoughData,
+            format!("the page changed {times} in {:.0} s", model.seconds),
+            format!(
+                "A collector or Prometheus serves it, so it changes only when the worker sends its metrics or is \
+                 scraped, and while there is work. At least {FEWEST_CHANGES} changes are needed."
+            ),
+            "Look while there is work, and for several of these intervals: --for 5m. Core-based SDKs send their \
+             metrics every second by default, Go's OpenTelemetry SDK every 60 s."
+                .into(),
+            vec![evidence("changes", model.changes as f64, "count")],
         )
     })
 }

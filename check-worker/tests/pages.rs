@@ -135,9 +135,12 @@ fn mutate(body: &mut Vec<u8>, random: &mut Random) {
 /// So many mutated pages, four for each verdict. A panic fails the test.
 fn mutated_pages(count: usize) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let originals: Vec<_> = (1..5).map(|step| page(step).into_bytes()).collect();
-    for _ in 0..count.div_ceil(4) {
-        let mut pages = originals.clone();
+    let own: Vec<_> = (1..5).map(|step| page(step).into_bytes()).collect();
+    // The same, as a collector serves them.
+    let collectors = |step| page(step).replace("service_name=", "job=\"x\",service_name=");
+    let relayed: Vec<_> = (1..5).map(|step| collectors(step).into_bytes()).collect();
+    for (_, original) in (0..count.div_ceil(4)).zip([&own, &relayed].into_iter().cycle()) {
+        let mut pages = original.clone();
         for page in &mut pages {
             mutate(page, &mut random);
         }

@@ -38,7 +38,11 @@ fn held_or_slow(facts: &Facts<'_>) -> Option<Finding> {
             meaning: "Either the thread that runs the worker's code is blocked now and then, or each task \
                       waits for something of its own, such as a remote codec."
                 .into(),
-            next: if facts.model.is_relayed() {
+            next: if facts.model.is_relayed() && facts.model.changes < 8 {
+                "Look for longer, so that the page changes at least eight times: --for 5m. Then ended workflows that \
+                 stay in the cache show a blocked thread."
+                    .into()
+            } else if facts.model.is_relayed() {
                 "Point check-worker at a metrics address of the worker itself, if it can have one: there, a \
                  close-up tells the two apart. This page changes only when the worker sends its metrics. Or dump \
                  the worker's stack a few times: py-spy dump (Python), --cpu-prof (Node)."

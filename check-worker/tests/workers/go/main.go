@@ -166,11 +166,18 @@ func fail(err error) {
 	}
 }
 
-// pushed sends them to a collector, at the interval of OTEL_METRIC_EXPORT_INTERVAL (60,000 ms by default).
+// pushEvery is the interval of pushes to a collector. Without one, OpenTelemetry's SDK takes 60 s.
+var pushEvery time.Duration
+
+// pushed sends them to a collector.
 func pushed(kind, url string) client.MetricsHandler {
 	exporter, err := otlpmetricgrpc.New(context.Background(), otlpmetricgrpc.WithEndpointURL(url))
 	fail(err)
-	return otelHandler(kind, metric.NewPeriodicReader(exporter))
+	var options []metric.PeriodicReaderOption
+	if pushEvery > 0 {
+		options = append(options, metric.WithInterval(pushEvery))
+	}
+	return otelHandler(kind, metric.NewPeriodicReader(exporter, options...))
 }
 
 func otelHandler(kind string, reader metric.Reader) client.MetricsHandler {
@@ -222,6 +229,7 @@ func main() {
 	listen := flag.String("metrics", "", "host:port for Prometheus, or a collector's URL")
 	queue := flag.String("task-queue", "check-worker", "")
 	kind := flag.String("handler", "tally", "tally, tally-histogram, tally-plain, otel or otel-monotonic")
+	flag.DurationVar(&pushEvery, "push-every", 0, "between two pushes to the collector, such as 1s")
 	flag.StringVar(&state, "state", "healthy", "see record.py")
 	flag.Parse()
 

@@ -72,13 +72,9 @@ pub fn alternates(model: &Model) -> Option<Finding> {
             Verdict::CannotTell,
             "the address answers for several workers in turn".into(),
             format!(
-                "Counters fell {} times. They do so when a process restarts, {}.",
-                model.restarts,
-                if model.is_relayed() {
-                    "or when several workers send their metrics to a collector under one name"
-                } else {
-                    "or when a load balancer sends each request to another one"
-                },
+                "Counters fell {} times. They do so when a process restarts, or when a load balancer \
+                 sends each request to another one.",
+                model.restarts
             ),
             "Give the address of each worker itself: check-worker URL1 URL2. If the worker does restart \
              all the time, find out why first."
@@ -97,8 +93,8 @@ pub fn several(model: &Model) -> Option<Finding> {
             "They differ in the labels job and instance. check-worker judges one worker at a time, because the \
              slots, polls and tasks of several say little in sum."
                 .into(),
-            "Give the address of each worker itself. Or have Prometheus scrape this page, and use --prometheus: \
-             it judges each instance."
+            "Give the address of each worker itself. Or give each worker a service.instance.id, have Prometheus \
+             scrape this page, and use --prometheus: it judges each instance."
                 .into(),
             vec![evidence("workers", model.workers as f64, "count")],
         )

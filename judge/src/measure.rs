@@ -38,6 +38,6 @@ pub use concurrency::{AtOnce, at_once, stalls_of_one_call, threads_at_once};
 pub use failing::{FailingService, failure};
 pub use growth::{Growth, growth};
 pub use observed::{CALLS, Counted, calls_counted};
-pub use payloads::{payloads, wire_format};
+pub use payloads::{UNENCRYPTED, payloads, wire_format};
 pub use promptness::{Promptness, promptness};
 pub use stalls::{LongStall, OneStall, long_stall, many_calls, one_stall, requests_at_once};

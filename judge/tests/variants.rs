@@ -302,6 +302,8 @@ fn the_judge_agrees_about_every_variant() {
 
 /// One verdict in this many is enough to see that the checks work at all.
 const SHARE: usize = 15;
+/// Judged among all of them only: one call of the checks has a thousand payloads, which takes it 10 s of CPU time.
+const SLOW: &str = "encoding a call works for 10 ms on each payload, and yields";
 
 fn agrees_about_one_in(share: usize) {
     let variants = all_variants();
@@ -318,6 +320,8 @@ fn agrees_about_one_in(share: usize) {
             }
         }
     }
+    let is_for_all = |(variant, ..): &Case| share > 1 && variants[*variant].name == SLOW;
+    cases.retain(|case| !is_for_all(case));
     let cases: Vec<Case> = cases.into_iter().step_by(share).collect();
     let began = Instant::now();
     let next = AtomicUsize::new(0);

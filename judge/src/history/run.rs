@@ -10,7 +10,7 @@ use super::action::{Action, History, Piece};
 use crate::{
     checked::Evidence,
     fault::{Fault, Kind},
-    measure::{JudgeError, MARKER, Operation},
+    measure::{JudgeError, MARKER, Operation, UNENCRYPTED},
     script::{Behaviour, Script},
     stage::{Running, Stage, Subject, Trial, contexts},
 };
@@ -156,7 +156,10 @@ impl Payloads {
             encrypted.pop().unwrap_or_default()
         };
         match piece {
-            Piece::Plain => plain,
+            Piece::Plain => {
+                let kind = self.random.usize(..UNENCRYPTED.len());
+                UNENCRYPTED[kind](plain)
+            }
             Piece::Encrypted(key) => encrypted(key),
             Piece::Tampered(key) => {
                 let mut tampered = encrypted(key);

@@ -69,8 +69,8 @@ pub struct Sequence {
     pub calls: usize,
 }
 
-/// Makes up to `calls` calls of each operation, one after another, and ends early when it is plain that each waits.
-/// The slower operation counts.
+/// Makes up to `calls` calls of each operation, one after another, then as many of both in turn, with a second key to
+/// decode with. Ends early when it is plain that each waits. The slowest of the three counts.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
@@ -79,16 +79,28 @@ pub fn calls_in_a_row(
     calls: usize,
     stall: Duration,
 ) -> Result<Sequence, JudgeError> {
-    let (stage, trial) = stalling(subject, 1, 2 + NOISE_RETRIES, stall)?;
+    const ROTATED: usize = 1 + NOISE_RETRIES;
+    let (stage, trial) = stalling(subject, 1, 1 + ROTATED, stall)?;
+    let sequences: [fn(usize, usize) -> (Operation, usize); 3] = [
+        |attempt, _| (Operation::Encode, 1 + attempt),
+        |attempt, _| (Operation::Decode, 1 + attempt),
+        // As in a worker while keys are rotated: a cache with room for fewer keys is no cache then.
+        |_, call| match call % 3 {
+            0 => (Operation::Encode, 1),
+            1 => (Operation::Decode, 1),
+            _ => (Operation::Decode, ROTATED),
+        },
+    ];
     stage.run(async move {
         let mut worst = Sequence { stalls: 0.0, calls: 0 };
-        for operation in Operation::BOTH {
+        for sequence in sequences {
             let mut best = Sequence { stalls: f64::MAX, calls: 0 };
             for attempt in 0..NOISE_RETRIES {
                 let began = Instant::now();
                 let mut made = Sequence { stalls: 0.0, calls: 0 };
                 while made.calls < calls && made.stalls < CLEARLY {
-                    trial.small_call(operation, 1 + attempt).await;
+                    let (operation, key) = sequence(attempt, made.calls);
+                    trial.small_call(operation, key).await;
                     made.calls += 1;
                     made.stalls = began.elapsed().as_secs_f64() / stall.as_secs_f64();
                 }

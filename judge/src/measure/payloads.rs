@@ -143,7 +143,11 @@ fn mixed(trial: &Trial, plain: &[Payload], other: &[Payload]) -> Vec<Vec<Payload
     for payload in &mut marked {
         payload.metadata.insert("trace-id".to_owned(), b"4711".to_vec());
     }
-    vec![
+    let unencrypted = UNENCRYPTED.iter().map(|unencrypted| {
+        let passed_on = unencrypted(other[0].clone());
+        [with(1, plain), vec![passed_on], with(2, other)].concat()
+    });
+    let mixed = vec![
         plain.to_vec(),
         [twice.clone(), twice].concat(),
         marked,
@@ -151,11 +155,27 @@ fn mixed(trial: &Trial, plain: &[Payload], other: &[Payload]) -> Vec<Vec<Payload
         [plain.to_vec(), with(1, other)].concat(),
         [with(1, plain), with(2, other)].concat(),
         [with(2, plain), with(1, other), with(2, plain)].concat(),
+        [with(0, plain), with(1, other), with(2, plain)].concat(),
         tampered(1, plain),
         [tampered(1, plain), with(1, other)].concat(),
         [with(2, plain), tampered(1, other)].concat(),
         [other.to_vec(), tampered(2, plain)].concat(),
-    ]
+    ];
+    mixed.into_iter().chain(unencrypted).collect()
+}
+
+/// What a payload that is not encrypted can be. Decode passes on each as it came, and decodes what is beside it.
+pub const UNENCRYPTED: [fn(Payload) -> Payload; 5] = [
+    |plain| plain,
+    |plain| with_encoding(plain, "binary/plain"),
+    |plain| with_encoding(plain, "json/protobuf"),
+    |plain| Payload { metadata: Default::default(), ..plain },
+    with_external,
+];
+
+fn with_encoding(mut plain: Payload, encoding: &str) -> Payload {
+    plain.metadata.insert(ENCODING.to_owned(), encoding.into());
+    plain
 }
 
 /// The same, with a field that few payloads have.

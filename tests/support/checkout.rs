@@ -20,7 +20,7 @@ use solutions::Step;
 use super::{ROOT, WORKSHOP, program, stderr, wait_for};
 
 /// How many tests may have a copy at a time. Each takes room on the disk, and its packages are built once.
-const COPIES: usize = 3;
+const COPIES: usize = 5;
 
 /// A copy. The same folders each time, and written only where they differ: what did not change is not built
 /// again.

@@ -32,10 +32,11 @@ use crate::{
     recording::{self, Recorder},
     report,
     rules::{self, Naming},
+    scrape::Scrape,
     server::{self, Queue, Seen},
     settings::Sdk,
     show::{self, Answer},
-    tracker::{Scrape, Tracker},
+    tracker::Tracker,
     watch::{Source, Watching, watch},
 };
 

@@ -9,6 +9,8 @@ use crate::{
 
 /// A mean time of requests above which the server, or the way to it, is slow, in seconds.
 pub(crate) const SLOW_REQUESTS: f64 = 0.3;
+/// Slots count as used up if none is free in this share of the time.
+pub(crate) const MOSTLY: f64 = 0.5;
 /// A poll of a codec beyond this delays everything else on its thread, in seconds.
 pub(crate) const LONG_POLL: f64 = 0.1;
 

@@ -18,7 +18,7 @@ use crate::{
     anonymous::Anonymous,
     exposition::{LONGEST_PAGE, Page},
     recording::Line,
-    tracker::{Scrape, Trouble},
+    scrape::{Scrape, Trouble},
 };
 
 /// Asks for plain text: OpenMetrics has nothing else that is needed here.

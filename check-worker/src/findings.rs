@@ -71,7 +71,8 @@ mod tests {
         exposition::Page,
         family::Overrides,
         finding::Verdict,
-        tracker::{Scrape, Tracker, Trouble},
+        scrape::{Scrape, Trouble},
+        tracker::Tracker,
     };
 
     /// A core-based worker that completes ten workflow tasks a second.

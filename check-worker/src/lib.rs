@@ -7,6 +7,7 @@
 //! | [`exposition`] | reads a page in Prometheus' text format, with bounded memory |
 //! | [`metric`] | the names of the SDKs' metrics, under every prefix and with every suffix |
 //! | [`family`] | which SDK wrote a page, and in which unit |
+//! | [`scrape`] | a page at a moment, or why there is none |
 //! | [`tracker`] | follows a worker's pages, from the first to the last, across restarts |
 //! | [`dist`], [`model`] | what was seen, in one form for every SDK |
 //! | [`close_up`] | held, or slow? What many pages in quick succession show |
@@ -49,6 +50,7 @@ pub mod prometheus;
 pub mod recording;
 pub mod report;
 pub mod rules;
+pub mod scrape;
 pub mod server;
 pub mod settings;
 pub mod show;

@@ -5,11 +5,57 @@ use std::collections::BTreeMap;
 use crate::{
     close_up::{CloseUp, Instant},
     dist::Dist,
+    exposition::Sample,
     family::{Dialect, Family, Kinship},
     metric::Metric,
+    scrape::Trouble,
     server::Queue,
-    tracker::{Labels, Trouble},
 };
+
+/// The labels that a finding asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels {
+    /// The type of a workflow.
+    pub workflow_type: String,
+    /// The type of an activity.
+    pub activity_type: String,
+    /// The kind of slots.
+    pub worker_type: String,
+    /// The kind of polls.
+    pub poller_type: String,
+    /// The gRPC method.
+    pub operation: String,
+    /// The gRPC status.
+    pub status: String,
+    /// Why a workflow task failed.
+    pub reason: String,
+    /// The task queue.
+    pub task_queue: String,
+    /// The namespace.
+    pub namespace: String,
+}
+
+impl Labels {
+    /// Those of a sample.
+    pub fn of(sample: &Sample) -> Self {
+        let label = |name| sample.label(name).to_owned();
+        let reason = match sample.label("failure_reason") {
+            "" => label("cause"),
+            reason => reason.to_owned(),
+        };
+        Self {
+            workflow_type: label("workflow_type"),
+            activity_type: label("activity_type"),
+            worker_type: label("worker_type"),
+            poller_type: label("poller_type"),
+            operation: label("operation"),
+            status: label("status_code"),
+            reason,
+            task_queue: label("task_queue"),
+            namespace: label("namespace"),
+        }
+    }
+}
 
 /// A gauge over time.
 #[derive(Clone, Debug, Default, PartialEq)]

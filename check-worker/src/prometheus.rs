@@ -10,7 +10,7 @@ use crate::{
     exposition::{Page, Sample, value},
     fetch::Fetcher,
     metric::recognise,
-    tracker::Scrape,
+    scrape::Scrape,
 };
 
 /// Metrics of an SDK, whatever their prefix and suffix.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     exposition::{LONGEST_PAGE, Page},
-    tracker::{Scrape, Trouble},
+    scrape::{Scrape, Trouble},
 };
 
 /// The file with a line for each scrape.

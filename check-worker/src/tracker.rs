@@ -11,10 +11,11 @@ use std::{
 
 use crate::{
     close_up::Instant,
-    exposition::{NotMetrics, Page, Sample},
+    exposition::{Page, Sample},
     family::{Dialect, Kinship, Overrides, detect},
     metric::{Kind, Metric, Part},
-    model::{Gauge, Model, Point},
+    model::{Gauge, Labels, Model, Point},
+    scrape::{Scrape, Trouble},
     settings::Sdk,
 };
 
@@ -27,37 +28,6 @@ const ALTERNATES: usize = 3;
 /// Workers of one page that are told apart; more are as many.
 const MOST_WORKERS: usize = 100;
 
-/// A page as it was read, or why it was not.
-#[derive(Clone, Debug)]
-pub struct Scrape {
-    /// When it was asked for, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// How long the answer took, in milliseconds.
-    pub took_ms: u64,
-    /// The page, or what came instead.
-    pub page: Result<Page, Trouble>,
-}
-
-/// Why there is no page.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// The address cannot be reached.
-    #[error("{0}")]
-    NoAnswer(String),
-    /// The answer came too late.
-    #[error("no answer within {0} s")]
-    TooSlow(u64),
-    /// The answer has another status than 200.
-    #[error("HTTP status {0}")]
-    Status(u16),
-    /// The answer is no page of metrics.
-    #[error(transparent)]
-    NotMetrics(#[from] NotMetrics),
-    /// The answer is too large.
-    #[error("the page is larger than {0} MiB")]
-    TooLarge(u64),
-}
-
 struct Followed {
     metric: Metric,
     part: Part,
@@ -68,50 +38,6 @@ struct Followed {
     last: f64,
     gained: f64,
     seconds: f64,
-}
-
-/// The labels that a finding asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels {
-    /// The type of a workflow.
-    pub workflow_type: String,
-    /// The type of an activity.
-    pub activity_type: String,
-    /// The kind of slots.
-    pub worker_type: String,
-    /// The kind of polls.
-    pub poller_type: String,
-    /// The gRPC method.
-    pub operation: String,
-    /// The gRPC status.
-    pub status: String,
-    /// Why a workflow task failed.
-    pub reason: String,
-    /// The task queue.
-    pub task_queue: String,
-    /// The namespace.
-    pub namespace: String,
-}
-
-impl Labels {
-    fn of(sample: &Sample) -> Self {
-        let label = |name| sample.label(name).to_owned();
-        let reason = match sample.label("failure_reason") {
-            "" => label("cause"),
-            reason => reason.to_owned(),
-        };
-        Self {
-            workflow_type: label("workflow_type"),
-            activity_type: label("activity_type"),
-            worker_type: label("worker_type"),
-            poller_type: label("poller_type"),
-            operation: label("operation"),
-            status: label("status_code"),
-            reason,
-            task_queue: label("task_queue"),
-            namespace: label("namespace"),
-        }
-    }
 }
 
 /// Follows one worker.
@@ -406,6 +332,7 @@ fn key(sample: &Sample) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposition::NotMetrics;
 
     fn push(tracker: &mut Tracker, at_ms: i64, page: &str) {
         let page = Page::parse(page.as_bytes()).map_err(Trouble::from);

@@ -17,7 +17,8 @@ use check_worker::{
     exposition::Page,
     finding::Verdict,
     findings::decide,
-    tracker::{Scrape, Tracker, Trouble},
+    scrape::{Scrape, Trouble},
+    tracker::Tracker,
 };
 
 /// A small page with everything that a finding asks for.

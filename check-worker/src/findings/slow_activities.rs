@@ -1,8 +1,7 @@
 //! Activities take so long, or never return, that they use up the slots.
 
-use super::too_few_slots::MOSTLY;
 use crate::{
-    facts::Facts,
+    facts::{Facts, MOSTLY},
     finding::{Finding, Sureness, Verdict, evidence, percent, time},
     model::Slots,
     settings::Setting,

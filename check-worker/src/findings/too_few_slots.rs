@@ -2,15 +2,12 @@
 
 use super::slow_activities;
 use crate::{
-    facts::Facts,
+    facts::{Facts, MOSTLY},
     finding::{Finding, Sureness, Verdict, evidence, percent, time},
     metric::Metric,
     model::Slots,
     settings::Setting,
 };
-
-/// Slots count as used up if none is free in this share of the time.
-pub const MOSTLY: f64 = 0.5;
 
 /// Looks at the slots of workflow tasks, then at those of activities.
 pub fn look(facts: &Facts<'_>) -> Option<Finding> {

@@ -5,7 +5,7 @@ use crate::{
     family::Kinship,
     finding::{Evidence, Finding, Sureness, Verdict, evidence},
     model::Model,
-    tracker::Trouble,
+    scrape::Trouble,
 };
 
 /// Fewer workflow tasks and fewer activities than this say nothing.

@@ -35,10 +35,8 @@ impl LiveArgs {
         let page = LivePage::serve(self.live, heading)
             .map_err(|error| Failure::usage(format!("{error}; choose another --live")))?;
         note(format!("Live page: {}", page.url()));
-        if self.open
-            && let Err(error) = open::that_detached(page.url())
-        {
-            note(format!("no browser could be started ({error}): open that address yourself"));
+        if self.open && open::that_detached(page.url()).is_err() {
+            note("no browser could be started: open that address yourself".to_owned());
         }
         Ok(page)
     }

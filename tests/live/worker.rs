@@ -14,11 +14,13 @@ use codec_kit::{
     codec_future, seal_all,
 };
 use greeting::{
-    args::{LoadArgs, defaults},
+    args::{KeyServiceArgs, LoadArgs, defaults},
+    keys::LocalKeyService,
     load::{self, Load},
     telemetry::Timeline,
     workflows::{FAILS_ON_PURPOSE, GreetingInput, GreetingWorkflow, TASK_QUEUE},
 };
+use key_service::Faults;
 use live_page::Doing;
 use rustix::process::Signal;
 use solutions::Step;
@@ -418,18 +420,30 @@ fn a_payload_that_cannot_be_opened_is_a_clear_error_and_stops_nothing_else() {
 }
 
 #[test]
-fn a_key_service_that_fails_now_and_then_loses_nothing() {
+fn a_storm_in_which_three_in_ten_of_the_codec_s_calls_fail_loses_nothing() {
+    // The codec's client asks three times, and 0.67 to the power of three is 0.3.
+    let storm = KeyServiceArgs { stall_probability: 0.0, failure_rate: 0.67, ..defaults() };
+    let keys = LocalKeyService::start(&Keyring::test_key(), &storm).unwrap();
     let stage = Stage::new();
-    // Its client asks three times, so one call in sixteen fails. Of more, the server would wait for minutes: it lets
-    // more and more time pass before it hands out a workflow task that failed.
-    let worker = stage.worker("worker", 3, &["--failure-rate", "0.4", "--seed", "3"]);
-    let load = ["--workflows", "12", "--activities", "2", "--activity-seconds", "0.1", "--json"];
-    let report = json(&stage.starter(&load).output().unwrap());
-    assert_eq!(report["workflows"]["completed"], 12, "{report}");
-    let errors = ["encode", "decode"].map(|operation| {
-        worker.metric(&format!("codec_errors_total{{operation=\"{operation}\"}}"))
-    });
-    assert!(errors.iter().sum::<f64>() > 0.0, "{errors:?}");
+    let mut command = program(WORKSHOP);
+    command.args(["worker", "--solution", "3", "--address", &stage.address()]);
+    command.args(["--metrics-address", "127.0.0.1:0"]);
+    keys.give_to(&mut command);
+    let worker = support::Worker::start(command, stage.folder.path(), "worker");
+    let load = ["--workflows", "40", "--activities", "2", "--activity-seconds", "0.1", "--json"];
+    let starter = stage.starter(&load).stdout(Stdio::piped()).spawn().unwrap();
+    // Not until the load's end: the server lets more and more time pass, up to minutes, before it hands out a workflow
+    // task that has failed again and again.
+    worker.wait_for_metric("codec_call_seconds_count", 300.0);
+    let calls = worker.metric("codec_call_seconds_count");
+    let failed = worker.metric("codec_errors_total");
+    keys.server().set_faults(Faults::default()).unwrap();
+    let report = json(&starter.wait_with_output().unwrap());
+    println!("{failed} of {calls} calls failed; all done after {} s", report["wall_seconds"]);
+    // One whose result is another than expected has failed.
+    assert_eq!(report["workflows"]["completed"], 40, "{report}");
+    // Of the calls that need a key, three in ten. A few calls to decode carry no payload, and need none.
+    assert!(failed >= 0.2 * calls, "{failed} of {calls} calls failed");
     assert!(worker.log().contains("KMSInternalException"), "{}", worker.log());
 }
 

@@ -10,22 +10,27 @@
 use std::{
     env,
     fs::File,
-    path::Path,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
 
-use codec_kit::Keyring;
+use codec_kit::{
+    Keyring,
+    kms::{BlockingClient, Credentials, Settings, wrap},
+};
 use greeting::{
     args::{KeyServiceArgs, defaults},
     keys::LocalKeyService,
 };
-use key_service::{DEFAULT_ALIAS, Faults};
+use key_service::{DEFAULT_ALIAS, Faults, Options};
 use rustix::process::Signal;
 use serde_json::Value;
+use stack::build::build;
 
 use crate::support::{
-    Process, Stage, WORKSHOP, Worker, free_port, json, program, temporal, wait_for,
+    Process, ROOT, Stage, WORKSHOP, Worker, free_port, json, program, temporal, wait_for,
 };
 
 /// Two data keys. Workers start with the first one.
@@ -51,7 +56,7 @@ fn key_service() -> LocalKeyService {
 
 /// A worker with the codec of that step and those keys; `more` variables override the usual ones.
 fn worker(
-    keys: &LocalKeyService,
+    keys: &impl GivesKeys,
     address: &str,
     folder: &Path,
     name: &str,
@@ -66,6 +71,85 @@ fn worker(
     // A call that hangs does not hold up the test for long.
     command.env("CODEC_KMS_TIMEOUT_SECONDS", "1").envs(more.iter().copied());
     Worker::start(command, folder, name)
+}
+
+/// A key service that a worker in another process can use.
+trait GivesKeys {
+    fn give_to(&self, worker: &mut Command);
+}
+
+impl GivesKeys for LocalKeyService {
+    fn give_to(&self, worker: &mut Command) {
+        LocalKeyService::give_to(self, worker);
+    }
+}
+
+/// The program `key-service`, which can be killed and started again at the same ports, with the keys of its file.
+struct KeyServiceProgram {
+    program: PathBuf,
+    keys: PathBuf,
+    ports: [u16; 2],
+    wrapped: String,
+}
+
+impl KeyServiceProgram {
+    const VARIABLES: [(&str, &str); 3] = [
+        ("AWS_REGION", Options::REGION),
+        ("AWS_ACCESS_KEY_ID", "workshop"),
+        ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
+    ];
+
+    /// A running one, which has wrapped the data keys.
+    fn start(folder: &Path) -> (Self, Process) {
+        let built = build(&["key-service"], Path::new(ROOT)).unwrap();
+        let [(_, program)] = &built[..] else { panic!("{built:?}") };
+        let mut service = Self {
+            program: program.clone(),
+            keys: folder.join("keys"),
+            ports: [free_port(), free_port()],
+            wrapped: String::new(),
+        };
+        let process = service.run();
+        let [(_, region), (_, id), (_, secret)] = Self::VARIABLES;
+        let credentials = Credentials::new(id, secret).unwrap();
+        let settings = Settings::new(region, credentials).unwrap();
+        let settings = settings.with_endpoint(&service.endpoint()).unwrap();
+        let client = BlockingClient::new(&settings).unwrap();
+        let keyring = Keyring::parse(KEYS, None).unwrap();
+        let wrapped = wrap(&client, &format!("alias/{DEFAULT_ALIAS}"), &keyring).unwrap();
+        service.wrapped = wrapped.to_string();
+        (service, process)
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Its process, once it answers.
+    fn run(&self) -> Process {
+        wait_for("the key service to listen", || {
+            let mut command = program(self.program.to_str().unwrap());
+            for (flag, port) in ["--address", "--admin-address"].iter().zip(self.ports) {
+                command.arg(flag).arg(format!("127.0.0.1:{port}"));
+            }
+            command.arg("--keys").arg(&self.keys).envs(Self::VARIABLES);
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let process = Process::new(child);
+            // Both ports are open when it has printed both. Without a line, it has ended: a port is in use.
+            lines.nth(1).map(|_| process)
+        })
+    }
+}
+
+impl GivesKeys for KeyServiceProgram {
+    fn give_to(&self, worker: &mut Command) {
+        worker
+            .env("CODEC_KEYS", &self.wrapped)
+            .env("AWS_ENDPOINT_URL_KMS", self.endpoint())
+            .envs(Self::VARIABLES);
+    }
 }
 
 /// A starter whose workflows are under way, which prints JSON.
@@ -192,6 +276,29 @@ fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
         });
         assert!(keys.server().connections() <= 64, "{}", keys.server().connections());
         println!("|   files, threads, MiB before and after | {before:?} {:?} |", used());
+    }
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn a_key_service_whose_process_is_killed_and_restarted_loses_nothing_with_any_codec() {
+    for step in 1..=4 {
+        let stage = Stage::new();
+        let (service, mut process) = KeyServiceProgram::start(stage.folder.path());
+        let worker = worker(&service, &stage.address(), stage.folder.path(), "worker", step, &[]);
+        let load = load(&stage.address(), "8");
+        wait_for_calls(&worker, 10.0);
+        let failed = errors(&worker);
+        process.signal(Signal::KILL);
+        process.wait();
+        wait_for(&format!("codec {step} to see that its key service is gone"), || {
+            (errors(&worker) >= failed + 3.0).then_some(())
+        });
+        // Another process, with the same keys: what the first one wrapped, it unwraps.
+        let _second = service.run();
+        let restarted = Instant::now();
+        println!("{}", all_is_well(load, &format!("codec {step}, key service killed, restarted")));
+        println!("|   recovered within | {:.1} |", restarted.elapsed().as_secs_f64());
     }
 }
 

@@ -25,6 +25,12 @@ const LONGEST_DATA_KEY: usize = 1024;
 const USUAL_LIMIT: usize = 100;
 const LARGEST_LIMIT: usize = 1000;
 const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
+/// More than any answer with a plaintext has: base64 of [`LONGEST_PLAINTEXT`] bytes, or of the longest data key and
+/// its ciphertext, and a few hundred bytes. A vector that grew would leave a copy behind.
+const LONGEST_SECRET_ANSWER: usize = 8 * 1024;
+
+/// The JSON of an answer, which may have a plaintext: wiped when it is dropped.
+pub(crate) type Answer = Zeroizing<Vec<u8>>;
 
 /// What this service can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -217,7 +223,7 @@ impl Vault {
     }
 
     /// Does what a request asks for; the answer is JSON.
-    pub fn perform(&self, operation: Operation, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    pub fn perform(&self, operation: Operation, body: &[u8]) -> Result<Answer, ApiError> {
         let request: Request = parse(body)?;
         if request.dry_run == Some(true) || request.recipient.is_some() {
             let reason = "this service knows neither DryRun nor Recipient";
@@ -259,7 +265,7 @@ impl Vault {
         }
     }
 
-    fn encrypt(&self, request: &Request) -> Result<Vec<u8>, ApiError> {
+    fn encrypt(&self, request: &Request) -> Result<Answer, ApiError> {
         let plaintext = request.plaintext.as_ref().ok_or_else(|| missing("Plaintext"))?;
         within("Plaintext", &plaintext.0, 1, LONGEST_PLAINTEXT)?;
         let key = self.usable_key(request)?;
@@ -272,7 +278,7 @@ impl Vault {
         })
     }
 
-    fn decrypt(&self, request: &Request) -> Result<Vec<u8>, ApiError> {
+    fn decrypt(&self, request: &Request) -> Result<Answer, ApiError> {
         let blob = request.ciphertext_blob.as_ref().ok_or_else(|| missing("CiphertextBlob"))?;
         within("CiphertextBlob", &blob.0, 1, LONGEST_CIPHERTEXT)?;
         let invalid = || {
@@ -304,7 +310,7 @@ impl Vault {
         })
     }
 
-    fn generate_data_key(&self, request: &Request) -> Result<Vec<u8>, ApiError> {
+    fn generate_data_key(&self, request: &Request) -> Result<Answer, ApiError> {
         let length = match (request.key_spec.as_deref(), request.number_of_bytes) {
             (Some("AES_256"), None) => 32,
             (Some("AES_128"), None) => 16,
@@ -329,7 +335,7 @@ impl Vault {
         })
     }
 
-    fn describe(&self, request: &Request) -> Result<Vec<u8>, ApiError> {
+    fn describe(&self, request: &Request) -> Result<Answer, ApiError> {
         let key = self.key(request)?;
         json(&Described {
             key_metadata: Metadata {
@@ -351,7 +357,7 @@ impl Vault {
         })
     }
 
-    fn enable(&self, request: &Request, enabled: bool) -> Result<Vec<u8>, ApiError> {
+    fn enable(&self, request: &Request, enabled: bool) -> Result<Answer, ApiError> {
         let id = request.key_id.as_deref().ok_or_else(|| missing("KeyId"))?;
         // KMS takes no alias here, which might point elsewhere a moment later.
         if id.contains("alias/") {
@@ -362,7 +368,7 @@ impl Vault {
         }
         self.key(request)?.enable(enabled);
         // KMS answers with an empty body, and no JSON.
-        Ok(Vec::new())
+        Ok(Answer::default())
     }
 
     /// The key of a request.
@@ -429,8 +435,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| wrong(format!(": line {}, column {}", error.line(), error.column())))
 }
 
-fn json(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(answer).map_err(|error| ApiError::new(Kind::Internal, error))
+fn json(answer: &impl Serialize) -> Result<Answer, ApiError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET_ANSWER));
+    serde_json::to_writer(&mut *bytes, answer)
+        .map_err(|error| ApiError::new(Kind::Internal, error))?;
+    Ok(bytes)
 }
 
 fn missing(name: &str) -> ApiError {
@@ -482,6 +491,26 @@ fn seconds(key: &Key) -> f64 {
 mod tests {
     use super::*;
     use crate::inputs::{self, changed, nearly};
+
+    #[test]
+    fn the_longest_answers_with_a_plaintext_never_move() {
+        let vault = Vault::new(Keys::random().unwrap(), "ap-southeast-1".to_owned());
+        let plaintext = STANDARD.encode([1; LONGEST_PLAINTEXT]);
+        let encrypt = format!(r#"{{"KeyId": "alias/workshop", "Plaintext": "{plaintext}"}}"#);
+        let sealed = vault.perform(Operation::Encrypt, encrypt.as_bytes()).unwrap();
+        let sealed: serde_json::Value = serde_json::from_slice(&sealed).unwrap();
+        let decrypt = format!(r#"{{"CiphertextBlob": {}}}"#, sealed["CiphertextBlob"]);
+        let generate =
+            format!(r#"{{"KeyId": "alias/workshop", "NumberOfBytes": {LONGEST_DATA_KEY}}}"#);
+        for (operation, request) in
+            [(Operation::Decrypt, decrypt), (Operation::GenerateDataKey, generate)]
+        {
+            let answer = vault.perform(operation, request.as_bytes()).unwrap();
+            let has_plaintext = serde_json::from_slice::<serde_json::Value>(&answer).unwrap();
+            assert!(has_plaintext["Plaintext"].is_string(), "{operation:?}");
+            assert_eq!(answer.capacity(), LONGEST_SECRET_ANSWER, "{operation:?}");
+        }
+    }
 
     /// The bodies of requests. [`inputs`] says how to run more of them.
     #[test]

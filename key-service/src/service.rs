@@ -21,7 +21,7 @@ use crate::{
     error::{ApiError, Kind},
     faults::{Deal, Dealer, Outcome, Purpose},
     metrics::{Fault, Metrics, OK},
-    operations::{Operation, Vault},
+    operations::{Answer, Operation, Vault},
 };
 
 /// What KMS takes for the media type of JSON.
@@ -174,11 +174,17 @@ fn wipe(body: Bytes) {
     }
 }
 
-fn response(answer: Result<Vec<u8>, ApiError>) -> Response<Body> {
-    let (status, body) = match answer {
-        Ok(body) => (200, body),
-        Err(error) => (error.kind.status(), error.json()),
-    };
+/// The status and the body of an answer. hyper passes the body's own bytes to the system, and they are wiped once
+/// they are sent.
+fn sent(answer: Result<Answer, ApiError>) -> (u16, Bytes) {
+    match answer {
+        Ok(body) => (200, Bytes::from_owner(body)),
+        Err(error) => (error.kind.status(), error.json().into()),
+    }
+}
+
+fn response(answer: Result<Answer, ApiError>) -> Response<Body> {
+    let (status, body) = sent(answer);
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
     let headers = response.headers_mut();
@@ -195,14 +201,11 @@ fn request_id() -> String {
 }
 
 /// The first half of an answer; then the connection is reset.
-fn half(answer: Result<Vec<u8>, ApiError>, reset: Reset) -> Response<Body> {
-    let (status, mut bytes) = match answer {
-        Ok(body) => (200, body),
-        Err(error) => (error.kind.status(), error.json()),
-    };
+fn half(answer: Result<Answer, ApiError>, reset: Reset) -> Response<Body> {
+    let (status, mut bytes) = sent(answer);
     let length = bytes.len().max(2);
     bytes.truncate(length / 2);
-    let first = stream::once(future::ready(Ok(Bytes::from(bytes))));
+    let first = stream::once(future::ready(Ok(bytes)));
     let end = stream::once(async move {
         sleep(BEFORE_RESET).await;
         reset.set();

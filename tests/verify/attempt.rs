@@ -73,6 +73,36 @@ fn each_solution_shows_its_lesson() {
 }
 
 #[test]
+#[ignore = "takes a minute: an exercise's load on a real server"]
+fn a_key_service_that_goes_away_is_part_of_the_result_and_the_try_is_not_recorded() {
+    let checkout = Checkout::take();
+    fs::remove_file(checkout.root.join(TRIES)).ok();
+    checkout.writes(Step::SpawnBlocking, solution(Step::SpawnBlocking));
+    let arguments = ["try", "2", "--fault", "outage", "--fault-seconds", "3"];
+    let output = checkout.program(WORKSHOP).args(arguments).output().unwrap();
+    let (shown, said) = (stdout(&output), stderr(&output));
+    println!("{shown}");
+    assert_eq!(output.status.code(), Some(0), "{shown}{said}");
+    for line in ["The key service refuses connections for 3 s.", "The key service works again."] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    // Folded at words.
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "The key service refuses connections from 2 s to 5 s. 50 of 50 workflows completed in ",
+        " s after the key service had recovered.",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    // The codec did not get its keys meanwhile.
+    let logs = fs::read_dir(checkout.root.join(".workshop/try")).unwrap();
+    let logs = logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap());
+    let log = logs.collect::<String>();
+    assert!(log.contains("got no answer from http://127.0.0.1"), "{log}");
+    assert!(!checkout.root.join(TRIES).exists());
+}
+
+#[test]
 #[ignore = "starts a real server"]
 fn one_that_is_interrupted_leaves_nothing_behind() {
     let checkout = Checkout::take();

@@ -38,6 +38,11 @@ const KEYS: &str = "first=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,\
                     second=ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 const WORKFLOWS: u64 = 20;
 
+/// How much more memory a worker may have after two rounds of all faults than before the first one. On a machine that
+/// did other work it was 1.04 to 1.06. That is no more than without faults: over 34 loads of this kind, a worker grew
+/// from 57.3 to 60.5 MiB, and not during the last six. The rest is room for a machine that is busier.
+const MEMORY_GROWTH: f64 = 1.1;
+
 /// What can be wrong with a key service.
 fn all_faults() -> [(&'static str, Faults); 4] {
     [
@@ -236,46 +241,74 @@ fn a_temporal_server_that_is_killed_and_restarted_on_its_database_loses_nothing(
     println!("{}", all_is_well(load, "Temporal server killed, and restarted on its database"));
 }
 
-/// And afterwards no thread, connection or file of the worker is left over.
+/// What a worker has in use, apart from the connections in a client's pool, which wait for the next call.
+struct Used {
+    files: f64,
+    threads: f64,
+    memory_mib: f64,
+}
+
+impl Used {
+    fn of(worker: &Worker, keys: &LocalKeyService) -> Self {
+        Self {
+            files: worker.metric("process_open_fds") - keys.server().connections() as f64,
+            threads: worker.metric("process_threads"),
+            memory_mib: worker.metric("process_resident_memory_bytes") / 1_048_576.0,
+        }
+    }
+}
+
+/// Has glibc's allocator return free memory to the system. Otherwise it keeps up to 25 MiB of it for later. How much
+/// differs by up to 14 MiB from load to load, even without a fault: more than the tenth that is looked for. Other
+/// allocators do not read these.
+const NOTHING_KEPT: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TOP_PAD_", "0"), ("MALLOC_TRIM_THRESHOLD_", "0")];
+
+/// And afterwards no thread, connection, file or memory of the worker is left over.
 #[test]
 #[ignore = "takes minutes"]
 fn a_key_service_that_fails_in_every_way_loses_nothing_with_any_codec() {
     for step in 1..=4 {
-        let (stage, keys) = (Stage::new(), key_service());
-        let worker = worker(&keys, &stage.address(), stage.folder.path(), "worker", step, &[]);
-        // What a worker opens once and keeps.
+        let (stage, keys, more) = (Stage::new(), key_service(), &NOTHING_KEPT);
+        let worker = worker(&keys, &stage.address(), stage.folder.path(), "worker", step, more);
+        let round = |name: &str| {
+            for (fault, faults) in all_faults() {
+                let load = load(&stage.address(), "8");
+                wait_for_calls(&worker, 10.0);
+                let failed = errors(&worker);
+                keys.server().set_faults(faults).unwrap();
+                wait_for(&format!("codec {step} to see {fault}"), || {
+                    (errors(&worker) >= failed + 3.0).then_some(())
+                });
+                keys.server().set_faults(Faults::default()).unwrap();
+                let recovered = Instant::now();
+                println!("{}", all_is_well(load, &format!("codec {step}, {fault}, {name}")));
+                println!("|   recovered within | {:.1} |", recovered.elapsed().as_secs_f64());
+            }
+        };
         println!(
             "{}",
             all_is_well(load(&stage.address(), "2"), &format!("codec {step}, no fault"))
         );
-        // Connections that wait in a client's pool for the next call are not left over.
-        let used = || {
-            let files = worker.metric("process_open_fds") - keys.server().connections() as f64;
-            let memory = worker.metric("process_resident_memory_bytes") / 1_048_576.0;
-            [files, worker.metric("process_threads"), memory]
-        };
-        let before = used();
-        for (name, faults) in all_faults() {
-            let load = load(&stage.address(), "8");
-            wait_for_calls(&worker, 10.0);
-            let failed = errors(&worker);
-            keys.server().set_faults(faults).unwrap();
-            wait_for(&format!("codec {step} to see {name}"), || {
-                (errors(&worker) >= failed + 3.0).then_some(())
-            });
-            keys.server().set_faults(Faults::default()).unwrap();
-            let recovered = Instant::now();
-            println!("{}", all_is_well(load, &format!("codec {step}, {name}")));
-            println!("|   recovered within | {:.1} |", recovered.elapsed().as_secs_f64());
-        }
+        // What a worker opens once and keeps.
+        let opened = Used::of(&worker, &keys);
+        // Twice, so that what comes with the first fault of its kind is seen apart from what comes with each.
+        round("first round");
+        let between = Used::of(&worker, &keys);
+        round("second round");
+
         // The blocking pool's threads end after ten seconds without work.
-        let [files, threads, _] = before;
-        wait_for(&format!("codec {step} to leave nothing open, from {before:?}"), || {
-            let [now_files, now_threads, _] = used();
-            (now_files <= files + 3.0 && now_threads <= threads + 2.0).then_some(())
+        wait_for(&format!("codec {step} to leave no file and no thread behind"), || {
+            let now = Used::of(&worker, &keys);
+            (now.files <= opened.files + 3.0 && now.threads <= opened.threads + 2.0).then_some(())
         });
+        let after = Used::of(&worker, &keys);
+        println!("|   files | {} {} {} |", opened.files, between.files, after.files);
+        println!("|   threads | {} {} {} |", opened.threads, between.threads, after.threads);
+        let memory = [&opened, &between, &after].map(|used| used.memory_mib);
+        println!("|   MiB | {:.1} {:.1} {:.1} |", memory[0], memory[1], memory[2]);
         assert!(keys.server().connections() <= 64, "{}", keys.server().connections());
-        println!("|   files, threads, MiB before and after | {before:?} {:?} |", used());
+        assert!(memory[2] <= memory[0] * MEMORY_GROWTH, "codec {step}, in MiB: {memory:.1?}");
     }
 }
 

@@ -69,6 +69,9 @@ pub struct Sequence {
     pub calls: usize,
 }
 
+/// The call of an attempt: by the attempt's number and the call's, what it does, and the key to decode with.
+type CallOf = fn(usize, usize) -> (Operation, usize);
+
 /// Makes up to `calls` calls of each operation, one after another, then as many of both in turn, with a second key to
 /// decode with. Ends early when it is plain that each waits. The slowest of the three counts.
 ///
@@ -81,7 +84,7 @@ pub fn calls_in_a_row(
 ) -> Result<Sequence, JudgeError> {
     const ROTATED: usize = 1 + NOISE_RETRIES;
     let (stage, trial) = stalling(subject, 1, 1 + ROTATED, stall)?;
-    let sequences: [fn(usize, usize) -> (Operation, usize); 3] = [
+    let sequences: [CallOf; 3] = [
         |attempt, _| (Operation::Encode, 1 + attempt),
         |attempt, _| (Operation::Decode, 1 + attempt),
         // As in a worker while keys are rotated: a cache with room for fewer keys is no cache then.

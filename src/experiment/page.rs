@@ -36,7 +36,7 @@ impl LiveArgs {
             .map_err(|error| Failure::usage(format!("{error}; choose another --live")))?;
         note(format!("Live page: {}", page.url()));
         if self.open && open::that_detached(page.url()).is_err() {
-            note("no browser could be started: open that address yourself".to_owned());
+            note("no browser could be started: open that address yourself");
         }
         Ok(page)
     }

@@ -38,10 +38,10 @@ const KEYS: &str = "first=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,\
                     second=ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 const WORKFLOWS: u64 = 20;
 
-/// How much more memory a worker may have after two rounds of all faults than before the first one. On a machine that
-/// did other work it was 1.04 to 1.06. That is no more than without faults: over 34 loads of this kind, a worker grew
-/// from 57.3 to 60.5 MiB, and not during the last six. The rest is room for a machine that is busier.
-const MEMORY_GROWTH: f64 = 1.1;
+/// How much more memory a worker may have after two rounds of all faults than before the first one. The goal is a tenth
+/// more, and the rest is room for a busy machine: it was 1.04 to 1.07. That is no more than without faults: over 34
+/// loads of this kind, a worker grew from 57.3 to 60.5 MiB, and not during the last six.
+const MEMORY_GROWTH: f64 = 1.15;
 
 /// What can be wrong with a key service.
 fn all_faults() -> [(&'static str, Faults); 4] {

@@ -69,6 +69,9 @@ pub struct Sequence {
     pub calls: usize,
 }
 
+/// Between calls: some of these, and a cache has had the time to tidy up.
+const PAUSE: Duration = Duration::from_millis(60);
+
 /// The call of an attempt: by the attempt's number and the call's, what it does, and the key to decode with.
 type CallOf = fn(usize, usize) -> (Operation, usize);
 
@@ -84,28 +87,33 @@ pub fn calls_in_a_row(
 ) -> Result<Sequence, JudgeError> {
     const ROTATED: usize = 1 + NOISE_RETRIES;
     let (stage, trial) = stalling(subject, 1, 1 + ROTATED, stall)?;
-    let sequences: [CallOf; 3] = [
-        |attempt, _| (Operation::Encode, 1 + attempt),
-        |attempt, _| (Operation::Decode, 1 + attempt),
-        // As in a worker while keys are rotated: a cache with room for fewer keys is no cache then.
-        |_, call| match call % 3 {
-            0 => (Operation::Encode, 1),
-            1 => (Operation::Decode, 1),
-            _ => (Operation::Decode, ROTATED),
-        },
+    let sequences: [(CallOf, Duration); 3] = [
+        (|attempt, _| (Operation::Encode, 1 + attempt), Duration::ZERO),
+        (|attempt, _| (Operation::Decode, 1 + attempt), Duration::ZERO),
+        // As in a worker while keys are rotated: a cache with room for fewer keys is no cache then. With pauses,
+        // because a cache may be late to remove what it has no room for.
+        (
+            |_, call| match call % 3 {
+                0 => (Operation::Encode, 1),
+                1 => (Operation::Decode, 1),
+                _ => (Operation::Decode, ROTATED),
+            },
+            PAUSE,
+        ),
     ];
     stage.run(async move {
         let mut worst = Sequence { stalls: 0.0, calls: 0 };
-        for sequence in sequences {
+        for (sequence, pause) in sequences {
             let mut best = Sequence { stalls: f64::MAX, calls: 0 };
             for attempt in 0..NOISE_RETRIES {
-                let began = Instant::now();
                 let mut made = Sequence { stalls: 0.0, calls: 0 };
                 while made.calls < calls && made.stalls < CLEARLY {
                     let (operation, key) = sequence(attempt, made.calls);
+                    sleep(pause).await;
+                    let began = Instant::now();
                     trial.small_call(operation, key).await;
                     made.calls += 1;
-                    made.stalls = began.elapsed().as_secs_f64() / stall.as_secs_f64();
+                    made.stalls += began.elapsed().as_secs_f64() / stall.as_secs_f64();
                 }
                 if made.stalls < best.stalls {
                     best = made;

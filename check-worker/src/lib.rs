@@ -7,7 +7,7 @@
 //! | [`exposition`] | reads a page in Prometheus' text format, with bounded memory |
 //! | [`metric`] | the names of the SDKs' metrics, under every prefix and with every suffix |
 //! | [`family`] | which SDK wrote a page, and in which unit |
-//! | [`scrape`] | a page at a moment, or why there is none |
+//! | [`scrape`] | a page at a moment, or why it could not be read |
 //! | [`tracker`] | follows a worker's pages, from the first to the last, across restarts |
 //! | [`dist`], [`model`] | what was seen, in one form for every SDK |
 //! | [`close_up`] | held, or slow? What many pages in quick succession show |

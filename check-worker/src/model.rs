@@ -158,7 +158,7 @@ pub struct Model {
     pub seconds: f64,
     /// How many pages.
     pub pages: usize,
-    /// How many of them counted more than the one before.
+    /// How many of them had other counts than the one before.
     pub changes: usize,
     /// How many workers' metrics they have.
     pub workers: usize,

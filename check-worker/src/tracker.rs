@@ -122,7 +122,7 @@ impl Tracker {
         }
     }
 
-    /// Counts a sample, and returns whether it is more than before.
+    /// Counts a sample, and returns whether it is another number than before.
     fn count(&mut self, sample: &Sample, is_first: bool) -> bool {
         let value = if sample.value.is_finite() { sample.value.max(0.0) } else { 0.0 };
         let key = key(sample);

@@ -23,6 +23,9 @@ use check_worker::{
     tracker::Tracker,
 };
 
+#[path = "../../tests/support/evidence.rs"]
+mod evidence;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings")
 }
@@ -262,15 +265,11 @@ fn table(rows: &Rows) -> String {
 }
 
 fn compare_with_evidence(table: &str) {
-    const BEGIN: &str = "<!-- the table: begin -->\n";
-    const END: &str = "<!-- the table: end -->";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evidence/check-worker.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("UPDATE_EVIDENCE").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    const PAGE: &str = "check-worker.md";
+    if evidence::is_to_be_written() {
+        evidence::write(PAGE, table);
     } else {
-        assert_eq!(written, table, "run it with UPDATE_EVIDENCE=1 to write the table");
+        let update = evidence::UPDATE;
+        assert_eq!(evidence::table(PAGE), table, "run it with {update}=1 to write the table");
     }
 }

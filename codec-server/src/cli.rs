@@ -201,7 +201,7 @@ impl Cli {
         }
         if self.auth.tokens.is_none() && self.auth.jwks.is_none() {
             let (how, or) = match self.is_loopback() {
-                true => ("through the proxy", "leave out --behind-tls-proxy if there is none"),
+                true => ("through the proxy", "leave out --behind-tls-proxy if no proxy is there"),
                 false => ("from other machines", "listen on 127.0.0.1"),
             };
             return Err(Failure::usage(format!(

@@ -53,6 +53,8 @@ use tracing::Level;
 
 #[path = "variants/caching.rs"]
 mod caching;
+#[path = "../../tests/support/evidence.rs"]
+mod evidence;
 #[path = "variants/puzzles.rs"]
 mod puzzles;
 #[path = "variants/right.rs"]
@@ -350,10 +352,8 @@ fn agrees_about_one_in(share: usize) {
     }
     let table = table(&variants, said.iter().filter(|((.., seed), _)| *seed == 1));
     println!("{table}");
-    if env::var_os("UPDATE_EVIDENCE").is_some() && share == 1 && only.is_empty() {
-        evidence(|before, _, after| {
-            fs::write(EVIDENCE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        });
+    if evidence::is_to_be_written() && share == 1 && only.is_empty() {
+        evidence::write(EVIDENCE, &table);
     }
     let mut disagreements = String::new();
     for ((variant, step, seed), said) in &said {
@@ -379,32 +379,21 @@ fn agrees_about_one_in(share: usize) {
     assert!(disagreements.is_empty(), "\n{disagreements}");
 }
 
-/// The page with the table, and what surrounds the table there.
-const EVIDENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/evidence/variants.md");
-const BEGIN: &str = "<!-- the table: begin -->\n";
-const END: &str = "<!-- the table: end -->";
-
-/// The page: what precedes the table, the table, and what follows.
-fn evidence<T>(use_it: impl FnOnce(&str, &str, &str) -> T) -> T {
-    let page = fs::read_to_string(EVIDENCE).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (table, after) = rest.split_once(END).unwrap();
-    use_it(before, table, after)
-}
+/// The page with the table.
+const EVIDENCE: &str = "variants.md";
 
 #[test]
 fn the_evidence_has_a_row_for_each_variant() {
     let variants = all_variants();
     let mut names: Vec<_> = variants.iter().map(|variant| variant.name).collect();
-    evidence(|_, table, _| {
-        let rows = table.lines().skip(2);
-        let mut written: Vec<_> =
-            rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
-        written.dedup();
-        written.sort_unstable();
-        names.sort_unstable();
-        assert_eq!(written, names, "UPDATE_EVIDENCE=1 writes the table");
-    });
+    let table = evidence::table(EVIDENCE);
+    let rows = table.lines().skip(2);
+    let mut written: Vec<_> =
+        rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
+    written.dedup();
+    written.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(written, names, "{}=1 writes the table", evidence::UPDATE);
 }
 
 /// The table of docs/evidence/variants.md: a row for each variant, or for each step if they differ.

@@ -204,10 +204,7 @@ fn mine(all: &Comparison, run: &Run) -> String {
 
 /// Its name at the start of a sentence: "Your exercise 1 codec". The reference codecs' names are those of flags.
 fn subject(codec: Codec) -> String {
-    match codec {
-        Codec::Reference(reference) => reference.to_string(),
-        Codec::Mine(step) => format!("Your exercise {} codec", step.number()),
-    }
+    codec.in_words().replacen("your ", "Your ", 1)
 }
 
 fn against_async(ratio: f64, run: &Run) -> String {

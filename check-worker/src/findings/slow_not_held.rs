@@ -28,12 +28,11 @@ pub fn look(facts: &Facts<'_>) -> Option<Finding> {
     if facts.evictions_are_late() {
         return None;
     }
-    let alike = all_alike(facts);
-    let independent = independent(facts);
-    if let Some(why) = independent {
+    if let Some(why) = independent(facts) {
         return Some(finding(facts, why, Sureness::High));
     }
-    let why = queue(facts).or(alike).or_else(|| all_wait_and_thread_is_free(facts))?;
+    let why =
+        queue(facts).or_else(|| all_alike(facts)).or_else(|| all_wait_and_thread_is_free(facts))?;
     Some(finding(facts, why, Sureness::Medium))
 }
 

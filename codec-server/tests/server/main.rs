@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/support/ended.rs"]
+mod ended;
 #[path = "../support/mod.rs"]
 mod support;
 

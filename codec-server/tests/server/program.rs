@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,6 +24,7 @@ use codec_kit::{
 use key_service::{Options, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::ended::ended;
 use crate::support::{JSON, body, get, plain, post, wait_until};
 
 /// Far longer than a program takes that does not start.
@@ -91,16 +92,7 @@ impl Drop for Program {
 
 /// What a program says that does not start.
 fn run(command: &mut Command) -> Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A flag that is accepted by mistake must not leave a server that runs for ever.
-    let start = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if start.elapsed() > LIMIT {
-            child.kill().unwrap();
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    let output = child.wait_with_output().unwrap();
+    let output = ended(command, LIMIT);
     assert!(output.stdout.is_empty(), "{output:?}");
     output
 }

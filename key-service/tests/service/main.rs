@@ -5,6 +5,8 @@
 
 mod admin;
 mod boto3;
+#[path = "../../../tests/support/ended.rs"]
+mod ended;
 mod fuzz;
 #[path = "../../../kit/tests/inputs/mod.rs"]
 mod inputs;

@@ -3,8 +3,6 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -107,16 +105,7 @@ fn ended(arguments: &[&str], change: impl Fn(&mut Command)) -> (Option<i32>, Str
     let mut command = program();
     command.args(arguments);
     change(&mut command);
-    // A flag that is accepted by mistake must not leave a service that runs for ever.
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let start = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if start.elapsed() > LIMIT {
-            child.kill().unwrap();
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let Output { status, stdout, stderr } = crate::ended::ended(&mut command, LIMIT);
     assert!(stdout.is_empty());
     (status.code(), String::from_utf8(stderr).unwrap())
 }

@@ -116,15 +116,11 @@ const LABEL: usize = 7;
 
 /// The check's line in the list.
 pub fn show_check(check: &Check) {
-    let mark = match check.outcome {
-        Outcome::KeptAtACost(_) => Mark::AtACost,
-        _ => Mark::of(check.is_kept()),
-    };
-    item(mark, &check.to_string());
+    item(Mark::of_check(check), &check.to_string());
 }
 
 /// How a line of the list begins.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Passed,
     /// Passed as well: the verdict names the cost.
@@ -136,6 +132,13 @@ enum Mark {
 impl Mark {
     fn of(passed: bool) -> Self {
         if passed { Self::Passed } else { Self::Failed }
+    }
+
+    fn of_check(check: &Check) -> Self {
+        match check.outcome {
+            Outcome::KeptAtACost(_) => Self::AtACost,
+            _ => Self::of(check.is_kept()),
+        }
     }
 }
 
@@ -162,4 +165,22 @@ fn item(mark: Mark, text: &str) {
 fn coloured(text: &str, well: bool) -> String {
     let text = style(text);
     if well { text.green() } else { text.red() }.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use judge::promises::STALLS_TOGETHER;
+
+    use super::*;
+
+    #[test]
+    fn a_check_at_a_cost_is_told_from_one_that_passed() {
+        let mark = |outcome| {
+            let seen = String::new();
+            Mark::of_check(&Check { promise: STALLS_TOGETHER, outcome, fault: None, seen })
+        };
+        assert_eq!(mark(Outcome::Kept), Mark::Passed);
+        assert_eq!(mark(Outcome::KeptAtACost("slow".to_owned())), Mark::AtACost);
+        assert_eq!(mark(Outcome::Broken), Mark::Failed);
+    }
 }

@@ -25,7 +25,10 @@ use cli_kit::{
 };
 use codec_kit::AnyCodec;
 use greeting::connection::{Server, ServerArgs};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, test_kill_process_group,
+    waitid,
+};
 use stack::{
     programs,
     services::{Asker, Service},
@@ -191,6 +194,12 @@ impl Process {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Whether it has not ended yet. How it ended is still there for `wait`.
+    pub fn is_running(&self) -> bool {
+        let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.pid()), asked).unwrap().is_none()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         wait_for("a process to end", || self.child().try_wait().unwrap())
     }
@@ -238,9 +247,19 @@ impl Worker {
         fs::read_to_string(&self.stdout).unwrap()
     }
 
+    /// As `wait_for`. A worker that has ended does not reach a state any more, and its log says why it has ended.
+    fn wait_for<T>(&self, what: &str, mut state: impl FnMut() -> Option<T>) -> T {
+        wait_for(what, || {
+            let runs = self.process.is_running();
+            let found = state();
+            assert!(runs || found.is_some(), "{what}: the worker has ended\n{}", self.log());
+            found
+        })
+    }
+
     /// Where it serves its metrics.
     pub fn address(&self) -> SocketAddr {
-        let url = wait_for("the worker's first line", || {
+        let url = self.wait_for("the worker's first line", || {
             let text = fs::read_to_string(&self.stdout).unwrap();
             Some(text.lines().next()?.strip_prefix("metrics on http://")?.to_owned())
         });
@@ -250,7 +269,7 @@ impl Worker {
     /// The page of its metrics. On a busy machine, one request may take too long.
     pub fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.address());
-        wait_for("the worker's metrics", || Asker::default().page(&url).ok())
+        self.wait_for("the worker's metrics", || Asker::default().page(&url).ok())
     }
 
     /// How late the worker's main task is, in seconds.
@@ -271,7 +290,7 @@ impl Worker {
     }
 
     pub fn wait_for_log(&self, text: &str) {
-        wait_for(&format!("{text} in the log"), || self.log().contains(text).then_some(()));
+        self.wait_for(&format!("{text} in the log"), || self.log().contains(text).then_some(()));
     }
 
     pub fn wait_for_metric(&self, name: &str, at_least: f64) {

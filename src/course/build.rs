@@ -26,8 +26,10 @@ use crate::process::ProcessGroup;
 /// The error for an exercise whose worker could not be built.
 pub fn does_not_compile(step: Step) -> Failure {
     Failure::usage(format!(
-        "{} does not compile, so there is nothing to run: the compiler's messages are above",
-        exercise::codec(step).display()
+        "{} does not compile, so there is nothing to run: the compiler's messages are above, and `cargo workshop \
+         hint {}` gives a nudge",
+        exercise::codec(step).display(),
+        step.number()
     ))
 }
 

@@ -37,6 +37,7 @@ pub fn of_no_program(step: Step, fault: Option<String>) -> Vec<String> {
             "Next:  fix the compiler's first error. The worker needs `pub fn codec(keys: \
              KeyService) -> impl PayloadCodec`; everything else is up to you."
                 .to_owned(),
+            format!("Stuck: `cargo workshop hint {}` gives a nudge.", step.number()),
         ];
     };
     vec![

@@ -305,6 +305,7 @@ fn code_that_does_not_compile_stops_its_own_exercise_only() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let said = diagnosis(&json(&output));
     assert!(said.contains("exercises/02-spawn-blocking/codec.rs does not compile"), "{said}");
+    assert!(said.contains("cargo workshop hint 2"), "{said}");
     let compiler = stderr(&output);
     assert!(compiler.contains("exercises/02-spawn-blocking/codec.rs:1:"), "{compiler}");
 
@@ -324,5 +325,7 @@ fn code_that_does_not_compile_stops_its_own_exercise_only() {
     );
     let output = worker(2);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("02-spawn-blocking/codec.rs does not compile"));
+    let said = stderr(&output);
+    assert!(said.contains("02-spawn-blocking/codec.rs does not compile"), "{said}");
+    assert!(said.contains("cargo workshop hint 2"), "{said}");
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`cargo`] | the variables to remove before cargo is run again |
 //! | [`exit`] | exit codes, and errors that carry one |
-//! | [`host`] | whether a request asks for this machine by name |
+//! | [`host`] | addresses to listen on, and whether a request asks for this machine by name |
 //! | [`http`] | pages of this machine, read by HTTP |
 //! | `logging` | with the feature of that name: `RUST_LOG`, `--log-format` |
 //! | [`root`] | the repository's root, and the folder for generated files |

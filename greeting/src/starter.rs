@@ -6,6 +6,7 @@ use std::{cell::Cell, future, net::SocketAddr, time::Duration};
 use clap::Parser;
 use cli_kit::{
     exit::{Exit, Failure},
+    host,
     logging::LogArgs,
     settings::{self, Settings},
     term::{note, print},
@@ -62,7 +63,7 @@ pub struct StarterArgs {
     timeout: Option<f64>,
     /// Where to serve /metrics while it runs; port 0: a free one [default: 127.0.0.1 with port
     /// STACK_STARTER_METRICS_PORT, or 8087]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = host::address)]
     metrics_address: Option<SocketAddr>,
     /// Print JSON instead of text
     #[arg(long)]

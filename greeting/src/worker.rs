@@ -11,6 +11,7 @@ use std::{
 
 use cli_kit::{
     exit::{Exit, Failure},
+    host,
     logging::LogArgs,
     settings::{self, Settings},
     term::print,
@@ -66,10 +67,10 @@ pub struct WorkerArgs {
     task_queue: String,
     /// Where to serve /metrics; port 0: a free one, printed on the first line of stdout [default: 127.0.0.1
     /// with port STACK_WORKER_METRICS_PORT, or 8086]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = host::address)]
     metrics_address: Option<SocketAddr>,
     /// Serve a live page of this worker at this address; port 0: a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = host::address)]
     live: Option<SocketAddr>,
     /// When the worker stops, write the codec's polls of 1 ms and longer to this file, in the
     /// format that Perfetto opens

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use cli_kit::{exit::Failure, term::note};
+use cli_kit::{exit::Failure, host, term::note};
 use greeting::{live::frame, load::Event, sample::Recent};
 use live_page::{Frame, LivePage, RunHandle};
 
@@ -19,7 +19,12 @@ use super::{progress::Onlooker, result::Run, scenario::Scenario};
 #[derive(Clone, Debug, Args)]
 pub struct LiveArgs {
     /// Where to serve the live page; port 0: a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))]
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        value_parser = host::address,
+        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    )]
     live: SocketAddr,
     /// Open the live page in a browser
     #[arg(long)]

@@ -15,7 +15,7 @@ use solutions::Step;
 use tempfile::TempDir;
 
 use crate::support::{
-    WORKSHOP,
+    STARTER, WORKSHOP,
     checkout::{solution, start},
     json, program, stderr, stdout,
     terminal::Terminal,
@@ -667,6 +667,23 @@ fn every_example_in_every_help_has_valid_flags() {
         }
     }
     assert!(tried >= 25, "{tried}");
+}
+
+/// Each program that listens takes an IP address, and no name: a name may stand for several.
+#[test]
+fn a_name_to_listen_at_is_refused_with_what_to_write() {
+    for (path, words) in [
+        (WORKSHOP, "worker --solution 1 --metrics-address localhost:8086"),
+        (WORKSHOP, "worker --solution 1 --live localhost:8092"),
+        (WORKSHOP, "try 1 --live localhost:8092"),
+        (WORKSHOP, "compare --live localhost:8092"),
+        (STARTER, "--metrics-address localhost:8087"),
+    ] {
+        let output = program(path).args(words.split(' ')).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("write an IP address and a port, such as"), "{words}: {said}");
+    }
 }
 
 /// Not even in the folder that the program was built in.

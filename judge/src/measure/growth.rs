@@ -30,15 +30,17 @@ const POOL: usize = 4;
 /// Enough processes to notice a codec that starts one in each call.
 const MANY_PROCESSES: usize = 300;
 /// Bytes of a payload: large, compared with what the checks themselves record about a call.
-const PAYLOAD: usize = 4096;
+const PAYLOAD: usize = 8192;
 /// How long to wait for what is about to finish.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is there after many calls that was not there before. 0 if the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
-    /// How many calls.
+    /// How many calls, half of them of each operation.
     pub calls: usize,
+    /// Bytes of payload that the calls of each operation were given.
+    pub given: usize,
     /// Bytes of memory.
     pub memory: usize,
     /// Tasks of the runtime.
@@ -120,6 +122,7 @@ impl Resources {
     fn beyond(&self, before: &Self, calls: usize) -> Growth {
         Growth {
             calls,
+            given: calls / 2 * PAYLOAD,
             memory: self.memory.saturating_sub(before.memory),
             tasks: self.tasks.saturating_sub(before.tasks),
             threads: self.threads.saturating_sub(before.threads),

@@ -21,15 +21,18 @@ pub const DOES_NOT_GROW: &Promise = &Promise {
     measure,
 };
 
-/// Bytes: what the checks themselves note of so many calls, and an allocator's slack, is less than half
-/// of it. The payloads of these calls are 24 MiB.
-const MEMORY: usize = 8 << 20;
+/// Bytes: what the checks themselves note of so many calls, and an allocator's slack. Right codecs have left up to
+/// 4.5 MiB.
+const SLACK: usize = 6 << 20;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
-    let Growth { calls, memory, tasks, threads, descriptors, processes } =
+    let Growth { calls, given, memory, tasks, threads, descriptors, processes } =
         measure::growth(subject)?;
+    // Half of what one operation was given: a codec that keeps all of it is well above. On a busy machine, fewer calls
+    // are made.
+    let much = SLACK.max(given / 2);
     let mut grown = Vec::new();
-    if memory > MEMORY {
+    if memory > much {
         grown.push(format!("{} MiB more memory", memory >> 20));
     }
     for (count, what) in [

@@ -66,6 +66,16 @@ fn memory() -> Vec<Variant> {
             expected: both(WrongSomehow),
         },
         Variant {
+            name: "decode leaks a copy of the payloads",
+            make: |keys| {
+                codec(keys, good, |keys, payloads| {
+                    mem::forget(payloads.clone());
+                    opens(keys, payloads)
+                })
+            },
+            expected: both(WrongSomehow),
+        },
+        Variant {
             name: "each call leaks 64 KiB",
             make: |keys| {
                 encodes(keys, |keys, payloads| {

@@ -66,6 +66,8 @@ struct Seen {
     longest: [Spent; 2],
     most_polls: u64,
     blocked: Duration,
+    /// How long the calls' polls slept, all together.
+    asleep_in_polls: Duration,
     /// How often a call, and anything at all, blocked the thread for at least [`UNMISTAKABLE`].
     unmistakable: [usize; 2],
     under_way: HashMap<(Operation, u64), UnderWay>,
@@ -114,21 +116,31 @@ impl Evidence {
         self.seen().most_polls
     }
 
-    /// The longest time that a task started by the codec blocked the thread.
+    /// How long the calls' polls have slept so far.
+    pub fn asleep_in_polls(&self) -> Duration {
+        self.seen().asleep_in_polls
+    }
+
+    /// The longest time that anything blocked the thread.
     pub fn blocked(&self) -> Duration {
         self.seen().blocked
     }
 
-    /// Notes that such a task did.
-    pub fn note_blocked(&self, blocked: Duration) {
+    /// Notes that something did, and for how much of that time polls slept.
+    pub fn note_blocked(&self, blocked: Duration, in_polls: Duration) {
         {
             let mut seen = self.seen();
             seen.blocked = seen.blocked.max(blocked);
             seen.unmistakable[1] += usize::from(blocked >= UNMISTAKABLE);
         }
-        let blocked = blocked.as_millis();
-        let says = format!("a task that the codec started blocked the thread for {blocked} ms");
-        self.note(Kind::Blocked, says);
+        let millis = blocked.as_millis();
+        if in_polls < blocked / 2 {
+            let says = format!("a task that the codec started blocked the thread for {millis} ms");
+            return self.note(Kind::Blocked, says);
+        }
+        // A poll that is long enough has been noted by itself.
+        let says = format!("polls, one right after the other, blocked the thread for {millis} ms");
+        self.note(Kind::BlockedInTurn, says);
     }
 
     /// How often the codec blocked the thread for at least [`UNMISTAKABLE`].
@@ -370,6 +382,7 @@ impl Call {
             let mut seen = self.checked.evidence.seen();
             let longest = &mut seen.longest[self.operation as usize];
             *longest = longest.max(spent);
+            seen.asleep_in_polls += spent.asleep;
         }
         if self.checked.rules.releases_thread {
             self.look_at(spent, &moment, part);
@@ -613,4 +626,25 @@ pub fn panic_words(panicked: &(dyn Any + Send)) -> String {
     let text = panicked.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panicked.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many calls that block for a moment each are no task of the codec's.
+    #[test]
+    fn what_blocked_the_thread_is_a_task_only_if_no_poll_did() {
+        let fault = |in_polls| {
+            let evidence = Evidence::default();
+            evidence.note_blocked(Duration::from_millis(112), Duration::from_millis(in_polls));
+            let faults = evidence.faults();
+            assert_eq!(faults.len(), 1);
+            (faults[0].kind, faults[0].says.clone())
+        };
+        let of_task = "a task that the codec started blocked the thread for 112 ms";
+        assert_eq!(fault(0), (Kind::Blocked, of_task.to_owned()));
+        let of_polls = "polls, one right after the other, blocked the thread for 112 ms";
+        assert_eq!(fault(110), (Kind::BlockedInTurn, of_polls.to_owned()));
+    }
 }

@@ -34,11 +34,23 @@ pub enum Kind {
     Lost,
     /// Blocked its thread.
     Blocked,
+    /// Blocked its thread in several polls, one right after the other, each of them too short to count.
+    BlockedInTurn,
     /// Computed on its thread for a long time, or had its future polled all the time.
     Spun,
 }
 
 impl Kind {
+    /// Whether it blocked its thread.
+    pub fn blocks(self) -> bool {
+        matches!(self, Self::Blocked | Self::BlockedInTurn)
+    }
+
+    /// Whether it is about time alone, which a busy machine can take as well.
+    pub fn is_about_time(self) -> bool {
+        self.blocks() || self == Self::Spun
+    }
+
     /// It in a few words, after "Not solved yet:".
     pub fn headline(self) -> &'static str {
         match self {
@@ -55,7 +67,7 @@ impl Kind {
             Self::UndueError => "it returns an error although nothing failed",
             Self::Storm => "it asks the key service again and again",
             Self::Lost => "a call never returned",
-            Self::Blocked => "it blocks the thread",
+            Self::Blocked | Self::BlockedInTurn => "it blocks the thread",
             Self::Spun => "it keeps the thread busy while it waits",
         }
     }

@@ -188,17 +188,17 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Does the work, and notes the longest time that anything blocked its thread. The observer is a Tokio task
+/// Does the work, and notes what blocked its thread, a call or a task. The observer is a Tokio task
 /// of its own: polled together with the work, it would wake what the work waits for.
 async fn watched<T>(work: impl Future<Output = T>, evidence: Option<Evidence>) -> T {
     let Some(evidence) = evidence else { return work.await };
     let watch = tokio::spawn(async move {
         loop {
-            let last = Moment::now();
+            let (last, in_polls) = (Moment::now(), evidence.asleep_in_polls());
             sleep(TICK).await;
             let blocked = last.spent().asleep.saturating_sub(TICK);
             if blocked >= TASK_BLOCKED {
-                evidence.note_blocked(blocked);
+                evidence.note_blocked(blocked, evidence.asleep_in_polls() - in_polls);
             }
         }
     });

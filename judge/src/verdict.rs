@@ -87,7 +87,7 @@ fn once(promise: &'static Promise, subject: &Subject<'_>) -> Result<Judged, Judg
         Outcome::Broken => promise.by_time || !faults.is_empty(),
         Outcome::Panicked | Outcome::Stuck => false,
     };
-    let timed = |fault: &Fault| matches!(fault.kind, Kind::Blocked | Kind::Spun);
+    let timed = |fault: &Fault| fault.kind.is_about_time();
     let suspect =
         (by_time && faults.iter().all(timed)).then(|| subject.evidence.unmistakable_blocks());
     Ok(Judged { checks: with_faults(promise, found, subject.step, faults), suspect })
@@ -128,6 +128,13 @@ pub fn merged(checks: impl IntoIterator<Item = Check>) -> Vec<Check> {
         match merged.iter_mut().find(|known| known.promise == check.promise) {
             None => merged.push(check),
             Some(known) if known.is_kept() && !check.is_kept() => *known = check,
+            // One poll that blocks says more than many short ones.
+            Some(known)
+                if known.fault == Some(Kind::BlockedInTurn)
+                    && check.fault == Some(Kind::Blocked) =>
+            {
+                *known = check;
+            }
             // A panic says more than what it led to.
             Some(known) if check.outcome == Outcome::Panicked => *known = check,
             Some(_) => {}
@@ -238,6 +245,20 @@ mod tests {
         for later in [Step::Async, Step::BeyondAsync] {
             let broken = broken(SHARES_CALLS, Step::BeyondAsync, (1, SHORT), later);
             assert_eq!(broken, [SHARES_CALLS]);
+        }
+    }
+
+    #[test]
+    fn one_poll_that_blocks_says_more_than_many_short_ones() {
+        let check = |kind, seen: &str| Check {
+            promise: RELEASES_IT_ALWAYS,
+            outcome: Outcome::Broken,
+            fault: Some(kind),
+            seen: seen.to_owned(),
+        };
+        let (short, long) = (check(Kind::BlockedInTurn, "short"), check(Kind::Blocked, "long"));
+        for checks in [[short.clone(), long.clone()], [long, short]] {
+            assert_eq!(merged(checks)[0].seen, "long");
         }
     }
 }

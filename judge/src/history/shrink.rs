@@ -6,11 +6,7 @@ use super::{
     action::History,
     run::{self, AT_ONCE},
 };
-use crate::{
-    fault::{Fault, Kind},
-    measure::JudgeError,
-    stage::Subject,
-};
+use crate::{fault::Fault, measure::JudgeError, stage::Subject};
 
 /// The time limit of shrinking: a history that is not the shortest shows the fault as well.
 const BUDGET: Duration = Duration::from_secs(4);
@@ -29,7 +25,7 @@ pub fn shrink(
     let again = run::all(subject, std::slice::from_ref(&history))?;
     let again = again.into_iter().flat_map(|played| played.faults);
     let shown_again = again.into_iter().any(|other| other.kind == fault.kind);
-    if !shown_again && matches!(fault.kind, Kind::Blocked | Kind::Spun) {
+    if !shown_again && fault.kind.is_about_time() {
         return Ok(None);
     }
     let mut chunk = history.actions.len().div_ceil(2);

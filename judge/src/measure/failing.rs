@@ -9,7 +9,6 @@ use tokio::time::{sleep, timeout};
 use super::common::{CALLS_AT_ONCE, POOL_THREADS, SHORT_STALL, came};
 use crate::{
     checked::Evidence,
-    fault::Kind,
     measure::{JudgeError, Operation},
     script::Behaviour,
     stage::{Stage, Subject, Trial, small},
@@ -120,7 +119,7 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
 
 /// Whether a call was seen to block: that is a fault of its own.
 fn blocks(evidence: &Evidence) -> bool {
-    evidence.faults().iter().any(|fault| fault.kind == Kind::Blocked)
+    evidence.faults().iter().any(|fault| fault.kind.blocks())
 }
 
 fn many(trial: &Trial, calls: usize) -> [impl Future<Output = usize>; 2] {

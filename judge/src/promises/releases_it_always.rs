@@ -18,7 +18,7 @@ pub const RELEASES_IT_ALWAYS: &Promise = &Promise {
     means: "Most calls release the thread, but some do not. In production, that blocks the worker every now and then.",
     next: "Look at what runs rarely: decode, a retry, an error, a refresh, the drop of a future, a count or a size.",
     of: |step| step >= Step::SpawnBlocking,
-    broken_by: &[Kind::Blocked],
+    broken_by: &[Kind::Blocked, Kind::BlockedInTurn],
     alone: false,
     by_time: false,
     unless_broken: &[RELEASES_THREAD],

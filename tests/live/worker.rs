@@ -3,7 +3,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
@@ -31,7 +30,7 @@ use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkflowContext, WorkflowRe
 use temporalio_workflow::workflows::WorkflowImplementation;
 
 use crate::support::{
-    self, Process, STARTER, Stage, WORKSHOP, json, program, stderr, stdout, wait_for,
+    self, Process, STARTER, Stage, WORKSHOP, free_port, json, program, stderr, stdout, wait_for,
 };
 
 const SOME_KEY: &str = "mine=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
@@ -151,7 +150,7 @@ fn threads_of_the_blocking_pool_are_counted_where_there_are_any() {
 #[test]
 fn a_starter_tells_of_its_load_while_it_runs() {
     let stage = Stage::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let _worker = stage.worker("worker", 3, &[]);
     let mut command = program(STARTER);
     command
@@ -450,7 +449,7 @@ fn a_storm_in_which_three_in_ten_of_the_codec_s_calls_fail_loses_nothing() {
 #[test]
 fn without_a_server_both_say_so_in_one_sentence() {
     // A port that was free a moment ago, where nothing listens.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let mut worker = program(WORKSHOP);
     worker.args(["worker", "--solution", "3", "--metrics-address", "127.0.0.1:0"]);

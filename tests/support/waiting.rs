@@ -6,9 +6,11 @@
 
 use std::{
     io::Write,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
+    ops::Range,
     path::Path,
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -35,19 +37,27 @@ pub fn wait_for<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
 pub fn free_ports() -> Settings {
     let mut settings = Settings::from_env().unwrap();
     let names: Vec<_> = settings.variables().map(|(name, _)| name).collect();
-    // All are held until all are chosen, so that no two are the same.
-    let ports = names.into_iter().filter(|name| name.ends_with("_PORT"));
-    let held: Vec<_> =
-        ports.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
-    for (name, held) in &held {
-        settings.set(name, held.local_addr().unwrap().port().to_string());
+    for name in names.into_iter().filter(|name| name.ends_with("_PORT")) {
+        settings.set(name, free_port().to_string());
     }
     settings
 }
 
-/// A port that is free.
+/// Below the ports that the system gives to whatever asks for any (on Linux from 32768 on): a dev server asks for
+/// several, and took one between its choice and its use.
+const PORTS: Range<u16> = 15_000..32_000;
+
+/// A port that is free. No two tests of a program get the same one.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Programs that run at the same time begin at different ports.
+        let number = process::id().wrapping_mul(251).wrapping_add(TAKEN.fetch_add(1, Relaxed));
+        let port = PORTS.start + (number % PORTS.len() as u32) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Writes a shell script that can be run at once. A process of its own writes it: a file that this one has open

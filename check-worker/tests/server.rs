@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use check_worker::server::{Access, Seen, ask};
+use port::free_port;
+
+#[path = "../../tests/support/port.rs"]
+mod port;
 
 /// Stops with the test, also with one that fails.
 struct Server(Child);
@@ -25,7 +28,7 @@ impl Drop for Server {
 #[test]
 #[ignore = "needs Temporal's CLI"]
 fn a_real_server_answers() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut command = Command::new("temporal");
     command.args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port"]);
     command.arg(port.to_string()).stdout(Stdio::null()).stderr(Stdio::null());

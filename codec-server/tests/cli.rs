@@ -5,18 +5,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../tests/support/port.rs"]
+mod port;
 mod support;
 
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use codec_kit::{ENCODING, ENCRYPTED, Keyring, Payload, open};
+use port::free_port;
 use serde_json::Value;
 use support::{plain, wait_until};
 
@@ -69,7 +72,7 @@ impl Room {
         BufReader::new(codec_server.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let codec = line.split(' ').find_map(|word| word.strip_prefix("http://"));
         let codec = codec.unwrap().parse().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let server = temporal()
             .args([
                 "server",

@@ -197,7 +197,8 @@ impl Process {
     /// Whether it has not ended yet. How it ended is still there for `wait`.
     pub fn is_running(&self) -> bool {
         let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(self.pid()), asked).unwrap().is_none()
+        // An error: it has ended, and was waited for.
+        matches!(waitid(WaitId::Pid(self.pid()), asked), Ok(None))
     }
 
     pub fn wait(&mut self) -> ExitStatus {

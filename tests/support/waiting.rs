@@ -6,16 +6,18 @@
 
 use std::{
     io::Write,
-    net::{Ipv4Addr, TcpListener},
-    ops::Range,
     path::Path,
-    process::{self, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use cli_kit::settings::Settings;
+
+#[path = "port.rs"]
+mod port;
+
+pub use port::free_port;
 
 /// Far longer than anything here takes, a build in a copy of the repository included; a state that is not reached
 /// by then never will be.
@@ -41,23 +43,6 @@ pub fn free_ports() -> Settings {
         settings.set(name, free_port().to_string());
     }
     settings
-}
-
-/// Below the ports that the system gives to whatever asks for any (on Linux from 32768 on): a dev server asks for
-/// several, and took one between its choice and its use.
-const PORTS: Range<u16> = 15_000..32_000;
-
-/// A port that is free. No two tests of a program get the same one.
-pub fn free_port() -> u16 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        // Programs that run at the same time begin at different ports.
-        let number = process::id().wrapping_mul(251).wrapping_add(TAKEN.fetch_add(1, Relaxed));
-        let port = PORTS.start + (number % PORTS.len() as u32) as u16;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Writes a shell script that can be run at once. A process of its own writes it: a file that this one has open

@@ -5,12 +5,12 @@
 
 use std::{
     env,
-    net::TcpListener,
     process::{Child, Command, Stdio},
 };
 
 use key_service::Faults;
 
+use crate::port::free_port;
 use crate::support::{ALIAS, Client, context, metric, server, settings, wait_for};
 
 /// The suite. What only the workshop's service does, such as refusing disabled keys, is tested elsewhere.
@@ -85,7 +85,7 @@ impl Drop for Moto {
 #[ignore = "needs MOTO_SERVER, the program of moto[server]"]
 fn both_clients_with_moto() {
     let program = env::var_os("MOTO_SERVER").expect("MOTO_SERVER is the path of moto_server");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut command = Command::new(program);
     command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
     let mut moto = Moto(

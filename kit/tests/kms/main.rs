@@ -10,5 +10,7 @@ mod fuzz;
 mod inputs;
 mod keys;
 mod limits;
+#[path = "../../../tests/support/port.rs"]
+mod port;
 mod support;
 mod tls;

@@ -2,8 +2,11 @@
 //! takes long because its thread queues. That is not the codec's fault, so it is not counted here.
 
 use std::{
-    fs::File,
+    collections::HashMap,
+    ffi::OsString,
+    fs::{self, File},
     os::unix::fs::FileExt,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -87,14 +90,51 @@ fn scheduled() -> Option<(Duration, Duration)> {
     }
     let mut line = [0; 64];
     let length = FILE.with(|file| file.as_ref()?.read_at(&mut line, 0).ok())?;
-    let mut figures = str::from_utf8(&line[..length]).ok()?.split_ascii_whitespace();
+    ran_and_queued(str::from_utf8(&line[..length]).ok()?)
+}
+
+fn ran_and_queued(line: &str) -> Option<(Duration, Duration)> {
+    let mut figures = line.split_ascii_whitespace();
     let mut next = || figures.next()?.parse().ok().map(Duration::from_nanos);
     Some((next()?, next()?))
 }
 
+/// A thread that never pauses is busy for all of the time, but the system is late to count how long one has queued for a
+/// processor. A thread that waits is hardly ever busy.
+pub const NEVER_PAUSES: f64 = 0.7;
+
+/// For what share of that time each thread of this process ran, or queued for a processor, which does not depend on
+/// how busy the machine is. Only threads that are there all the time; none if the system does not tell (Linux does).
+pub fn busy_threads(time: Duration) -> Vec<f64> {
+    let (began, before) = (Instant::now(), wanted_to_run());
+    thread::sleep(time);
+    let after = wanted_to_run();
+    let wall = began.elapsed();
+    let spent = after.into_iter().filter_map(|(thread, wanted)| {
+        let spent = wanted.checked_sub(*before.get(&thread)?)?;
+        // What is accounted for late may be from before.
+        Some((spent.as_secs_f64() / wall.as_secs_f64()).min(1.0))
+    });
+    spent.collect()
+}
+
+/// How long each thread of this process has run, or queued for a processor.
+fn wanted_to_run() -> HashMap<OsString, Duration> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let wanted = threads.filter_map(|thread| {
+        let line = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let (ran, queued) = ran_and_queued(&line)?;
+        Some((thread.file_name(), ran + queued))
+    });
+    wanted.collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{hint, thread};
+    use std::{
+        hint,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
 
     use super::*;
 
@@ -114,5 +154,25 @@ mod tests {
             hint::spin_loop();
         }
         assert!(since.spent().asleep < LONG / 2, "{:?}", since.spent());
+    }
+
+    #[test]
+    fn a_thread_that_never_pauses_is_busy_and_one_that_waits_is_not() {
+        const LONG: Duration = Duration::from_millis(300);
+        static ENOUGH: AtomicBool = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ENOUGH.load(Relaxed) {
+                    hint::spin_loop();
+                }
+            });
+            let busy = busy_threads(LONG);
+            ENOUGH.store(true, Relaxed);
+            if is_exact() {
+                assert!(busy.iter().any(|share| *share > NEVER_PAUSES), "{busy:?}");
+                // This one slept.
+                assert!(busy.iter().any(|share| *share < NEVER_PAUSES), "{busy:?}");
+            }
+        });
     }
 }

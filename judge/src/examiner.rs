@@ -18,9 +18,7 @@ use solutions::Step;
 use tracing::Level;
 
 use crate::{
-    Check, JudgeError, MakeCodec, Outcome, Promise, limits, noise,
-    promises::{self, ANSWERS_PROMPTLY},
-    stage::TIME_LIMIT,
+    Check, JudgeError, MakeCodec, Outcome, Promise, limits, noise, promises, stage::TIME_LIMIT,
     verdict,
 };
 
@@ -156,10 +154,7 @@ fn judge(step: Step, codec: MakeCodec<'_>, seed: u64, report: &Report) -> anyhow
         }
         let checks = one(promise)?;
         broken.extend(checks.iter().filter(|check| !check.is_kept()).map(|check| check.promise));
-        let stuck = checks.iter().any(|check| check.outcome == Outcome::Stuck);
-        let slow = promise == ANSWERS_PROMPTLY && !checks.iter().all(Check::is_kept);
-        if stuck || slow {
-            // All other checks would be as slow, or get stuck again.
+        if verdict::is_the_last(promise, &checks) {
             return report.write(&Line::Done);
         }
     }

@@ -38,6 +38,8 @@ pub enum Kind {
     BlockedInTurn,
     /// Computed on its thread for a long time, or had its future polled all the time.
     Spun,
+    /// Has a thread that never stops computing.
+    NeverPauses,
 }
 
 impl Kind {
@@ -48,7 +50,7 @@ impl Kind {
 
     /// Whether it is about time alone, which a busy machine can take as well.
     pub fn is_about_time(self) -> bool {
-        self.blocks() || self == Self::Spun
+        self.blocks() || matches!(self, Self::Spun | Self::NeverPauses)
     }
 
     /// It in a few words, after "Not solved yet:".
@@ -69,6 +71,7 @@ impl Kind {
             Self::Lost => "a call never returned",
             Self::Blocked | Self::BlockedInTurn => "it blocks the thread",
             Self::Spun => "it keeps the thread busy while it waits",
+            Self::NeverPauses => "it has a thread that never stops computing",
         }
     }
 }

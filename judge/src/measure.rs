@@ -34,7 +34,7 @@ pub use caching::{
 };
 pub use cancelled::{Cancelled, cancelled};
 pub use common::{CLEARLY, JudgeError, MARKER, Operation, POOL_THREADS};
-pub use concurrency::{AtOnce, at_once, stalls_of_one_call, threads_at_once};
+pub use concurrency::{AtOnce, at_once, busiest_thread, stalls_of_one_call, threads_at_once};
 pub use failing::{FailingService, failure};
 pub use growth::{Growth, growth};
 pub use observed::{CALLS, Counted, calls_counted};

@@ -1,12 +1,13 @@
 //! Whether this machine is quiet enough for the checks. A busy machine can make a codec look as if it
 //! blocked. The reference codecs, run at the same time, tell the two apart.
 
-use std::time::Duration;
+use std::{num::NonZero, thread, time::Duration};
 
 use solutions::Step;
 
 use crate::{
-    Check, clock,
+    Check,
+    clock::{self, NEVER_PAUSES},
     measure::{self, JudgeError, Operation},
     stage::Subject,
 };
@@ -15,6 +16,8 @@ use crate::{
 const STALL: Duration = Duration::from_millis(200);
 /// How many tries; one without noise is enough. On a quiet machine, the first is.
 const TRIES: usize = 20;
+/// Threads for each processor that never pause.
+const TOO_MANY: usize = 4;
 
 /// Tests the machine with the reference codec, which waits without a thread. If even that one seems to block
 /// its thread, or waits much longer than its key takes, no codec is judged.
@@ -39,6 +42,15 @@ pub fn quiet() -> Result<(), JudgeError> {
     )))
 }
 
+/// How many threads of this process never pause, if they are so many that it is they who keep the machine busy: the
+/// checks have fewer.
+pub fn threads_of_its_own() -> Option<usize> {
+    let busy = clock::busy_threads(STALL * 3).into_iter();
+    let threads = busy.filter(|share| *share > NEVER_PAUSES).count();
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    (threads >= processors * TOO_MANY).then_some(threads)
+}
+
 /// Whether the system accounts for thread time, so that a busy machine can't look like a codec that blocks.
 pub fn is_accounted_for() -> bool {
     clock::is_exact()
@@ -55,5 +67,35 @@ pub fn not_to_blame(broken: Option<&Check>) -> Result<(), JudgeError> {
         Some(Check { seen, .. }) => Err(JudgeError::TooBusy(format!(
             "the reference codec fails this check as well: {seen}"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        hint,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
+
+    use super::*;
+
+    #[test]
+    fn threads_that_keep_the_machine_busy_are_counted() {
+        static ENOUGH: AtomicBool = AtomicBool::new(false);
+        let processors = thread::available_parallelism().unwrap().get();
+        assert_eq!(threads_of_its_own(), None);
+        let counted = thread::scope(|scope| {
+            for _ in 0..processors * TOO_MANY * 2 {
+                scope.spawn(|| {
+                    while !ENOUGH.load(Relaxed) {
+                        hint::spin_loop();
+                    }
+                });
+            }
+            let counted = threads_of_its_own();
+            ENOUGH.store(true, Relaxed);
+            counted
+        });
+        assert_eq!(counted.is_some(), is_accounted_for(), "{counted:?}");
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     measure::JudgeError,
     noise,
     promise::{Check, Finding, Outcome, Promise},
-    promises,
+    promises::{self, ANSWERS_PROMPTLY},
     stage::{MakeCodec, Subject},
 };
 
@@ -52,10 +52,28 @@ pub fn of(
         runs += 1;
     }
     let checks = merged(broken.into_iter().chain(judged.checks));
-    if checks.iter().any(|check| !check.is_kept()) {
-        noise::quiet()?;
+    if checks.iter().all(Check::is_kept) {
+        return Ok(checks);
     }
-    Ok(checks)
+    match noise::quiet() {
+        Ok(()) => Ok(checks),
+        Err(too_busy) => {
+            let threads = noise::threads_of_its_own().ok_or(too_busy)?;
+            let says =
+                format!("{threads} threads never stop computing, and keep all processors busy");
+            let fault = Fault { kind: Kind::NeverPauses, says };
+            Ok(merged(checks.into_iter().chain(broken_by(fault, promise, step))))
+        }
+    }
+}
+
+/// Whether no check that follows can see anything: each would get stuck again, be as slow, or be disturbed.
+pub fn is_the_last(promise: &Promise, checks: &[Check]) -> bool {
+    checks.iter().any(|check| {
+        check.outcome == Outcome::Stuck
+            || check.fault == Some(Kind::NeverPauses)
+            || *promise == *ANSWERS_PROMPTLY && !check.is_kept()
+    })
 }
 
 /// What a measure found.
@@ -102,15 +120,9 @@ fn with_faults(
     faults: Vec<Fault>,
 ) -> Vec<Check> {
     let mut checks = vec![Check { promise: measured, outcome, fault: None, seen }];
-    for Fault { kind, says } in faults {
-        let owner = match kind {
-            Kind::Panicked => Some(measured),
-            _ => promises::of(step).find(|promise| promise.broken_by.contains(&kind)),
-        };
-        let Some(promise) = owner else { continue };
-        let outcome = if kind == Kind::Panicked { Outcome::Panicked } else { Outcome::Broken };
-        let check = Check { promise, outcome, fault: Some(kind), seen: says };
-        match checks.iter_mut().find(|known| known.promise == promise) {
+    for fault in faults {
+        let Some(check) = broken_by(fault, measured, step) else { continue };
+        match checks.iter_mut().find(|known| known.promise == check.promise) {
             None => checks.push(check),
             // The cause says more than what it led to.
             Some(known) if known.fault.is_none() => *known = check,
@@ -119,6 +131,17 @@ fn with_faults(
         }
     }
     checks
+}
+
+/// The check that failed, of the promise that this fault breaks, if the step makes one. A panic breaks the one that is
+/// measured.
+fn broken_by(Fault { kind, says }: Fault, measured: &'static Promise, step: Step) -> Option<Check> {
+    let promise = match kind {
+        Kind::Panicked => measured,
+        _ => promises::of(step).find(|promise| promise.broken_by.contains(&kind))?,
+    };
+    let outcome = if kind == Kind::Panicked { Outcome::Panicked } else { Outcome::Broken };
+    Some(Check { promise, outcome, fault: Some(kind), seen: says })
 }
 
 /// One check for each promise, in the order of [`promises::ALL`]. A failed check outweighs a passed one.
@@ -135,8 +158,12 @@ pub fn merged(checks: impl IntoIterator<Item = Check>) -> Vec<Check> {
             {
                 *known = check;
             }
-            // A panic says more than what it led to.
-            Some(known) if check.outcome == Outcome::Panicked => *known = check,
+            // A panic says more than what it led to, and so does a thread that is in everything's way.
+            Some(known)
+                if check.outcome == Outcome::Panicked || check.fault == Some(Kind::NeverPauses) =>
+            {
+                *known = check;
+            }
             Some(_) => {}
         }
     }
@@ -146,8 +173,9 @@ pub fn merged(checks: impl IntoIterator<Item = Check>) -> Vec<Check> {
 
 /// The check that failed for the plainest reason.
 pub fn cause(merged: &[Check]) -> Option<&Check> {
-    let panicked = merged.iter().find(|check| check.outcome == Outcome::Panicked);
-    panicked.or_else(|| merged.iter().find(|check| !check.is_kept()))
+    let never_pauses = merged.iter().find(|check| check.fault == Some(Kind::NeverPauses));
+    let panicked = || merged.iter().find(|check| check.outcome == Outcome::Panicked);
+    never_pauses.or_else(panicked).or_else(|| merged.iter().find(|check| !check.is_kept()))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //!
 //! | variable | what it does |
 //! | --- | --- |
-//! | `VARIANT_SEEDS` | how many seeds each is judged with (default 1) |
+//! | `VARIANT_SEEDS` | how many seeds each is judged with (default 1), or from which to which: `6-10` |
 //! | `VARIANT_JOBS` | how many are judged at a time (default 20) |
 //! | `VARIANT` | judges only those whose name contains this; several are separated by a bar |
 //! | `UPDATE_EVIDENCE` | writes the table into docs/evidence/variants.md, if all are judged |
@@ -26,7 +26,9 @@ use std::{
     collections::BTreeMap,
     env,
     error::Error,
-    fmt, fs, io, panic,
+    fmt, fs, io,
+    ops::RangeInclusive,
+    panic,
     path::Path,
     process::{self, Command},
     sync::{
@@ -42,12 +44,7 @@ use codec_kit::{
     PayloadConversionError, SerializationContextData, key_ids, open_all, seal_all,
 };
 use futures::FutureExt;
-use judge::{
-    Check, JudgeError, Outcome, Promise,
-    leaks::leak,
-    promises::{self, ANSWERS_PROMPTLY},
-    verdict,
-};
+use judge::{Check, JudgeError, Outcome, Promise, leaks::leak, promises, verdict};
 use solutions::Step;
 use tracing::Level;
 
@@ -207,8 +204,9 @@ fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
         checks.extend(judged(promise, step, make, seed));
         let broken = checks.iter().filter(|check| !check.is_kept());
         let first = broken.map(|check| promises::position(check.promise)).min();
-        let slow = promise == ANSWERS_PROMPTLY && first.is_some();
-        if slow || first.is_some_and(|first| first <= promises::position(promise)) {
+        if verdict::is_the_last(promise, &checks)
+            || first.is_some_and(|first| first <= promises::position(promise))
+        {
             break;
         }
     }
@@ -310,12 +308,12 @@ const SLOW: &str = "encoding a call works for 10 ms on each payload, and yields"
 fn agrees_about_one_in(share: usize) {
     let variants = all_variants();
     let number = |name, default| env::var(name).map_or(default, |text| text.parse().unwrap());
-    let seeds = number("VARIANT_SEEDS", 1);
     let jobs = number("VARIANT_JOBS", 20);
+    let seeds = seeds();
     let only = env::var("VARIANT").unwrap_or_default();
 
     let mut cases: Vec<Case> = Vec::new();
-    for seed in 1..=seeds {
+    for seed in seeds.clone() {
         for (number, variant) in variants.iter().enumerate() {
             if only.split('|').any(|only| variant.name.contains(only)) {
                 cases.extend((0..variant.expected.len()).map(|step| (number, step, seed)));
@@ -350,7 +348,7 @@ fn agrees_about_one_in(share: usize) {
         *words = in_a_process_of_its_own(&variants, *case);
         again += 1;
     }
-    let table = table(&variants, said.iter().filter(|((.., seed), _)| *seed == 1));
+    let table = table(&variants, said.iter().filter(|((.., seed), _)| seed == seeds.start()));
     println!("{table}");
     if evidence::is_to_be_written() && share == 1 && only.is_empty() {
         evidence::write(EVIDENCE, &table);
@@ -367,16 +365,24 @@ fn agrees_about_one_in(share: usize) {
     }
     let wrong = disagreements.matches("  said: ").count();
     println!(
-        "\n{} variants, {seeds} seed(s): {} of {} verdicts as due, {took} s, {jobs} at a time; \
+        "\n{} variants, seeds {} to {}: {} of {} verdicts as due, {took} s, {jobs} at a time; \
          {again} judged again, alone",
         variants
             .iter()
             .filter(|variant| only.split('|').any(|only| variant.name.contains(only)))
             .count(),
+        seeds.start(),
+        seeds.end(),
         cases.len() - wrong,
         cases.len(),
     );
     assert!(disagreements.is_empty(), "\n{disagreements}");
+}
+
+fn seeds() -> RangeInclusive<u64> {
+    let text = env::var("VARIANT_SEEDS").unwrap_or_else(|_| "1".to_owned());
+    let (first, last) = text.split_once('-').unwrap_or(("1", &text));
+    first.parse().unwrap()..=last.parse().unwrap()
 }
 
 /// The page with the table.

@@ -93,8 +93,9 @@ impl Results {
         let work = || -> anyhow::Result<()> {
             while let Some(mutant) = rest.get(next.fetch_add(1, Relaxed)) {
                 let began = Instant::now();
-                if let Some(verdict) = judge_one(program, mutant, self.seed, &folder)? {
-                    self.keep(mutant, verdict, began.elapsed())?;
+                match judge_one(program, mutant, self.seed, &folder)? {
+                    Ok(verdict) => self.keep(mutant, verdict, began.elapsed())?,
+                    Err(TooBusy(seen)) => errln!("{}: no verdict: {seen}", mutant.id),
                 }
                 let done = done.fetch_add(1, Relaxed) + 1;
                 if done.is_multiple_of(PROGRESS) || done == rest.len() {
@@ -129,19 +130,23 @@ impl Results {
     }
 }
 
+/// The machine was too busy for a verdict, and what was seen.
+#[derive(Debug, PartialEq)]
+struct TooBusy(String);
+
 /// How a process ended.
 enum End {
     Exited(process::ExitStatus),
     Limit(&'static str),
 }
 
-/// Judges one in a process of its own. `None`: the machine was too busy for a verdict.
+/// Judges one in a process of its own.
 fn judge_one(
     program: &Path,
     mutant: &Mutant,
     seed: u64,
     folder: &Path,
-) -> anyhow::Result<Option<Verdict>> {
+) -> anyhow::Result<Result<Verdict, TooBusy>> {
     let (file, log) = (
         folder.join(format!("{}.jsonl", mutant.digest)),
         folder.join(format!("{}.log", mutant.digest)),
@@ -177,16 +182,16 @@ fn judge_one(
     Ok(verdict(lines, &end, &output))
 }
 
-fn verdict(lines: Vec<Line>, end: &End, output: &[u8]) -> Option<Verdict> {
+fn verdict(lines: Vec<Line>, end: &End, output: &[u8]) -> Result<Verdict, TooBusy> {
     let mut check = "no check".to_owned();
-    let mut busy = false;
+    let mut busy = None;
     for line in lines {
         match line {
-            Line::Judging(name) => (check, busy) = (name, false),
-            Line::Busy(_) => busy = true,
-            Line::Rejected(check, seen) => return Some(Verdict::Rejected(check, short(&seen))),
+            Line::Judging(name) => (check, busy) = (name, None),
+            Line::Busy(seen) => busy = Some(TooBusy(format!("{check}: {seen}"))),
+            Line::Rejected(check, seen) => return Ok(Verdict::Rejected(check, short(&seen))),
             Line::Accepted(costs) => {
-                return Some(match leak(output) {
+                return Ok(match leak(output) {
                     Some(leak) => {
                         let seen = format!("{} can be read in its output {}", leak.what, leak.form);
                         Verdict::Rejected("leak".to_owned(), seen)
@@ -208,7 +213,10 @@ fn verdict(lines: Vec<Line>, end: &End, output: &[u8]) -> Option<Verdict> {
             }
         },
     };
-    (!busy).then(|| Verdict::Rejected("did not finish".to_owned(), format!("{seen}, in {check}")))
+    busy.map_or_else(
+        || Ok(Verdict::Rejected("did not finish".to_owned(), format!("{seen}, in {check}"))),
+        Err,
+    )
 }
 
 /// Waits until the process exits or reaches a limit.
@@ -258,15 +266,16 @@ mod tests {
         let judging = || Line::Judging("wire_format".to_owned());
         let hangs = verdict(vec![judging()], &End::Limit("it took more than 60 s"), b"");
         let seen = "it took more than 60 s, in wire_format".to_owned();
-        assert_eq!(hangs, Some(Verdict::Rejected("did not finish".to_owned(), seen)));
-        assert_eq!(verdict(vec![judging(), Line::Busy(String::new())], &exited(), b""), None);
+        assert_eq!(hangs, Ok(Verdict::Rejected("did not finish".to_owned(), seen)));
+        let busy = verdict(vec![judging(), Line::Busy("it is busy".to_owned())], &exited(), b"");
+        assert_eq!(busy, Err(TooBusy("wire_format: it is busy".to_owned())));
     }
 
     #[test]
     fn a_mutant_that_prints_a_payload_is_rejected() {
         let accepted = || vec![Line::Accepted(Vec::new())];
-        assert_eq!(verdict(accepted(), &exited(), b"sealed"), Some(Verdict::Survived(Vec::new())));
+        assert_eq!(verdict(accepted(), &exited(), b"sealed"), Ok(Verdict::Survived(Vec::new())));
         let printed = verdict(accepted(), &exited(), judge::measure::MARKER.as_bytes());
-        assert!(matches!(printed, Some(Verdict::Rejected(check, _)) if check == "leak"));
+        assert!(matches!(printed, Ok(Verdict::Rejected(check, _)) if check == "leak"));
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, threads};
 use crate::{
+    clock,
     measure::{JudgeError, Operation},
     script::Behaviour,
     stage::{Stage, Subject, TIME_LIMIT, small},
@@ -128,4 +129,27 @@ pub fn threads_at_once(
     running.result(TIME_LIMIT)?;
     // One of them ran the runtime.
     Ok(Some(peak.saturating_sub(1)))
+}
+
+/// For what share of the time the busiest thread ran, or queued for a processor, while a call waited for a stalling key
+/// service.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
+pub fn busiest_thread(
+    subject: &Subject<'_>,
+    operation: Operation,
+    pool: usize,
+    stall: Duration,
+) -> Result<f64, JudgeError> {
+    let stage = Stage::new(subject, pool)?;
+    let trial = stage.trial(2, Behaviour::stalling(stall));
+    let running = stage.start(async move {
+        trial.small_call(operation, 1).await;
+    })?;
+    // The call must have started to wait, and its key may not have come yet.
+    thread::sleep(stall / 10);
+    let busy = clock::busy_threads(stall * 7 / 10);
+    running.result(TIME_LIMIT)?;
+    Ok(busy.into_iter().fold(0.0, f64::max))
 }

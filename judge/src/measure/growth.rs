@@ -27,8 +27,8 @@ const WARM_UP: usize = 600;
 const AT_ONCE: usize = 100;
 /// Threads of the blocking pool: few, because they stay for some seconds and are not growth.
 const POOL: usize = 4;
-/// Enough processes to notice a codec that starts one in each call.
-const MANY_PROCESSES: usize = 300;
+/// Enough new processes and threads to notice a codec that starts one in each call.
+const MANY: usize = 300;
 /// Bytes of a payload: large, compared with what the checks themselves record about a call.
 const PAYLOAD: usize = 8192;
 /// How long to wait for what is about to finish.
@@ -64,7 +64,9 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
         let many = async |calls: usize| {
             let began = Instant::now();
             let mut made = 0;
-            while made < calls && began.elapsed() < BUDGET && children() < MANY_PROCESSES {
+            let started = || children() + thread_count();
+            let many = started() + MANY;
+            while made < calls && began.elapsed() < BUDGET && started() < many {
                 for operation in Operation::BOTH {
                     // All different, because a codec may keep one of each.
                     let given = (made..made + AT_ONCE).map(|number| {
@@ -113,7 +115,7 @@ impl Resources {
         Self {
             memory: resident_memory().unwrap_or_default(),
             tasks: tasks(),
-            threads: threads().unwrap_or_default().len(),
+            threads: thread_count(),
             descriptors: fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
             processes: children(),
         }
@@ -138,6 +140,10 @@ fn resident_memory() -> Option<usize> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+fn thread_count() -> usize {
+    threads().unwrap_or_default().len()
 }
 
 /// Processes that any thread of this one has started, zombies included.

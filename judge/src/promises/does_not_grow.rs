@@ -1,6 +1,7 @@
 //! Leaves nothing behind after a call.
 
 use crate::{
+    fault::Kind,
     measure::{self, Growth, JudgeError},
     promise::{Finding, Promise, SHARED},
     stage::Subject,
@@ -12,9 +13,9 @@ pub const DOES_NOT_GROW: &Promise = &Promise {
     says: "leaves nothing behind after a call",
     fails: "each call leaves something behind",
     means: "What a call leaves behind adds up. A worker makes millions of calls, until it runs out of memory, threads or files.",
-    next: "Look for what each call adds and nothing removes: a list entry, a Tokio task, an open file, a process.",
+    next: "Look for what each call adds and nothing removes: a list entry, a Tokio task, a thread, an open file, a process.",
     of: |_| true,
-    broken_by: &[],
+    broken_by: &[Kind::NeverPauses],
     alone: true,
     by_time: false,
     unless_broken: &[],

@@ -1,25 +1,26 @@
-//! Waits without keeping the thread busy.
+//! Waits without keeping a thread busy.
 
 use solutions::Step;
 
 use crate::{
+    clock::NEVER_PAUSES,
     fault::Kind,
     measure::{self, JudgeError, Operation, POOL_THREADS},
-    promise::{Finding, Promise, STALL},
+    promise::{Finding, Promise, STALL, ms},
     promises::RELEASES_THREAD,
     stage::Subject,
 };
 
-/// Waits without keeping the thread busy.
+/// Waits without keeping a thread busy.
 pub const WAITS_QUIETLY: &Promise = &Promise {
     name: "waits_quietly",
-    says: "waits without keeping the thread busy",
-    fails: "it keeps the thread busy while it waits",
-    means: "It checks again and again whether its key has come. No poll blocks, but the thread is never free.",
-    next: "A future that waits is woken once, by whatever it waits for.",
+    says: "waits without keeping a thread busy",
+    fails: "it keeps a thread busy while it waits",
+    means: "It checks again and again whether its key has come. No poll blocks, but a thread is never free.",
+    next: "A future that waits is woken once, by whatever it waits for. A thread waits in recv, or on a Condvar.",
     of: |step| step >= Step::SpawnBlocking,
-    broken_by: &[Kind::Spun],
-    alone: false,
+    broken_by: &[Kind::Spun, Kind::NeverPauses],
+    alone: true,
     by_time: true,
     unless_broken: &[RELEASES_THREAD],
     measure,
@@ -27,10 +28,21 @@ pub const WAITS_QUIETLY: &Promise = &Promise {
 
 /// Polls of one encoding; a wait needs two, and a lock or a channel a few more.
 const POLLS: u64 = 50;
+/// Calls that wait at once.
+const CALLS: usize = 3;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     for operation in Operation::BOTH {
-        measure::at_once(subject, operation, 3, POOL_THREADS, STALL)?;
+        measure::at_once(subject, operation, CALLS, POOL_THREADS, STALL)?;
+        let share = measure::busiest_thread(subject, operation, POOL_THREADS, STALL * 2)?;
+        if share > NEVER_PAUSES {
+            let said = format!(
+                "in a stall of {}, a thread was busy for {:.0}% of the time",
+                ms(STALL * 2),
+                share * 100.0
+            );
+            subject.evidence.note(Kind::NeverPauses, said);
+        }
     }
     let polls = subject.evidence.most_polls();
     Ok(Finding::kept_if(polls <= POLLS, format!("{polls} polls of one future in a stall")))

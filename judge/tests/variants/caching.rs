@@ -55,6 +55,14 @@ fn right() -> Vec<Variant> {
             expected: last(Right),
         },
         Variant {
+            name: "keeps keys for a tenth of their lifetime",
+            make: |keys| {
+                let cache = Cache::builder().time_to_live(keys.key_lifetime() / 10).build();
+                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
+            },
+            expected: last(Right),
+        },
+        Variant {
             name: "a call for each key that all await, in a map of its own",
             make: |keys| {
                 let flights = Flights::default();

@@ -58,6 +58,14 @@ pub(crate) fn variants() -> Vec<Variant> {
             expected: [vec![(Step::Blocking, AtACost("releases its thread already"))], both(Right)]
                 .concat(),
         },
+        Variant {
+            name: "exercise 1: asks for a key when it is made",
+            make: |keys| {
+                keys.data_key_blocking().ok();
+                Step::Blocking.codec(keys)
+            },
+            expected: vec![(Step::Blocking, Right)],
+        },
         // Threads that wait.
         Variant {
             name: "spawn_blocking, 32 at a time",

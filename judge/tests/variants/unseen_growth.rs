@@ -306,6 +306,16 @@ fn threads_and_tasks() -> Vec<Variant> {
             expected: first(WrongSomehow),
         },
         Variant {
+            name: "exercise 1: each call starts a thread that never ends",
+            make: |keys| {
+                observed(keys, |keys, payloads| {
+                    never_ends();
+                    blocking(keys, payloads)
+                })
+            },
+            expected: first(Wrong(&[DOES_NOT_GROW])),
+        },
+        Variant {
             name: "exercise 1: each call starts a task that never ends",
             make: |keys| {
                 observed(keys, |keys, payloads| {

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    hint,
     pin::Pin,
     sync::{
         Arc, Mutex as StdMutex,
@@ -174,7 +175,7 @@ fn calls_of_some_kind() -> Vec<Variant> {
                     if opened.iter().any(|payload| payload.data.len() > 1 << 20) {
                         let began = Instant::now();
                         while began.elapsed() < LONG {
-                            std::hint::spin_loop();
+                            hint::spin_loop();
                         }
                     }
                     Ok(opened)
@@ -371,6 +372,42 @@ fn never_rests() -> Vec<Variant> {
             expected: both(WrongSomehow),
         },
         Variant {
+            name: "a thread of its own looks for something to do, without a pause",
+            make: |keys| {
+                let alive = Arc::new(());
+                let codec = Arc::downgrade(&alive);
+                thread::spawn(move || {
+                    // Other codecs are judged next to it: it takes the processor time that no other thread wants.
+                    rustix::process::setpriority_process(None, 19).ok();
+                    while codec.strong_count() > 0 {
+                        hint::spin_loop();
+                    }
+                });
+                encodes(keys, move |keys, payloads| {
+                    let _alive = &alive;
+                    good(keys, payloads)
+                })
+            },
+            expected: both(Wrong(&[WAITS_QUIETLY])),
+        },
+        Variant {
+            name: "a thread of the blocking pool spins until decode has its keys",
+            make: |keys| {
+                codec(keys, good, |keys, payloads| async move {
+                    let call = tokio::spawn(opens(keys, payloads));
+                    let spins = move || {
+                        while !call.is_finished() {
+                            hint::spin_loop();
+                        }
+                        call
+                    };
+                    tokio::task::spawn_blocking(spins).await?.await?
+                })
+            },
+            // Many such threads leave no processor for the one that is not to be blocked.
+            expected: both(Wrong(&[WAITS_QUIETLY, RELEASES_IT_ALWAYS])),
+        },
+        Variant {
             name: "encoding a call works for 10 ms on each payload, and yields",
             make: |keys| {
                 encodes(keys, |keys, payloads| async move {
@@ -379,7 +416,7 @@ fn never_rests() -> Vec<Variant> {
                     for payload in payloads {
                         let began = Instant::now();
                         while began.elapsed() < Duration::from_millis(10) {
-                            std::hint::spin_loop();
+                            hint::spin_loop();
                         }
                         sealed.extend(seal_all(&key, vec![payload])?);
                         yield_now().await;

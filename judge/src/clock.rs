@@ -102,39 +102,61 @@ fn ran_and_queued(line: &str) -> Option<(Duration, Duration)> {
 /// A thread that never pauses is busy for all of the time, but the system is late to count how long one has queued for a
 /// processor. A thread that waits is hardly ever busy.
 pub const NEVER_PAUSES: f64 = 0.7;
+/// One that never pauses runs for a larger share of the time than this, even where forty want to run on a processor. One
+/// that only looks at a clock now and then does not, and may queue each time.
+const RUNS: f64 = 0.02;
 
 /// For what share of that time each thread of this process ran, or queued for a processor, which does not depend on
-/// how busy the machine is. Only threads that are there all the time; none if the system does not tell (Linux does).
+/// how busy the machine is. Only threads that are there all the time and do something; none if the system does not
+/// tell (Linux does).
 pub fn busy_threads(time: Duration) -> Vec<f64> {
-    let (began, before) = (Instant::now(), wanted_to_run());
+    let (began, before) = (Instant::now(), all_scheduled());
     thread::sleep(time);
-    let after = wanted_to_run();
-    let wall = began.elapsed();
-    let spent = after.into_iter().filter_map(|(thread, wanted)| {
-        let spent = wanted.checked_sub(*before.get(&thread)?)?;
+    let after = all_scheduled();
+    let wall = began.elapsed().as_secs_f64();
+    let shares = after.into_iter().filter_map(|(thread, (ran, queued))| {
+        let (ran_before, queued_before) = before.get(&thread)?;
+        let ran = ran.checked_sub(*ran_before)?.as_secs_f64() / wall;
+        let queued = queued.checked_sub(*queued_before)?.as_secs_f64() / wall;
         // What is accounted for late may be from before.
-        Some((spent.as_secs_f64() / wall.as_secs_f64()).min(1.0))
+        (ran > RUNS).then_some((ran + queued).min(1.0))
     });
-    spent.collect()
+    shares.collect()
 }
 
-/// How long each thread of this process has run, or queued for a processor.
-fn wanted_to_run() -> HashMap<OsString, Duration> {
+/// How long each thread of this process has run, and queued for a processor.
+fn all_scheduled() -> HashMap<OsString, (Duration, Duration)> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let wanted = threads.filter_map(|thread| {
+    let scheduled = threads.filter_map(|thread| {
         let line = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        let (ran, queued) = ran_and_queued(&line)?;
-        Some((thread.file_name(), ran + queued))
+        Some((thread.file_name(), ran_and_queued(&line)?))
     });
-    wanted.collect()
+    scheduled.collect()
+}
+
+/// Does the work while so many threads never pause.
+#[cfg(test)]
+pub fn beside_spinning<T>(threads: usize, work: impl FnOnce() -> T) -> T {
+    use std::{hint, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
+
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !enough.load(Relaxed) {
+                    hint::spin_loop();
+                }
+            });
+        }
+        let done = work();
+        enough.store(true, Relaxed);
+        done
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        hint,
-        sync::atomic::{AtomicBool, Ordering::Relaxed},
-    };
+    use std::hint;
 
     use super::*;
 
@@ -159,20 +181,11 @@ mod tests {
     #[test]
     fn a_thread_that_never_pauses_is_busy_and_one_that_waits_is_not() {
         const LONG: Duration = Duration::from_millis(300);
-        static ENOUGH: AtomicBool = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !ENOUGH.load(Relaxed) {
-                    hint::spin_loop();
-                }
-            });
-            let busy = busy_threads(LONG);
-            ENOUGH.store(true, Relaxed);
-            if is_exact() {
-                assert!(busy.iter().any(|share| *share > NEVER_PAUSES), "{busy:?}");
-                // This one slept.
-                assert!(busy.iter().any(|share| *share < NEVER_PAUSES), "{busy:?}");
-            }
-        });
+        let busy = beside_spinning(1, || busy_threads(LONG));
+        if is_exact() {
+            let never_pauses = busy.iter().filter(|share| **share > NEVER_PAUSES).count();
+            // This thread slept. Other tests may run next to it.
+            assert!((1..all_scheduled().len()).contains(&never_pauses), "{busy:?}");
+        }
     }
 }

@@ -72,30 +72,14 @@ pub fn not_to_blame(broken: Option<&Check>) -> Result<(), JudgeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        hint,
-        sync::atomic::{AtomicBool, Ordering::Relaxed},
-    };
-
     use super::*;
 
     #[test]
     fn threads_that_keep_the_machine_busy_are_counted() {
-        static ENOUGH: AtomicBool = AtomicBool::new(false);
-        let processors = thread::available_parallelism().unwrap().get();
         assert_eq!(threads_of_its_own(), None);
-        let counted = thread::scope(|scope| {
-            for _ in 0..processors * TOO_MANY * 2 {
-                scope.spawn(|| {
-                    while !ENOUGH.load(Relaxed) {
-                        hint::spin_loop();
-                    }
-                });
-            }
-            let counted = threads_of_its_own();
-            ENOUGH.store(true, Relaxed);
-            counted
-        });
+        let processors = thread::available_parallelism().unwrap().get();
+        let many = processors * TOO_MANY * 2;
+        let counted = clock::beside_spinning(many, threads_of_its_own);
         assert_eq!(counted.is_some(), is_accounted_for(), "{counted:?}");
     }
 }

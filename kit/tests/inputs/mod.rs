@@ -37,14 +37,51 @@ impl Drop for Current {
 }
 
 /// Runs a check on random inputs. It prints how many there were, the time that the slowest took, and the memory.
-pub fn each(name: &str, mut check: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
-    let number = |name| env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let (wanted, first) = (number("FUZZ_INPUTS"), number("FUZZ_SEED").unwrap_or(1));
-    let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+pub fn each(name: &str, check: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
+    let start = Instant::now();
+    assert_few_resources(name, start, &[share(0, 1, check)]);
+}
+
+/// The same on several threads at once, for checks that mostly wait. Each thread makes a check of its own.
+#[allow(dead_code, reason = "not every test that has this module waits")]
+pub fn each_on_threads<C: FnMut(&mut Unstructured<'_>) -> Result<()>>(
+    name: &str,
+    threads: u64,
+    make: impl Fn() -> C + Sync,
+) {
+    let start = Instant::now();
+    let shares: Vec<_> = thread::scope(|scope| {
+        let make = &make;
+        let running: Vec<_> = (0..threads)
+            .map(|number| scope.spawn(move || share(number, threads, make())))
+            .collect();
+        running.into_iter().map(|thread| thread.join().expect("no input is too strange")).collect()
+    });
+    assert_few_resources(name, start, &shares);
+}
+
+/// What one thread has seen.
+struct Share {
+    inputs: u64,
+    slowest: Duration,
+    /// Memory in MiB after a twentieth of the inputs, if their number is given.
+    early: Option<u64>,
+}
+
+/// Of each `threads` inputs, checks the one with this number.
+fn share(
+    number: u64,
+    threads: u64,
+    mut check: impl FnMut(&mut Unstructured<'_>) -> Result<()>,
+) -> Share {
+    let variable = |name| env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let (wanted, first) = (variable("FUZZ_INPUTS"), variable("FUZZ_SEED").unwrap_or(1));
+    let start = Instant::now();
     let mut bytes = [0; LONGEST];
-    let (mut inputs, mut early) = (0, None);
-    while wanted.map_or_else(|| start.elapsed() < BUDGET, |wanted| inputs < wanted) {
-        let current = Current(first + inputs);
+    let mut share = Share { inputs: 0, slowest: Duration::ZERO, early: None };
+    let mut next = number;
+    while wanted.map_or_else(|| start.elapsed() < BUDGET, |wanted| next < wanted) {
+        let current = Current(first + next);
         let mut random = Rng::with_seed(current.0);
         // Short ones are more frequent: most checks want few bytes, and use all of a short input.
         let most = random.usize(1..=LONGEST);
@@ -53,15 +90,23 @@ pub fn each(name: &str, mut check: impl FnMut(&mut Unstructured<'_>) -> Result<(
         let started = Instant::now();
         // An error means that the input was too short for what the check wanted.
         let _ = check(&mut Unstructured::new(&bytes[..length]));
-        slowest = slowest.max(started.elapsed());
-        inputs += 1;
-        if early.is_none() && wanted.is_some_and(|wanted| inputs > wanted / 20) {
-            early = memory("VmRSS");
+        share.slowest = share.slowest.max(started.elapsed());
+        share.inputs += 1;
+        next += threads;
+        if share.early.is_none() && wanted.is_some_and(|wanted| next > wanted / 20) {
+            share.early = memory("VmRSS");
         }
     }
+    share
+}
+
+fn assert_few_resources(name: &str, start: Instant, shares: &[Share]) {
     let time = start.elapsed().as_secs_f64();
+    let inputs: u64 = shares.iter().map(|share| share.inputs).sum();
+    let slowest = shares.iter().map(|share| share.slowest).max().unwrap_or_default();
     println!("{name}: {inputs} inputs in {time:.1} s, the slowest {slowest:.1?}");
     assert!(slowest < SLOWEST, "an input took {slowest:?}");
+    let early = shares.iter().filter_map(|share| share.early).min();
     if let (Some(early), Some(late), Some(peak)) = (early, memory("VmRSS"), memory("VmHWM")) {
         println!("{name}: {early} MiB of memory early, {late} MiB at the end, {peak} MiB at most");
         assert!(late < early + GROWTH, "{early} MiB became {late} MiB");

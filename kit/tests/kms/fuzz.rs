@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -136,8 +139,38 @@ fn no_answer_over_a_socket_is_too_strange() {
         r#"{"Plaintext": "AQEB"} "#,
         r#"{"__type": "X"}"#,
     ];
-    let whole = http("200 OK", r#"{"Plaintext": "AQEB"}"#);
-    let answer = Arc::new(Mutex::new(Vec::new()));
+    let whole = &http("200 OK", r#"{"Plaintext": "AQEB"}"#);
+    // So short that few calls are made again: the pauses would take most of the time.
+    let short = Duration::from_millis(10);
+    let read = AtomicU64::new(0);
+    let read = &read;
+    inputs::each_on_threads("answers over a socket", THREADS, || {
+        let answer = Arc::new(Mutex::new(Vec::new()));
+        let clients = Client::both(&settings(&answers_with(&answer)).with_timeouts(short, short));
+        move |u| {
+            *answer.lock().unwrap() = match u.ratio(1, 2)? {
+                true => nearly(u, &pieces)?,
+                false if u.ratio(7, 8)? => changed(u, whole.clone())?,
+                false => whole.clone(),
+            };
+            for client in &clients {
+                match client.decrypt(b"x", &context(&[])) {
+                    Ok(_) => _ = read.fetch_add(1, Relaxed),
+                    Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
+                }
+            }
+            Ok(())
+        }
+    });
+    let read = read.load(Relaxed);
+    println!("answers over a socket: {read} read");
+}
+
+/// Most inputs wait for a timeout.
+const THREADS: u64 = 16;
+
+/// The endpoint of a server that gives this answer to every call, and closes the connection.
+fn answers_with(answer: &Arc<Mutex<Vec<u8>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let given = answer.clone();
@@ -147,23 +180,5 @@ fn no_answer_over_a_socket_is_too_strange() {
             let _ = stream.write_all(&given.lock().unwrap());
         }
     });
-    // So short that few calls are made again: the pauses would take most of the time.
-    let short = Duration::from_millis(10);
-    let clients = Client::both(&settings(&endpoint).with_timeouts(short, short));
-    let mut read = 0_u64;
-    inputs::each("answers over a socket", |u| {
-        *answer.lock().unwrap() = match u.ratio(1, 2)? {
-            true => nearly(u, &pieces)?,
-            false if u.ratio(7, 8)? => changed(u, whole.clone())?,
-            false => whole.clone(),
-        };
-        for client in &clients {
-            match client.decrypt(b"x", &context(&[])) {
-                Ok(_) => read += 1,
-                Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
-            }
-        }
-        Ok(())
-    });
-    println!("answers over a socket: {read} read");
+    endpoint
 }

@@ -323,10 +323,7 @@ impl Drop for Call {
 impl Call {
     /// Which call it is: "encode call 3 (2 payloads, in an activity)".
     fn name(&self) -> String {
-        let operation = match self.operation {
-            Operation::Encode => "encode",
-            Operation::Decode => "decode",
-        };
+        let operation = self.operation.method();
         let payloads = match self.given.len() {
             1 => None,
             0 => Some("no payload".to_owned()),

@@ -7,11 +7,12 @@ use solutions::Step;
 use crate::{
     checked::panic_words,
     fault::{Fault, Kind},
-    measure::JudgeError,
+    measure::{JudgeError, Operation, POOL_THREADS},
     noise,
     promise::{Check, Finding, Outcome, Promise},
     promises::{self, ANSWERS_PROMPTLY},
-    stage::{MakeCodec, Subject},
+    script::Behaviour,
+    stage::{MakeCodec, Stage, Subject},
 };
 
 /// How often a measure is made before what only its time makes a fault counts: then it happened every time.
@@ -73,6 +74,22 @@ pub fn is_the_last(promise: &Promise, checks: &[Check]) -> bool {
         check.outcome == Outcome::Stuck
             || check.fault == Some(Kind::NeverPauses)
             || *promise == *ANSWERS_PROMPTLY && !check.is_kept()
+    })
+}
+
+/// Has the codec encode and decode one payload, after all checks. A file that each call overwrites holds what the last
+/// one was given, so that has to be something by which it is recognized.
+///
+/// # Errors
+/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
+pub fn last_calls(step: Step, make: MakeCodec<'_>, seed: u64) -> Result<(), JudgeError> {
+    let subject = Subject::new(make, step, seed);
+    let stage = Stage::new(&subject, POOL_THREADS)?;
+    let trial = stage.trial(2, Behaviour::default());
+    stage.run(async move {
+        for operation in Operation::BOTH {
+            trial.small_call(operation, 1).await;
+        }
     })
 }
 

@@ -210,6 +210,8 @@ fn judge(step: Step, make: fn(KeyService) -> AnyCodec, seed: u64) -> Judgement {
             break;
         }
     }
+    // As in the examiner.
+    verdict::last_calls(step, &make, seed).ok();
     let checks = verdict::merged(checks);
     let costs = checks.iter().filter_map(|check| match &check.outcome {
         Outcome::KeptAtACost(cost) => Some(cost.clone()),

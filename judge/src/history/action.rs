@@ -88,7 +88,7 @@ impl fmt::Display for Action {
                 write!(f, "cancel {} after {}{beside}", call(*operation), ms(*after))
             }
             Self::Stall { operation, stall } => {
-                write!(f, "stall the next key request of {} for {}", name(*operation), ms(*stall))
+                write!(f, "stall the next key request of {} for {}", operation.method(), ms(*stall))
             }
             Self::StallAll { stall } if stall.is_zero() => f.write_str("stall no more"),
             Self::StallAll { stall } => write!(f, "stall every key request for {}", ms(*stall)),
@@ -97,7 +97,7 @@ impl fmt::Display for Action {
                     f,
                     "fail the next {} of {}",
                     count(*requests, "key request"),
-                    name(*operation)
+                    operation.method()
                 )
             }
             Self::Rotate { .. } => f.write_str("rotate the key"),
@@ -116,13 +116,6 @@ impl fmt::Display for Piece {
             Self::Tampered(key) => write!(f, "a tampered payload of key {key}"),
             Self::UnknownKey => f.write_str("a payload of an unknown key"),
         }
-    }
-}
-
-fn name(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Encode => "encode",
-        Operation::Decode => "decode",
     }
 }
 

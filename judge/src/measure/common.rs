@@ -62,6 +62,14 @@ impl Operation {
         }
     }
 
+    /// The method of a codec that does it.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+        }
+    }
+
     /// What it does to a payload, in a sentence.
     pub fn done(self) -> &'static str {
         match self {

@@ -37,7 +37,8 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         let share = measure::busiest_thread(subject, operation, POOL_THREADS, STALL * 2)?;
         if share > NEVER_PAUSES {
             let said = format!(
-                "in a stall of {}, a thread was busy for {:.0}% of the time",
+                "while {} waited for its key, in a stall of {}, a thread was busy for {:.0}% of the time",
+                operation.method(),
                 ms(STALL * 2),
                 share * 100.0
             );

@@ -377,8 +377,6 @@ fn never_rests() -> Vec<Variant> {
                 let alive = Arc::new(());
                 let codec = Arc::downgrade(&alive);
                 thread::spawn(move || {
-                    // Other codecs are judged next to it: it takes the processor time that no other thread wants.
-                    rustix::process::setpriority_process(None, 19).ok();
                     while codec.strong_count() > 0 {
                         hint::spin_loop();
                     }

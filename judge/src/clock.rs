@@ -110,18 +110,39 @@ const RUNS: f64 = 0.02;
 /// how busy the machine is. Only threads that are there all the time and do something; none if the system does not
 /// tell (Linux does).
 pub fn busy_threads(time: Duration) -> Vec<f64> {
-    let (began, before) = (Instant::now(), all_scheduled());
-    thread::sleep(time);
-    let after = all_scheduled();
+    let began = Instant::now();
+    let spent = spent_by_threads(time);
     let wall = began.elapsed().as_secs_f64();
-    let shares = after.into_iter().filter_map(|(thread, (ran, queued))| {
-        let (ran_before, queued_before) = before.get(&thread)?;
-        let ran = ran.checked_sub(*ran_before)?.as_secs_f64() / wall;
-        let queued = queued.checked_sub(*queued_before)?.as_secs_f64() / wall;
+    let shares = spent.into_iter().filter_map(|(ran, queued)| {
+        let [ran, queued] = [ran, queued].map(|time| time.as_secs_f64() / wall);
         // What is accounted for late may be from before.
         (ran > RUNS).then_some((ran + queued).min(1.0))
     });
     shares.collect()
+}
+
+/// How long each thread of this process ran, and queued for a processor, in that time. Only threads that are there all
+/// the time.
+fn spent_by_threads(time: Duration) -> Vec<(Duration, Duration)> {
+    let before = all_scheduled();
+    thread::sleep(time);
+    let spent = all_scheduled().into_iter().filter_map(|(thread, (ran, queued))| {
+        let (ran_before, queued_before) = before.get(&thread)?;
+        Some((ran.checked_sub(*ran_before)?, queued.checked_sub(*queued_before)?))
+    });
+    spent.collect()
+}
+
+/// How long the process is watched to see whether it starves.
+const WATCHED: Duration = Duration::from_millis(500);
+
+/// Whether this process wants to compute and mostly can't: its threads queue for a processor for longer than they run.
+/// Not what waits for something that never comes; that is as long on every machine.
+pub fn is_starved() -> bool {
+    let (ran, queued) = spent_by_threads(WATCHED)
+        .into_iter()
+        .fold((Duration::ZERO, Duration::ZERO), |sum, thread| (sum.0 + thread.0, sum.1 + thread.1));
+    queued > ran && queued > WATCHED / 2
 }
 
 /// How long each thread of this process has run, and queued for a processor.
@@ -137,7 +158,10 @@ fn all_scheduled() -> HashMap<OsString, (Duration, Duration)> {
 /// Does the work while so many threads never pause.
 #[cfg(test)]
 pub fn beside_spinning<T>(threads: usize, work: impl FnOnce() -> T) -> T {
-    use std::{hint, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
+    use std::{
+        hint,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
 
     let enough = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -187,5 +211,11 @@ mod tests {
             // This thread slept. Other tests may run next to it.
             assert!((1..all_scheduled().len()).contains(&never_pauses), "{busy:?}");
         }
+    }
+
+    #[test]
+    fn a_process_that_wants_more_than_the_processors_starves() {
+        let processors = thread::available_parallelism().unwrap().get();
+        assert_eq!(beside_spinning(processors * 8, is_starved), is_exact());
     }
 }

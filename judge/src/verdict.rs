@@ -7,12 +7,11 @@ use solutions::Step;
 use crate::{
     checked::panic_words,
     fault::{Fault, Kind},
-    measure::{JudgeError, Operation, POOL_THREADS},
+    measure::{self, JudgeError},
     noise,
     promise::{Check, Finding, Outcome, Promise},
     promises::{self, ANSWERS_PROMPTLY},
-    script::Behaviour,
-    stage::{MakeCodec, Stage, Subject},
+    stage::{MakeCodec, Subject},
 };
 
 /// How often a measure is made before what only its time makes a fault counts: then it happened every time.
@@ -73,24 +72,15 @@ pub fn is_the_last(promise: &Promise, checks: &[Check]) -> bool {
     checks.iter().any(|check| {
         check.outcome == Outcome::Stuck
             || check.fault == Some(Kind::NeverPauses)
-            || *promise == *ANSWERS_PROMPTLY && !check.is_kept()
+            || promise == ANSWERS_PROMPTLY && !check.is_kept()
     })
 }
 
-/// Has the codec encode and decode one payload, after all checks. A file that each call overwrites holds what the last
-/// one was given, so that has to be something by which it is recognized.
-///
-/// # Errors
-/// [`JudgeError`] when no runtime can be started, or the codec does not finish.
-pub fn last_calls(step: Step, make: MakeCodec<'_>, seed: u64) -> Result<(), JudgeError> {
-    let subject = Subject::new(make, step, seed);
-    let stage = Stage::new(&subject, POOL_THREADS)?;
-    let trial = stage.trial(2, Behaviour::default());
-    stage.run(async move {
-        for operation in Operation::BOTH {
-            trial.small_call(operation, 1).await;
-        }
-    })
+/// Has the codec encode and decode once more, after all checks. A file that each call overwrites holds what the last one
+/// was given, so that has to be something by which it is recognized.
+pub fn last_calls(step: Step, make: MakeCodec<'_>, seed: u64) {
+    // Whatever the codec does wrong in them was judged before.
+    measure::promptness(&Subject::new(make, step, seed)).ok();
 }
 
 /// What a measure found.
@@ -198,7 +188,10 @@ pub fn cause(merged: &[Check]) -> Option<&Check> {
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
         thread,
         time::Duration,
     };
@@ -210,25 +203,23 @@ mod tests {
     use super::*;
     use crate::{
         checked::UNMISTAKABLE,
+        leaks::leak,
         promises::{RELEASES_IT_ALWAYS, RELEASES_THREAD, SHARES_CALLS, WAITS_QUIETLY},
     };
 
-    /// The async codec, which blocks its thread in the first calls to encode.
-    struct Blocks {
+    /// A codec, and what it does before it encodes.
+    struct Before<F> {
         codec: AnyCodec,
-        calls: &'static AtomicUsize,
-        block: Duration,
+        does: F,
     }
 
-    impl PayloadCodec for Blocks {
+    impl<F: Fn(&[Payload]) + Send + Sync> PayloadCodec for Before<F> {
         fn encode(
             &self,
             context: &SerializationContextData,
             payloads: Vec<Payload>,
         ) -> CodecFuture {
-            if self.calls.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1)).is_ok() {
-                thread::sleep(self.block);
-            }
+            (self.does)(&payloads);
             self.codec.encode(context, payloads)
         }
 
@@ -254,7 +245,12 @@ mod tests {
             let made = AtomicUsize::new(0);
             let make = |keys: KeyService| -> AnyCodec {
                 let step = if made.fetch_add(1, Relaxed) == 0 { Step::Async } else { later };
-                AnyCodec::new(Blocks { codec: step.codec(keys), calls, block })
+                let does = move |_: &[Payload]| {
+                    if calls.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1)).is_ok() {
+                        thread::sleep(block);
+                    }
+                };
+                AnyCodec::new(Before { codec: step.codec(keys), does })
             };
             match of(promise, step, &make, 1) {
                 // A machine that is too busy to judge is so for a while.
@@ -291,6 +287,20 @@ mod tests {
             let broken = broken(SHARES_CALLS, Step::BeyondAsync, (1, SHORT), later);
             assert_eq!(broken, [SHARES_CALLS]);
         }
+    }
+
+    #[test]
+    fn what_the_last_call_was_given_is_recognized() {
+        let last = Arc::new(Mutex::new(Vec::new()));
+        let make = |keys: KeyService| -> AnyCodec {
+            let last = Arc::clone(&last);
+            let does = move |payloads: &[Payload]| *last.lock().unwrap() = payloads.to_vec();
+            AnyCodec::new(Before { codec: Step::Async.codec(keys), does })
+        };
+        last_calls(Step::Async, &make, 1);
+        let last = last.lock().unwrap();
+        let data: Vec<_> = last.iter().map(|payload| payload.data.as_slice()).collect();
+        assert!(leak(&data.concat()).is_some(), "{data:?}");
     }
 
     #[test]

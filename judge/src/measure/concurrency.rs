@@ -109,24 +109,18 @@ pub fn threads_at_once(
     stall: Duration,
 ) -> Result<Option<usize>, JudgeError> {
     let Some(before) = threads() else { return Ok(None) };
-    let stage = Stage::new(subject, pool)?;
-    let trial = stage.trial(2, Behaviour::stalling(stall));
-    let began = Instant::now();
-    let running = stage.start(async move {
-        let given = vec![trial.given(operation, vec![small()], 1); calls];
-        timeout(stall * 3 / 2, trial.all_at_once(operation, given)).await.ok();
-    })?;
-    let mut peak = 0;
-    loop {
-        let now = threads().unwrap_or_default();
-        // Too late: keys may have arrived.
-        if began.elapsed() >= stall * 9 / 10 {
-            break;
+    let peak = while_they_wait(subject, operation, calls, pool, stall, |began| {
+        let mut peak = 0;
+        loop {
+            let now = threads().unwrap_or_default();
+            // Too late: keys may have arrived.
+            if began.elapsed() >= stall * 9 / 10 {
+                return peak;
+            }
+            peak = peak.max(now.difference(&before).count());
+            thread::sleep(SAMPLE_INTERVAL);
         }
-        peak = peak.max(now.difference(&before).count());
-        thread::sleep(SAMPLE_INTERVAL);
-    }
-    running.result(TIME_LIMIT)?;
+    })?;
     // One of them ran the runtime.
     Ok(Some(peak.saturating_sub(1)))
 }
@@ -142,14 +136,32 @@ pub fn busiest_thread(
     pool: usize,
     stall: Duration,
 ) -> Result<f64, JudgeError> {
+    let busy = while_they_wait(subject, operation, 1, pool, stall, |_| {
+        // The call must have started to wait, and its key may not have come yet.
+        thread::sleep(stall / 10);
+        clock::busy_threads(stall * 7 / 10)
+    })?;
+    Ok(busy.into_iter().fold(0.0, f64::max))
+}
+
+/// Has the codec encode or decode in `calls` calls at once while the key service stalls. What `look` sees meanwhile on
+/// this thread; it is told when they began.
+fn while_they_wait<T>(
+    subject: &Subject<'_>,
+    operation: Operation,
+    calls: usize,
+    pool: usize,
+    stall: Duration,
+    look: impl FnOnce(Instant) -> T,
+) -> Result<T, JudgeError> {
     let stage = Stage::new(subject, pool)?;
     let trial = stage.trial(2, Behaviour::stalling(stall));
+    let began = Instant::now();
     let running = stage.start(async move {
-        trial.small_call(operation, 1).await;
+        let given = vec![trial.given(operation, vec![small()], 1); calls];
+        timeout(stall * 3 / 2, trial.all_at_once(operation, given)).await.ok();
     })?;
-    // The call must have started to wait, and its key may not have come yet.
-    thread::sleep(stall / 10);
-    let busy = clock::busy_threads(stall * 7 / 10);
+    let seen = look(began);
     running.result(TIME_LIMIT)?;
-    Ok(busy.into_iter().fold(0.0, f64::max))
+    Ok(seen)
 }

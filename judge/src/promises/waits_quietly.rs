@@ -32,14 +32,15 @@ const POLLS: u64 = 50;
 const CALLS: usize = 3;
 
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
+    let long = STALL * 2;
     for operation in Operation::BOTH {
         measure::at_once(subject, operation, CALLS, POOL_THREADS, STALL)?;
-        let share = measure::busiest_thread(subject, operation, POOL_THREADS, STALL * 2)?;
+        let share = measure::busiest_thread(subject, operation, POOL_THREADS, long)?;
         if share > NEVER_PAUSES {
             let said = format!(
                 "while {} waited for its key, in a stall of {}, a thread was busy for {:.0}% of the time",
                 operation.method(),
-                ms(STALL * 2),
+                ms(long),
                 share * 100.0
             );
             subject.evidence.note(Kind::NeverPauses, said);

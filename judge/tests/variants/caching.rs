@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::{DataKey, KeyService, seal_all};
+use codec_kit::{AnyCodec, DataKey, KeyService, seal_all};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -48,18 +48,12 @@ fn right() -> Vec<Variant> {
         },
         Variant {
             name: "keeps keys for half their lifetime",
-            make: |keys| {
-                let cache = Cache::builder().time_to_live(keys.key_lifetime() / 2).build();
-                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
-            },
+            make: |keys| keeps_keys_for(keys.key_lifetime() / 2, keys),
             expected: last(Right),
         },
         Variant {
             name: "keeps keys for a tenth of their lifetime",
-            make: |keys| {
-                let cache = Cache::builder().time_to_live(keys.key_lifetime() / 10).build();
-                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
-            },
+            make: |keys| keeps_keys_for(keys.key_lifetime() / 10, keys),
             expected: last(Right),
         },
         Variant {
@@ -129,10 +123,7 @@ fn wrong() -> Vec<Variant> {
         },
         Variant {
             name: "keeps keys for 60 s, whatever their lifetime",
-            make: |keys| {
-                let cache = Cache::builder().time_to_live(Duration::from_secs(60)).build();
-                gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
-            },
+            make: |keys| keeps_keys_for(Duration::from_secs(60), keys),
             expected: last(Wrong(&[LETS_KEYS_EXPIRE])),
         },
         Variant {
@@ -241,6 +232,11 @@ async fn ask(keys: KeyService, which: Which) -> Result<DataKey, AnyError> {
         None => keys.data_key().await?,
         Some(id) => keys.data_key_by_id(&id).await?,
     })
+}
+
+fn keeps_keys_for(lifetime: Duration, keys: KeyService) -> AnyCodec {
+    let cache = Cache::builder().time_to_live(lifetime).build();
+    gets_keys(keys, move |keys, which| of_moka(cache.clone(), keys, which))
 }
 
 async fn of_moka(

@@ -107,10 +107,11 @@ async fn act(trial: &Trial, action: Action, payloads: &mut Payloads) {
             .await;
         }
         Action::Cancel { operation, key, after, beside } => {
-            let given = trial.given(operation, payloads.some(1), key);
-            let cancelled = timeout(after, trial.call(operation, given.clone()));
+            // Two payloads: an answer that reaches the wrong call must show.
+            let [given, other] = [(); 2].map(|()| trial.given(operation, payloads.some(1), key));
+            let cancelled = timeout(after, trial.call(operation, given));
             if beside {
-                let (_, other) = join(cancelled, trial.call(operation, given)).await;
+                let (_, other) = join(cancelled, trial.call(operation, other)).await;
                 other.ok();
             } else {
                 cancelled.await.ok();

@@ -5,20 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::Deal;
+use codec_kit::{Deal, Payload};
 use futures::{
     future::{join, join_all},
     poll,
 };
 use tokio::time::{sleep, timeout};
 
-use super::common::{CLEARLY, NOISE_RETRIES, SAMPLE_INTERVAL, came};
+use super::common::{CLEARLY, MARKER, NOISE_RETRIES, SAMPLE_INTERVAL, came};
 use crate::{
-    checked::Evidence,
+    checked::{ERROR_MEMORY, Evidence},
     fault::Kind,
     measure::{JudgeError, Operation},
     script::Behaviour,
-    stage::{LONG_LIFETIME, Stage, Subject, Trial, small},
+    stage::{LONG_LIFETIME, Stage, Subject, Trial, contexts, small},
 };
 
 /// Calls that wait for the first one, before it is cancelled.
@@ -31,6 +31,12 @@ const BEYOND: f64 = 1.25;
 const YOUNGER: f64 = 0.35;
 /// Until when the older one is requested again, if at all.
 const NEARLY: f64 = 0.8;
+/// How old a key is, in lifetimes, when it is used where it was not used before.
+const HALF: f64 = 0.6;
+/// How old it is when it must no longer be used there, although it has not been there for a lifetime.
+const WELL_BEYOND: f64 = 1.45;
+/// How long a codec may take to recover: it may remember an error, and retry.
+const AGAIN: Duration = ERROR_MEMORY.saturating_mul(3);
 /// How long the codec is not called after the key service has failed for a long time.
 const QUIET: Duration = Duration::from_millis(250);
 /// How many requests it may make in that time: a retry in the background has to pause.
@@ -162,7 +168,7 @@ pub fn one_call_for_many(
             let mut seen = OneCall { callers, could: callers, calls: 0 };
             let given = vec![trial.given(operation, vec![small()], 1); callers];
             let mut known = Instant::now();
-            for age in [0.0, 0.75, BEYOND] {
+            for age in [0.0, 0.75, 0.93, BEYOND] {
                 sleep(lifetime.mul_f64(age).saturating_sub(known.elapsed())).await;
                 let before = trial.key_calls(operation).started;
                 seen.could = seen.could.min(trial.all_at_once(operation, given.clone()).await);
@@ -197,9 +203,14 @@ pub fn when_the_first_is_cancelled(
     stage.run(async move {
         let mut worst = FOLLOWERS;
         for operation in Operation::BOTH {
-            let mut first = Box::pin(trial.small_call(operation, 1));
-            let mut followers =
-                pin!(join_all((0..FOLLOWERS).map(|_| trial.small_call(operation, 1))));
+            // All different: an answer that reaches the wrong call must show.
+            let call = async |number: usize| {
+                let data = format!("{MARKER} {number}").into_bytes();
+                let given = vec![Payload { data, ..Payload::default() }];
+                trial.call(operation, trial.given(operation, given, 1)).await.is_ok()
+            };
+            let mut first = Box::pin(call(0));
+            let mut followers = pin!(join_all((1..=FOLLOWERS).map(call)));
             if poll!(&mut first).is_pending() && poll!(&mut followers).is_pending() {
                 sleep(stall / 4).await;
             }
@@ -260,7 +271,7 @@ pub struct Apart {
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
 pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, JudgeError> {
-    let lifetime = stall * 8;
+    let (lifetime, stagger) = (stall * 8, stall / 40);
     let (stage, trial) = expiring(subject, KEYS, 2 + (KEYS + 1) * NOISE_RETRIES, stall, lifetime)?;
     stage.run(async move {
         let mut seen = Apart { at_hand: f64::MAX, keys: KEYS, could: 0, others: f64::MAX };
@@ -278,13 +289,13 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
                 .await;
             let known = Instant::now();
             last_keys = (0..KEYS).map(|key| 2 + attempt * KEYS + key).collect();
-            let unknown = tokio::spawn(all_of(trial.clone(), last_keys.clone()));
+            let unknown = tokio::spawn(all_of(trial.clone(), last_keys.clone(), stagger));
             // The waiting calls must have started to wait.
             sleep(stall / 10).await;
             let at_hand = at_hand().await;
             let (could, others) = unknown.await.unwrap_or((0, Duration::MAX));
             // Now all of them should be cached.
-            let (_, cached) = all_of(trial.clone(), last_keys.clone()).await;
+            let (_, cached) = all_of(trial.clone(), last_keys.clone(), Duration::ZERO).await;
             // Renewing a key early must not hold up calls that need a younger key.
             let mut renewing = stalls(cached);
             let younger = 2 + KEYS * NOISE_RETRIES + attempt;
@@ -313,7 +324,7 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
         let mut expired = f64::MAX;
         for _ in 0..NOISE_RETRIES {
             sleep(lifetime.mul_f64(BEYOND)).await;
-            let (could, others) = all_of(trial.clone(), last_keys.clone()).await;
+            let (could, others) = all_of(trial.clone(), last_keys.clone(), stagger).await;
             seen.could = seen.could.min(could);
             expired = expired.min(stalls(others));
             if expired < 1.5 {
@@ -325,12 +336,17 @@ pub fn keys_apart(subject: &Subject<'_>, stall: Duration) -> Result<Apart, Judge
     })
 }
 
-/// Has the codec decode at once with each of these keys: with how many it could, and how long all took.
-async fn all_of(trial: Trial, keys: Vec<usize>) -> (usize, Duration) {
-    let began = Instant::now();
-    let all = keys.into_iter().map(|key| trial.small_call(Operation::Decode, key));
-    let could = join_all(all).await.into_iter().filter(|decoded| *decoded).count();
-    (could, began.elapsed())
+/// Has the codec decode with each of these keys, each call a little later than the one before, so that it meets a
+/// request that is under way: with how many it could, and how long the longest call took.
+async fn all_of(trial: Trial, keys: Vec<usize>, stagger: Duration) -> (usize, Duration) {
+    let all = keys.into_iter().enumerate().map(async |(number, key)| {
+        sleep(stagger * number as u32).await;
+        let began = Instant::now();
+        (trial.small_call(Operation::Decode, key).await, began.elapsed())
+    });
+    let all = join_all(all).await;
+    let could = all.iter().filter(|(decoded, _)| *decoded).count();
+    (could, all.into_iter().map(|(_, took)| took).max().unwrap_or_default())
 }
 
 /// What a codec did with an expired key.
@@ -373,6 +389,7 @@ pub fn expiry(
             let ages = join_all(both).await;
             if failing {
                 requests_of_no_call(&trial, &evidence).await;
+                works_again(&trial, &evidence).await;
             }
             ages
         })?;
@@ -382,7 +399,55 @@ pub fn expiry(
             }
         }
     }
-    Ok(None)
+    half_aged(subject, lifetime)
+}
+
+/// Has the codec use keys of half their age where it has not used them so far, in another context, and to decode what
+/// it has encrypted. Returns how one was used beyond its lifetime: where it comes from a cache into another one, it must
+/// not become younger.
+fn half_aged(subject: &Subject<'_>, lifetime: Duration) -> Result<Option<Expiry>, JudgeError> {
+    let stage = Stage::new(subject, 2)?;
+    // Longer, because it has to be used neither too early nor too late.
+    let lifetime = lifetime * 2;
+    let trial = stage.trial_with_lifetime(2, Behaviour::default(), lifetime);
+    stage.run(async move {
+        let contexts = contexts();
+        let call = async |operation, context: usize, given| {
+            trial.call_in(operation, &contexts[context], given).await.unwrap_or_default()
+        };
+        let came = || Operation::BOTH.map(|operation| came(trial.key_calls(operation)));
+        call(Operation::Encode, 0, vec![small()]).await;
+        let (known, before) = (Instant::now(), came());
+        sleep(lifetime.mul_f64(HALF)).await;
+        let encrypted = call(Operation::Encode, 1, vec![small()]).await;
+        sleep(lifetime.mul_f64(WELL_BEYOND).saturating_sub(known.elapsed())).await;
+        let called = Instant::now();
+        let decrypted = call(Operation::Decode, 1, encrypted.clone()).await;
+        // It may have come again meanwhile, for either purpose.
+        let expired = before == came() && !encrypted.is_empty() && !decrypted.is_empty();
+        // The age of a key to encrypt with is checked with each call.
+        call(Operation::Encode, 1, vec![small()]).await;
+        let age = called - known;
+        expired.then_some(Expiry { operation: Operation::Decode, failing: false, age })
+    })
+}
+
+/// Notes a fault if the codec does not work again soon after the key service does.
+async fn works_again(trial: &Trial, evidence: &Evidence) {
+    trial.script.behave(Behaviour::default());
+    for operation in Operation::BOTH {
+        let began = Instant::now();
+        while !trial.small_call(operation, 1).await {
+            if began.elapsed() >= AGAIN {
+                let (method, again) = (operation.method(), AGAIN.as_secs());
+                let says =
+                    format!("{method} still fails {again} s after the key service answers again");
+                evidence.note(Kind::UndueError, says);
+                break;
+            }
+            sleep(SAMPLE_INTERVAL).await;
+        }
+    }
 }
 
 /// Notes a fault if the codec asks the key service again and again although no call needs a key.

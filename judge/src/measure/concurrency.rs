@@ -15,6 +15,9 @@ use crate::{
     stage::{Stage, Subject, TIME_LIMIT, small},
 };
 
+/// Bytes of a payload that a codec may well treat as a large one.
+const LARGE: usize = 100_000;
+
 /// What several concurrent calls did that each met one stall.
 #[derive(Clone, Copy, Debug)]
 pub struct AtOnce {
@@ -108,21 +111,27 @@ pub fn threads_at_once(
     pool: usize,
     stall: Duration,
 ) -> Result<Option<usize>, JudgeError> {
-    let Some(before) = threads() else { return Ok(None) };
-    let peak = while_they_wait(subject, operation, calls, pool, stall, |began| {
-        let mut peak = 0;
-        loop {
-            let now = threads().unwrap_or_default();
-            // Too late: keys may have arrived.
-            if began.elapsed() >= stall * 9 / 10 {
-                return peak;
+    let mut most = 0;
+    // A codec that tries again may wait in another way then.
+    for failures in [0, calls] {
+        let Some(before) = threads() else { return Ok(None) };
+        let waiting = Waiting { operation, calls, failures, pool, stall };
+        let peak = while_they_wait(subject, waiting, |began| {
+            let mut peak = 0;
+            loop {
+                let now = threads().unwrap_or_default();
+                // Too late: keys may have arrived.
+                if began.elapsed() >= stall * 9 / 10 {
+                    return peak;
+                }
+                peak = peak.max(now.difference(&before).count());
+                thread::sleep(SAMPLE_INTERVAL);
             }
-            peak = peak.max(now.difference(&before).count());
-            thread::sleep(SAMPLE_INTERVAL);
-        }
-    })?;
+        })?;
+        most = most.max(peak);
+    }
     // One of them ran the runtime.
-    Ok(Some(peak.saturating_sub(1)))
+    Ok(Some(most.saturating_sub(1)))
 }
 
 /// For what share of the time the busiest thread ran, or queued for a processor, while a call waited for a stalling key
@@ -136,7 +145,8 @@ pub fn busiest_thread(
     pool: usize,
     stall: Duration,
 ) -> Result<f64, JudgeError> {
-    let busy = while_they_wait(subject, operation, 1, pool, stall, |_| {
+    let waiting = Waiting { operation, calls: 1, failures: 0, pool, stall };
+    let busy = while_they_wait(subject, waiting, |_| {
         // The call must have started to wait, and its key may not have come yet.
         thread::sleep(stall / 10);
         clock::busy_threads(stall * 7 / 10)
@@ -144,21 +154,35 @@ pub fn busiest_thread(
     Ok(busy.into_iter().fold(0.0, f64::max))
 }
 
-/// Has the codec encode or decode in `calls` calls at once while the key service stalls. What `look` sees meanwhile on
-/// this thread; it is told when they began.
-fn while_they_wait<T>(
-    subject: &Subject<'_>,
+/// Calls that wait for a stalling key service.
+struct Waiting {
     operation: Operation,
     calls: usize,
+    /// How many requests fail at once, before the others stall.
+    failures: usize,
     pool: usize,
     stall: Duration,
+}
+
+/// Has the codec make these calls at once. What `look` sees meanwhile on this thread; it is told when they began.
+fn while_they_wait<T>(
+    subject: &Subject<'_>,
+    Waiting { operation, calls, failures, pool, stall }: Waiting,
     look: impl FnOnce(Instant) -> T,
 ) -> Result<T, JudgeError> {
     let stage = Stage::new(subject, pool)?;
-    let trial = stage.trial(2, Behaviour::stalling(stall));
+    // Each decodes with a key of its own, and every other one has a large payload: nothing in a call makes a wait need a
+    // thread.
+    let trial = stage.trial(1 + calls, Behaviour::stalling(stall));
+    let given = (0..calls).map(|call| {
+        let mut plain = small();
+        plain.data.resize(if call % 2 == 0 { plain.data.len() } else { LARGE }, b'.');
+        trial.given(operation, vec![plain], 1 + call)
+    });
+    let given = given.collect();
+    trial.script.fail_next(&operation.purpose(), failures);
     let began = Instant::now();
     let running = stage.start(async move {
-        let given = vec![trial.given(operation, vec![small()], 1); calls];
         timeout(stall * 3 / 2, trial.all_at_once(operation, given)).await.ok();
     })?;
     let seen = look(began);

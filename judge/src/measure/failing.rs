@@ -20,6 +20,8 @@ const OFTEN: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the key service stalls after a failure.
 const RETRY_STALL: Duration = Duration::from_millis(150);
+/// The number of the key that the service does not give for a while.
+const REVOKED: usize = 2;
 /// How long a codec may take to recover: it may remember an error for a second, and retry.
 const RECOVERY: Duration = Duration::from_secs(3);
 
@@ -44,9 +46,10 @@ pub struct FailingService {
 /// # Errors
 /// [`JudgeError`] when no runtime can be started.
 pub fn failure(subject: &Subject<'_>) -> Result<FailingService, JudgeError> {
+    decoded_before(subject)?;
     let stage = Stage::new(subject, POOL_THREADS)?;
     // With a delay, so that a codec that retries forever does not occupy a processor forever.
-    let trial = stage.trial(2, Behaviour::failing(SHORT_STALL / 5));
+    let trial = stage.trial(3, Behaviour::failing(SHORT_STALL / 5));
     let keys = trial.keys.clone();
     let seen = stage.run(failing(trial, subject.evidence.clone()));
     match seen {
@@ -114,7 +117,30 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     }
     let [encode, decode] = many(&trial, OFTEN);
     timeout(PATIENCE, join(encode, decode)).await.ok();
+
+    // A key that is unknown for a while.
+    trial.script.behave(Behaviour::default());
+    let id = trial.script.keys().ids().nth(REVOKED).unwrap_or_default().to_owned();
+    trial.script.revoke(&id);
+    trial.small_call(Operation::Decode, REVOKED).await;
+    trial.script.restore(&id);
+    let began = Instant::now();
+    while !trial.small_call(Operation::Decode, REVOKED).await && began.elapsed() < RECOVERY {
+        sleep(SHORT_STALL).await;
+    }
     seen
+}
+
+/// Has the codec encode for the first time when the key service fails, after it has decoded. Every call is checked: a key
+/// that came to decode with must not encrypt.
+fn decoded_before(subject: &Subject<'_>) -> Result<(), JudgeError> {
+    let stage = Stage::new(subject, POOL_THREADS)?;
+    let trial = stage.trial(2, Behaviour::default());
+    stage.run(async move {
+        trial.small_call(Operation::Decode, 1).await;
+        trial.script.behave(Behaviour::failing(Duration::ZERO));
+        trial.small_call(Operation::Encode, 1).await;
+    })
 }
 
 /// Whether a call was seen to block: that is a fault of its own.

@@ -1,15 +1,17 @@
 //! What is left after thousands of calls.
 
 use std::{
-    fs,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use codec_kit::Payload;
-use tokio::time::sleep;
+use futures::future::join_all;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::common::{MARKER, SAMPLE_INTERVAL, tasks, threads};
 use crate::{
+    checked::ERROR_MEMORY,
     measure::{JudgeError, Operation},
     script::Behaviour,
     stage::{Stage, Subject},
@@ -17,8 +19,9 @@ use crate::{
 
 /// Calls that are made, half of each operation.
 const CALLS: usize = 6000;
-/// And calls that fail.
-const FAILING: usize = 2 * AT_ONCE;
+/// And calls that fail, half of each operation: a codec that counts calls and forgets those that fail must reach its
+/// limit, whatever that is.
+const FAILING: usize = 600;
 /// The time limit for these calls: fewer are made if they take longer.
 const BUDGET: Duration = Duration::from_secs(6);
 /// Calls before the measurement, after which a codec has everything that it keeps.
@@ -61,7 +64,7 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
     let stage = Stage::new(subject, POOL)?;
     let trial = stage.trial(2, Behaviour::default());
     stage.run(async move {
-        let many = async |calls: usize| {
+        let many = async |calls: usize, at_once: usize, size: usize| {
             let began = Instant::now();
             let mut made = 0;
             let started = || children() + thread_count();
@@ -69,35 +72,44 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
             while made < calls && began.elapsed() < BUDGET && started() < many {
                 for operation in Operation::BOTH {
                     // All different, because a codec may keep one of each.
-                    let given = (made..made + AT_ONCE).map(|number| {
+                    let given = (made..made + at_once).map(|number| {
                         let mut data = format!("{MARKER} {calls} {number} ").into_bytes();
-                        data.resize(PAYLOAD, b'.');
+                        data.resize(size.max(data.len()), b'.');
                         let plain = vec![Payload { data, ..Payload::default() }];
                         trial.given(operation, plain, 1)
                     });
                     trial.all_at_once(operation, given.collect()).await;
-                    made += AT_ONCE;
+                    made += at_once;
                 }
             }
             made
         };
         // A process that a codec needs permanently is there from the start, and only one.
         let processes = children();
-        many(WARM_UP).await;
+        many(WARM_UP, AT_ONCE, PAYLOAD).await;
+        // The pool's threads stay for some seconds, whatever used them, and are not growth.
+        join_all((0..POOL).map(|_| spawn_blocking(|| thread::sleep(SAMPLE_INTERVAL)))).await;
         let before = Resources { processes, ..Resources::now() };
-        let calls = many(CALLS).await;
+        let calls = many(CALLS, AT_ONCE, PAYLOAD).await;
         // Error paths may leave something behind, too. A codec may take seconds for each error.
         trial.script.behave(Behaviour::failing(Duration::ZERO));
-        many(FAILING).await;
+        many(FAILING, FAILING / 2, 0).await;
+        trial.script.behave(Behaviour::default());
         let began = Instant::now();
-        loop {
+        let grown = loop {
             let grown = Resources::now().beyond(&before, calls);
             let settled = (grown.tasks, grown.threads, grown.descriptors) == (0, 0, 0);
             if settled || began.elapsed() > PATIENCE {
-                return grown;
+                break grown;
             }
             sleep(SAMPLE_INTERVAL).await;
+        };
+        // Nothing excuses an error after that.
+        sleep(ERROR_MEMORY.saturating_sub(began.elapsed())).await;
+        for operation in Operation::BOTH {
+            trial.small_call(operation, 1).await;
         }
+        grown
     })
 }
 

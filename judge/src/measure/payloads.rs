@@ -8,11 +8,17 @@ use super::common::{CALLS_AT_ONCE, LARGEST_PAYLOAD, MARKER, SHORT_STALL};
 use crate::{
     measure::{JudgeError, Operation},
     script::{Behaviour, Script},
-    stage::{Stage, Subject, Trial},
+    stage::{Stage, Subject, Trial, small},
 };
 
 /// Bytes of a payload between the small and the largest.
 const MEDIUM_PAYLOAD: usize = 40_000;
+/// Bytes of a payload that a codec may well treat as a large one.
+const LARGE_PAYLOAD: usize = 300_000;
+/// A prime number: a codec that works in batches has a remainder, whatever their size.
+const MANY_PAYLOADS: usize = 997;
+/// Calls that need two keys each.
+const MULTI_KEY_CALLS: usize = 48;
 /// Threads of the blocking pool, few enough that calls can overtake each other.
 const FEW_THREADS: usize = 4;
 
@@ -79,7 +85,7 @@ async fn both_ways(trial: &Trial, name: &str, encrypted: &Payload, plain: &Paylo
 }
 
 /// Has the codec encode and decode payloads of all kinds: none at all, small ones with metadata, one of
-/// 2 MiB, a thousand in one call, encrypted and plain ones in one call, with two keys, a tampered one among
+/// 2 MiB, nearly a thousand in one call, encrypted and plain ones in one call, with two keys, a tampered one among
 /// good ones, many calls at once; some keys come late. Every call is checked; this only makes them.
 ///
 /// # Errors
@@ -91,7 +97,7 @@ pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
     let mut some = |count: usize, size: usize| -> Vec<Payload> {
         (0..count).map(|_| payload(&mut random, size)).collect()
     };
-    let again = some(1, 100);
+    let (again, large_again) = (some(1, 100), some(1, LARGE_PAYLOAD));
     let prompt: Vec<Vec<Vec<Payload>>> = vec![
         vec![some(0, 0)],
         vec![vec![Payload::default()]],
@@ -99,10 +105,12 @@ pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
         vec![some(1, LARGEST_PAYLOAD)],
         vec![some(1, MEDIUM_PAYLOAD)],
         vec![[some(1, MEDIUM_PAYLOAD), some(2, 40)].concat()],
-        vec![some(1000, 40)],
+        vec![some(MANY_PAYLOADS, 40)],
         vec![vec![with_external(some(1, 40).remove(0))]],
         vec![again.clone()],
         vec![again],
+        vec![large_again.clone()],
+        vec![large_again],
     ];
     let late: Vec<Vec<Vec<Payload>>> =
         vec![vec![some(20, 40)], (0..CALLS_AT_ONCE).map(|call| some(call % 4, 40)).collect()];
@@ -125,6 +133,23 @@ pub fn payloads(subject: &Subject<'_>) -> Result<(), JudgeError> {
         for given in mixed(&trial, &plain, &other) {
             trial.call(Operation::Decode, given).await.ok();
         }
+    })?;
+    several_keys_at_once(subject)
+}
+
+/// Has a new codec decode many calls at once that need two keys each, in either order: they must not wait for each other
+/// forever.
+fn several_keys_at_once(subject: &Subject<'_>) -> Result<(), JudgeError> {
+    const KEYS: usize = 4;
+    let stage = Stage::new(subject, FEW_THREADS)?;
+    let trial = stage.trial(KEYS, Behaviour::stalling(SHORT_STALL));
+    let calls = (0..MULTI_KEY_CALLS).map(|call| {
+        let (first, second) = (call % KEYS, (call + 1 + call / KEYS % (KEYS - 1)) % KEYS);
+        [first, second].map(|key| trial.given(Operation::Decode, vec![small()], key)).concat()
+    });
+    let calls: Vec<_> = calls.collect();
+    stage.run(async move {
+        trial.all_at_once(Operation::Decode, calls).await;
     })
 }
 

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use codec_kit::Payload;
-use futures::future::join;
-use tokio::time::timeout;
+use futures::future::{join, join_all};
+use tokio::time::{sleep, timeout};
 
 use super::common::{LARGEST_PAYLOAD, POOL_THREADS};
 use crate::{
+    checked::ERROR_MEMORY,
     clock::{Moment, Spent},
     measure::{JudgeError, Operation},
     script::Behaviour,
@@ -92,18 +93,41 @@ pub enum LongStall {
     Encrypted(Duration),
 }
 
-/// Has the codec encode one payload while the key service stalls for longer than a short deadline.
+/// Has the codec encode one payload while the key service stalls for longer than a short deadline, with so many calls of
+/// each operation beside. Then the key service answers again, and so must the codec.
 ///
 /// # Errors
 /// [`JudgeError`] when no runtime can be started, or the codec does not finish.
-pub fn long_stall(subject: &Subject<'_>, stall: Duration) -> Result<LongStall, JudgeError> {
+pub fn long_stall(
+    subject: &Subject<'_>,
+    beside: usize,
+    stall: Duration,
+) -> Result<LongStall, JudgeError> {
     let stage = Stage::new(subject, POOL_THREADS)?;
     let trial = stage.trial(2, Behaviour::stalling(stall));
     stage.run(async move {
+        let others = join_all(Operation::BOTH.map(|operation| {
+            let given = vec![trial.given(operation, vec![small()], 1); beside];
+            trial.all_at_once(operation, given)
+        }));
         let moment = Moment::now();
-        let encrypted = trial.small_call(Operation::Encode, 0).await;
-        let (took, computed) = (moment.wall(), moment.spent().computing);
-        match (encrypted, trial.keys.calls().finished > 0) {
+        let measured = async {
+            let encrypted = trial.small_call(Operation::Encode, 0).await;
+            (encrypted, trial.keys.calls().finished > 0, moment.wall(), moment.spent().computing)
+        };
+        // A codec may have few places for calls that wait. Those that are late are cancelled, and what they have asked for
+        // would be taken for requests of the calls below.
+        let others = timeout(stall * 11 / 10, others);
+        let ((encrypted, key_came, took, computed), others) = join(measured, others).await;
+        if beside > 0 && others.is_ok() {
+            trial.script.behave(Behaviour::default());
+            // Nothing excuses an error after that.
+            sleep(ERROR_MEMORY).await;
+            for operation in Operation::BOTH {
+                trial.small_call(operation, 1).await;
+            }
+        }
+        match (encrypted, key_came) {
             (true, true) => LongStall::Waited(computed.as_secs_f64() / took.as_secs_f64()),
             (true, false) => LongStall::Encrypted(took),
             (false, _) => LongStall::Failed(took),

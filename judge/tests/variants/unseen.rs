@@ -14,6 +14,7 @@
 //! | `unseen_growth.rs` | grow with every call |
 //! | `unseen_observed.rs` | are observed in part, twice or not at all; right ones for step 1 |
 //! | `unseen_popular.rs` | block as many do in their first attempt |
+//! | `unseen_margins.rs` | go wrong just beyond a size, an age, a number or a time |
 //! | `unseen_right.rs` | wait without blocking, with retries, I/O, threads and tasks |
 //! | `unseen_right_structure.rs` | wait without blocking, built in as many ways as possible |
 //! | `unseen_right_caching.rs` | cache keys as they should |
@@ -36,6 +37,7 @@ mod unseen_context;
 mod unseen_decoding;
 mod unseen_growth;
 mod unseen_leaks;
+mod unseen_margins;
 mod unseen_observed;
 mod unseen_polls;
 mod unseen_popular;
@@ -57,6 +59,7 @@ pub(crate) fn variants() -> Vec<Variant> {
         unseen_growth::variants(),
         unseen_observed::variants(),
         unseen_popular::variants(),
+        unseen_margins::variants(),
         unseen_right::variants(),
         unseen_right_structure::variants(),
         unseen_right_caching::variants(),

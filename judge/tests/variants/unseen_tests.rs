@@ -93,19 +93,21 @@ async fn works(variant: &Variant) -> Result<(), String> {
     check(decode(&codec, sealed_with("a", 1)).await.is_ok(), "decoding after it was cancelled")?;
 
     if variant.expected.iter().any(|(step, _)| *step == Step::BeyondAsync) {
+        // Such a codec makes requests for no call.
+        let renews = variant.name.ends_with("used or not");
         let (codec, keys) = make(Stalls::always(late));
         for round in 1..=2 {
             let encoded = join_all((0..50).map(|_| encode(&codec, plain(1)))).await;
             let decoded = join_all((0..50).map(|_| decode(&codec, sealed_with("b", 1)))).await;
             check(encoded.iter().chain(&decoded).all(Result::is_ok), "fifty at once")?;
             for calls in [keys.calls().started, keys.decode_calls().started] {
-                check(calls <= round, &format!("{calls} requests in round {round}"))?;
+                check(renews || calls <= round, &format!("{calls} requests in round {round}"))?;
             }
             sleep(LIFETIME + late).await;
         }
         encode(&codec, plain(1)).await.map_err(|error| error.to_string())?;
         decode(&codec, sealed_with("b", 1)).await.map_err(|error| error.to_string())?;
-        check(keys.calls().started == 3, "the key to encrypt with expires")?;
+        check(renews || keys.calls().started == 3, "the key to encrypt with expires")?;
         // One codec decrypts with the key that it encrypts with.
         check([0, 3].contains(&keys.decode_calls().started), "the key to decrypt with expires")?;
     }

@@ -261,11 +261,12 @@ impl Future for CheckedFuture {
         let this = self.get_mut();
         // As if every other future moved to another task while it waits: it has to wake the one that polled it last.
         let moves = this.call.polls == 0 && this.call.number.is_multiple_of(2);
-        let before = match moves {
-            true => this.poll_once(&mut Context::from_waker(Waker::noop())),
-            false => Poll::Pending,
-        };
-        if before.is_ready() { before } else { this.poll_once(context) }
+        if moves
+            && let ready @ Poll::Ready(_) = this.poll_once(&mut Context::from_waker(Waker::noop()))
+        {
+            return ready;
+        }
+        this.poll_once(context)
     }
 }
 

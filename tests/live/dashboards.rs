@@ -389,7 +389,7 @@ fn firing(alert: &str) -> String {
 
 /// For the worker of that exercise.
 fn firing_for(alert: &str, exercise: u8) -> String {
-    firing(alert).replace('}', &format!(", exercise=\"{exercise}\"}}"))
+    format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\", exercise=\"{exercise}\"}}")
 }
 
 fn said(fired: bool) -> &'static str {

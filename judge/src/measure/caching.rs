@@ -12,9 +12,9 @@ use futures::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::common::{CLEARLY, MARKER, NOISE_RETRIES, SAMPLE_INTERVAL, came};
+use super::common::{CLEARLY, MARKER, NOISE_RETRIES, RECOVERY, SAMPLE_INTERVAL, came, recovers};
 use crate::{
-    checked::{ERROR_MEMORY, Evidence},
+    checked::Evidence,
     fault::Kind,
     measure::{JudgeError, Operation},
     script::Behaviour,
@@ -35,8 +35,6 @@ const NEARLY: f64 = 0.8;
 const HALF: f64 = 0.6;
 /// How old it is when it must no longer be used there, although it has not been there for a lifetime.
 const WELL_BEYOND: f64 = 1.45;
-/// How long a codec may take to recover: it may remember an error, and retry.
-const AGAIN: Duration = ERROR_MEMORY.saturating_mul(3);
 /// How long the codec is not called after the key service has failed for a long time.
 const QUIET: Duration = Duration::from_millis(250);
 /// How many requests it may make in that time: a retry in the background has to pause.
@@ -436,16 +434,11 @@ fn half_aged(subject: &Subject<'_>, lifetime: Duration) -> Result<Option<Expiry>
 async fn works_again(trial: &Trial, evidence: &Evidence) {
     trial.script.behave(Behaviour::default());
     for operation in Operation::BOTH {
-        let began = Instant::now();
-        while !trial.small_call(operation, 1).await {
-            if began.elapsed() >= AGAIN {
-                let (method, again) = (operation.method(), AGAIN.as_secs());
-                let says =
-                    format!("{method} still fails {again} s after the key service answers again");
-                evidence.note(Kind::UndueError, says);
-                break;
-            }
-            sleep(SAMPLE_INTERVAL).await;
+        if !recovers(trial, operation, 1).await {
+            let (method, seconds) = (operation.method(), RECOVERY.as_secs());
+            let says =
+                format!("{method} still fails {seconds} s after the key service answers again");
+            evidence.note(Kind::UndueError, says);
         }
     }
 }

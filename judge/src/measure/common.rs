@@ -3,9 +3,16 @@
 use std::{collections::HashSet, ffi::OsString, fs, time::Duration};
 
 use codec_kit::Calls;
-use tokio::runtime;
+use tokio::{
+    runtime,
+    time::{Instant, sleep},
+};
 
-use crate::script::Purpose;
+use crate::{
+    checked::ERROR_MEMORY,
+    script::{Behaviour, Purpose},
+    stage::Trial,
+};
 
 /// So many stalls in a row where one is due are a second and more: no other work on the machine takes that long.
 pub const CLEARLY: f64 = 6.0;
@@ -17,6 +24,8 @@ pub const MARKER: &str = "judge-8Rk2vQ7mXw5d";
 pub(super) const NOISE_RETRIES: usize = 3;
 /// The largest payload that is tried: Temporal's limit.
 pub(super) const LARGEST_PAYLOAD: usize = 2 << 20;
+/// Bytes of a payload that a codec may well treat as a large one.
+pub(super) const LARGE_PAYLOAD: usize = 300_000;
 /// Tokio's default for its blocking pool.
 pub const POOL_THREADS: usize = 512;
 /// Concurrent calls, enough to see what happens once in a hundred.
@@ -25,6 +34,9 @@ pub(super) const CALLS_AT_ONCE: usize = 130;
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 /// A short delay of a key, long enough to change the order of what waits for it.
 pub(super) const SHORT_STALL: Duration = Duration::from_millis(10);
+
+/// How long a codec may take to recover: it may remember an error for a second, and retry.
+pub(super) const RECOVERY: Duration = Duration::from_secs(3);
 
 /// `verify` came to no result.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +94,28 @@ impl Operation {
 /// Answers that were keys.
 pub(super) fn came(calls: Calls) -> u64 {
     calls.finished - calls.failed
+}
+
+/// Whether the codec succeeds again in time, with the key of that number to decode with.
+pub(super) async fn recovers(trial: &Trial, operation: Operation, key: usize) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < RECOVERY {
+        if trial.small_call(operation, key).await {
+            return true;
+        }
+        sleep(SHORT_STALL).await;
+    }
+    false
+}
+
+/// Has the codec encode and decode when the key service answers at once, and nothing that was before excuses an error.
+/// Every call is checked; this only makes them.
+pub(super) async fn calls_without_excuse(trial: &Trial) {
+    trial.script.behave(Behaviour::default());
+    sleep(ERROR_MEMORY).await;
+    for operation in Operation::BOTH {
+        trial.small_call(operation, 1).await;
+    }
 }
 
 /// Tasks of this runtime.

@@ -7,16 +7,13 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::common::{NOISE_RETRIES, SAMPLE_INTERVAL, threads};
+use super::common::{LARGE_PAYLOAD, NOISE_RETRIES, SAMPLE_INTERVAL, threads};
 use crate::{
     clock,
     measure::{JudgeError, Operation},
     script::Behaviour,
     stage::{Stage, Subject, TIME_LIMIT, small},
 };
-
-/// Bytes of a payload that a codec may well treat as a large one.
-const LARGE: usize = 100_000;
 
 /// What several concurrent calls did that each met one stall.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +173,7 @@ fn while_they_wait<T>(
     let trial = stage.trial(1 + calls, Behaviour::stalling(stall));
     let given = (0..calls).map(|call| {
         let mut plain = small();
-        plain.data.resize(if call % 2 == 0 { plain.data.len() } else { LARGE }, b'.');
+        plain.data.resize(if call % 2 == 0 { plain.data.len() } else { LARGE_PAYLOAD }, b'.');
         trial.given(operation, vec![plain], 1 + call)
     });
     let given = given.collect();

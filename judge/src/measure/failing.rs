@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use codec_kit::Payload;
 use futures::future::{join, join_all};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::common::{CALLS_AT_ONCE, POOL_THREADS, SHORT_STALL, came};
+use super::common::{CALLS_AT_ONCE, POOL_THREADS, RECOVERY, SHORT_STALL, came, recovers};
 use crate::{
     checked::Evidence,
     measure::{JudgeError, Operation},
@@ -22,8 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY_STALL: Duration = Duration::from_millis(150);
 /// The number of the key that the service does not give for a while.
 const REVOKED: usize = 2;
-/// How long a codec may take to recover: it may remember an error for a second, and retry.
-const RECOVERY: Duration = Duration::from_secs(3);
 
 /// What a codec did while the key service failed, and after it recovered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +89,7 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     seen.answered = true;
 
     trial.script.behave(Behaviour::default());
-    let recovered = join_all(Operation::BOTH.map(|operation| recovers(&trial, operation)));
+    let recovered = join_all(Operation::BOTH.map(|operation| recovers(&trial, operation, 1)));
     seen.recovers = recovered.await.into_iter().all(|recovers| recovers);
 
     // The request of a retry stalls.
@@ -124,10 +122,7 @@ async fn failing(trial: Trial, evidence: Evidence) -> FailingService {
     trial.script.revoke(&id);
     trial.small_call(Operation::Decode, REVOKED).await;
     trial.script.restore(&id);
-    let began = Instant::now();
-    while !trial.small_call(Operation::Decode, REVOKED).await && began.elapsed() < RECOVERY {
-        sleep(SHORT_STALL).await;
-    }
+    recovers(&trial, Operation::Decode, REVOKED).await;
     seen
 }
 
@@ -153,15 +148,4 @@ fn many(trial: &Trial, calls: usize) -> [impl Future<Output = usize>; 2] {
         let given: Vec<Vec<Payload>> = vec![trial.given(operation, vec![small()], 1); calls];
         trial.all_at_once(operation, given)
     })
-}
-
-async fn recovers(trial: &Trial, operation: Operation) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < RECOVERY {
-        if trial.small_call(operation, 1).await {
-            return true;
-        }
-        sleep(SHORT_STALL).await;
-    }
-    false
 }

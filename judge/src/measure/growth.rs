@@ -9,9 +9,8 @@ use codec_kit::Payload;
 use futures::future::join_all;
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::common::{MARKER, SAMPLE_INTERVAL, tasks, threads};
+use super::common::{MARKER, SAMPLE_INTERVAL, calls_without_excuse, tasks, threads};
 use crate::{
-    checked::ERROR_MEMORY,
     measure::{JudgeError, Operation},
     script::Behaviour,
     stage::{Stage, Subject},
@@ -94,7 +93,6 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
         // Error paths may leave something behind, too. A codec may take seconds for each error.
         trial.script.behave(Behaviour::failing(Duration::ZERO));
         many(FAILING, FAILING / 2, 0).await;
-        trial.script.behave(Behaviour::default());
         let began = Instant::now();
         let grown = loop {
             let grown = Resources::now().beyond(&before, calls);
@@ -104,11 +102,7 @@ pub fn growth(subject: &Subject<'_>) -> Result<Growth, JudgeError> {
             }
             sleep(SAMPLE_INTERVAL).await;
         };
-        // Nothing excuses an error after that.
-        sleep(ERROR_MEMORY.saturating_sub(began.elapsed())).await;
-        for operation in Operation::BOTH {
-            trial.small_call(operation, 1).await;
-        }
+        calls_without_excuse(&trial).await;
         grown
     })
 }

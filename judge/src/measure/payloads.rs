@@ -4,7 +4,7 @@ use codec_kit::{ENCODING, Keyring, Payload, vectors::Vectors};
 use futures::future::join_all;
 use temporalio_common::protos::temporal::api::common::v1::payload::ExternalPayloadDetails;
 
-use super::common::{CALLS_AT_ONCE, LARGEST_PAYLOAD, MARKER, SHORT_STALL};
+use super::common::{CALLS_AT_ONCE, LARGE_PAYLOAD, LARGEST_PAYLOAD, MARKER, SHORT_STALL};
 use crate::{
     measure::{JudgeError, Operation},
     script::{Behaviour, Script},
@@ -13,8 +13,6 @@ use crate::{
 
 /// Bytes of a payload between the small and the largest.
 const MEDIUM_PAYLOAD: usize = 40_000;
-/// Bytes of a payload that a codec may well treat as a large one.
-const LARGE_PAYLOAD: usize = 300_000;
 /// A prime number: a codec that works in batches has a remainder, whatever their size.
 const MANY_PAYLOADS: usize = 997;
 /// Calls that need two keys each.

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use codec_kit::Payload;
 use futures::future::{join, join_all};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::common::{LARGEST_PAYLOAD, POOL_THREADS};
+use super::common::{LARGEST_PAYLOAD, POOL_THREADS, calls_without_excuse};
 use crate::{
-    checked::ERROR_MEMORY,
     clock::{Moment, Spent},
     measure::{JudgeError, Operation},
     script::Behaviour,
@@ -120,12 +119,7 @@ pub fn long_stall(
         let others = timeout(stall * 11 / 10, others);
         let ((encrypted, key_came, took, computed), others) = join(measured, others).await;
         if beside > 0 && others.is_ok() {
-            trial.script.behave(Behaviour::default());
-            // Nothing excuses an error after that.
-            sleep(ERROR_MEMORY).await;
-            for operation in Operation::BOTH {
-                trial.small_call(operation, 1).await;
-            }
+            calls_without_excuse(&trial).await;
         }
         match (encrypted, key_came) {
             (true, true) => LongStall::Waited(computed.as_secs_f64() / took.as_secs_f64()),

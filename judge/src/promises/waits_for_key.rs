@@ -35,10 +35,6 @@ const BESIDE: usize = 40;
 /// A codec that waits needs a hundredth of this share of its thread's time.
 const BUSY: f64 = 0.5;
 
-fn holds_thread(fault: &Fault) -> bool {
-    fault.kind.blocks() || fault.kind == Kind::Spun
-}
-
 fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
     let seen = measure::one_stall(subject, Operation::Encode, STALL)?;
     let mut said = format!("the key took {}, the call {}", ms(seen.stall), ms(seen.wall));
@@ -54,9 +50,10 @@ fn measure(subject: &Subject<'_>) -> Result<Finding, JudgeError> {
         true => (BESIDE, VERY_LONG_STALL),
         false => (0, LONG_STALL),
     };
+    let is_about_time = |fault: &Fault| fault.kind.is_about_time();
     let seen_long = match measure::long_stall(subject, beside, long) {
         // Some of its calls hold the thread for a whole stall, one after another: that has been noted.
-        Err(JudgeError::Stuck(_)) if subject.evidence.faults().iter().any(holds_thread) => {
+        Err(JudgeError::Stuck(_)) if subject.evidence.faults().iter().any(is_about_time) => {
             return Ok(Finding::kept_if(true, said));
         }
         seen => seen?,

@@ -27,7 +27,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codec_kit::{DataKey, DataKeys, KeyService, Keyring, Payload, key_ids, open_all, seal_all};
+use codec_kit::{
+    DataKey, DataKeys, KeyService, KeyServiceError, Keyring, Payload, key_ids, open_all, seal_all,
+};
 use solutions::Step;
 
 use crate::{AnyError, Done, Variant, Verdict, Which};
@@ -79,6 +81,11 @@ fn second(verdict: Verdict) -> Vec<(Step, Verdict)> {
     vec![(Step::SpawnBlocking, verdict)]
 }
 
+/// Of step 3.
+fn third(verdict: Verdict) -> Vec<(Step, Verdict)> {
+    vec![(Step::Async, verdict)]
+}
+
 /// Of step 4.
 fn last(verdict: Verdict) -> Vec<(Step, Verdict)> {
     vec![(Step::BeyondAsync, verdict)]
@@ -127,12 +134,17 @@ fn lock<T>(mutex: &StdMutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks the key service, without blocking.
+/// Asks the key service, without blocking. Its error can be cloned: many may wait for it.
+async fn request(keys: &KeyService, which: &Which) -> Result<DataKey, KeyServiceError> {
+    match which {
+        None => keys.data_key().await,
+        Some(id) => keys.data_key_by_id(id).await,
+    }
+}
+
+/// The same, with any error.
 async fn ask(keys: &KeyService, which: &Which) -> Result<DataKey, AnyError> {
-    Ok(match which {
-        None => keys.data_key().await?,
-        Some(id) => keys.data_key_by_id(id).await?,
-    })
+    Ok(request(keys, which).await?)
 }
 
 /// Asks the key service, and blocks the thread for it.

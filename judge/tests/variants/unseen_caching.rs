@@ -618,7 +618,7 @@ fn lives(keys: KeyService, time: fn(Duration, &Which) -> Duration) -> AnyCodec {
 
 /// A lock for each key, which is right by itself.
 #[derive(Clone, Default)]
-struct Slots {
+pub(super) struct Slots {
     slots: Arc<StdMutex<HashMap<Which, Slot>>>,
     refreshing: Arc<StdMutex<HashSet<Which>>>,
 }
@@ -626,7 +626,7 @@ struct Slots {
 type Slot = Arc<Mutex<Option<Cached>>>;
 
 impl Slots {
-    fn slot(&self, which: &Which) -> Slot {
+    pub(super) fn slot(&self, which: &Which) -> Slot {
         Arc::clone(lock(&self.slots).entry(which.clone()).or_default())
     }
 

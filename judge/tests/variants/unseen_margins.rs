@@ -25,17 +25,18 @@ use judge::promises::{
     PASSES_ERRORS_ON, PAYLOADS, SHARES_CALLS, WAITS_FOR_KEY, WIRE_FORMAT,
 };
 use moka::future::Cache;
-use solutions::Step;
 use tokio::{
     sync::{Mutex, OnceCell, OwnedMutexGuard, Semaphore, mpsc, oneshot, watch},
     task::spawn_blocking,
     time::{sleep, timeout},
 };
 
-use super::{Cached, ask, ask_blocking, good, last, lock, second};
+use super::{
+    Cached, ask, ask_blocking, good, last, lock, request, second, third, unseen_caching::Slots,
+};
 use crate::{
     AnyError, Done, Variant,
-    Verdict::{self, RightAtAnyCost, Wrong},
+    Verdict::{RightAtAnyCost, Wrong},
     Which, both, codec, encodes, gets_keys, opens,
 };
 
@@ -175,7 +176,7 @@ fn places() -> Vec<Variant> {
             expected: third(Wrong(&[LEAVES_NOTHING])),
         },
         Variant {
-            name: "32 requests at a time, and one that is given up after 1 s keeps its place",
+            name: "32 requests at a time, and one that ends at a deadline of 1 s keeps its place",
             make: |keys| {
                 let places = Arc::new(Semaphore::new(32));
                 gets_keys(keys, move |keys, which| {
@@ -418,21 +419,21 @@ fn waiting() -> Vec<Variant> {
                     move |keys, payloads| {
                         let slots = sealing.clone();
                         async move {
-                            let (_locked, key) = slots.locked(&keys, &None).await?;
+                            let (_locked, key) = locked(&slots, &keys, &None).await?;
                             Ok(seal_all(&key, payloads)?)
                         }
                     },
                     move |keys, payloads| {
                         let slots = slots.clone();
                         async move {
-                            let (mut locked, mut found) = (Vec::new(), DataKeys::default());
+                            let (mut slots_of_call, mut found) = (Vec::new(), DataKeys::default());
                             for payload in &payloads {
                                 let id = key_ids(slice::from_ref(payload)).pop_first();
                                 let Some(id) = id.filter(|id| found.get(id).is_none()) else {
                                     continue;
                                 };
-                                let (slot, key) = slots.locked(&keys, &Some(id)).await?;
-                                locked.push(slot);
+                                let (slot, key) = locked(&slots, &keys, &Some(id)).await?;
+                                slots_of_call.push(slot);
                                 found.insert(key);
                             }
                             Ok(open_all(&found, payloads)?)
@@ -623,11 +624,6 @@ fn right_caching() -> Vec<Variant> {
     ]
 }
 
-/// Of step 3.
-fn third(verdict: Verdict) -> Vec<(Step, Verdict)> {
-    vec![(Step::Async, verdict)]
-}
-
 fn bytes(payloads: &[Payload]) -> usize {
     payloads.iter().map(|payload| payload.data.len()).sum()
 }
@@ -643,15 +639,7 @@ fn contents(payloads: &[Payload]) -> Vec<Content> {
     contents.collect()
 }
 
-/// An error that can be cloned: many may wait for it.
 type Answer = Result<DataKey, KeyServiceError>;
-
-async fn request(keys: &KeyService, which: &Which) -> Answer {
-    match which {
-        None => keys.data_key().await,
-        Some(id) => keys.data_key_by_id(id).await,
-    }
-}
 
 type Keys = Cache<Which, DataKey>;
 
@@ -781,30 +769,18 @@ impl PayloadCodec for ByContext {
     }
 }
 
-type Slot = Arc<Mutex<Option<Cached>>>;
-
-/// A lock for each key, and the key in it.
-#[derive(Clone, Default)]
-struct Slots(Arc<StdMutex<HashMap<Which, Slot>>>);
-
-impl Slots {
-    fn slot(&self, which: &Which) -> Slot {
-        Arc::clone(lock(&self.0).entry(which.clone()).or_default())
-    }
-
-    /// A key, and its lock for as long as the caller likes.
-    async fn locked(
-        &self,
-        keys: &KeyService,
-        which: &Which,
-    ) -> Result<(OwnedMutexGuard<Option<Cached>>, DataKey), AnyError> {
-        let mut slot = self.slot(which).lock_owned().await;
-        let key = match slot.as_ref().and_then(Cached::if_valid) {
-            Some(key) => key,
-            None => slot.insert(Cached::ask(keys, which).await?).key.clone(),
-        };
-        Ok((slot, key))
-    }
+/// A key, and its lock for as long as the caller likes.
+async fn locked(
+    slots: &Slots,
+    keys: &KeyService,
+    which: &Which,
+) -> Result<(OwnedMutexGuard<Option<Cached>>, DataKey), AnyError> {
+    let mut slot = slots.slot(which).lock_owned().await;
+    let key = match slot.as_ref().and_then(Cached::if_valid) {
+        Some(key) => key,
+        None => slot.insert(Cached::ask(keys, which).await?).key.clone(),
+    };
+    Ok((slot, key))
 }
 
 type Known = Arc<StdMutex<HashMap<Which, Cached>>>;
